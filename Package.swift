@@ -1,0 +1,57 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: GPL-2.0-or-later
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+let strictC: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
+
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)", resources: resources,
+    swiftSettings: strict)
+}
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+  name: "latprobe",
+  products: [.executable(name: "latprobe", targets: ["latprobe"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+  ],
+  targets: [
+    // The one header that BPF C, C shims and Swift share.
+    .target(name: "CLatprobeABI", path: "bpf/abi", cSettings: strictC),
+    .target(
+      name: "CBPF", dependencies: ["CLatprobeABI"], cSettings: strictC,
+      linkerSettings: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
+    .target(name: "CPcap", cSettings: strictC, linkerSettings: [.linkedLibrary("pcap")]),
+    module("Clocks", []),
+    module("Recording", ["CLatprobeABI"]),
+    module("Topology", ["Recording", yams]),
+    module("Probing", ["CBPF", "CPcap", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
+    module("Analysis", ["Recording"]),
+    module(
+      "Reporting",
+      ["Analysis", "Recording", yams, .product(name: "Subprocess", package: "swift-subprocess")]),
+    .executableTarget(
+      name: "latprobe",
+      dependencies: [
+        "Clocks", "Recording", "Topology", "Probing", "Analysis", "Reporting", argumentParser,
+      ], swiftSettings: strict),
+  ]
+)

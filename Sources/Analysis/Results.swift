@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+package import Recording
+
+/// A hook point on one machine.
+package struct Point: Sendable, Hashable {
+  package var hook: HookPoint
+  /// Name of the machine's folder in the session.
+  package var machine: String
+
+  package init(hook: HookPoint, machine: String) {
+    self.hook = hook
+    self.machine = machine
+  }
+}
+
+/// The delays of one segment in one direction, and what could not be given a delay.
+///
+/// `delays`, `starts` and `packets` run in parallel, one entry a packet, in order of `starts`.
+package struct SegmentResult: Sendable {
+  /// `a-b`, for example `txg2-txh0`.
+  package var name: String
+  /// Name of the path it lies on.
+  package var direction: String
+  package var from: Point
+  package var to: Point
+  /// True for the segments between neighbours of the path, false for longer ones (end to end).
+  package var isNeighbour: Bool
+  /// t_to − t_from in nanoseconds; may be negative.
+  package var delays: [Int64]
+  /// Aligned time at `from` in nanoseconds.
+  package var starts: [UInt64]
+  /// Number of the packet's journey in the session, from 0.
+  package var packets: [UInt32]
+  /// Seen at `from`, never at `to`, although `to` recorded all the while without loss.
+  package var lost: Int
+  /// Seen at `from`, not at `to`, and the recording cannot tell whether it was lost.
+  package var unmatched: Int
+  /// Left out because its key came more than once at `from` within the match window.
+  package var ambiguous: Int
+  /// Further copies at `to` of a packet already matched.
+  package var duplicate: Int
+  /// Seen at `to`, but after the match window.
+  package var late: Int
+  /// Seen at `from` too near the recording's end to ask for it at `to`.
+  package var cutOff: Int
+  /// Part of the end-to-end delay over journeys with all hook points of the path, 0 … 1; nil if there are none.
+  package var share: Double?
+  /// Bound of the clock error in nanoseconds, 0 where both times come from one clock.
+  package var errorBound: Int64
+  /// Summary of `delays`; nil without samples.
+  package var summary: Summary?
+
+  package init(name: String, direction: String, from: Point, to: Point, isNeighbour: Bool) {
+    self.name = name
+    self.direction = direction
+    self.from = from
+    self.to = to
+    self.isNeighbour = isNeighbour
+    delays = []
+    starts = []
+    packets = []
+    lost = 0
+    unmatched = 0
+    ambiguous = 0
+    duplicate = 0
+    late = 0
+    cutOff = 0
+    share = nil
+    errorBound = 0
+    summary = nil
+  }
+
+  package var count: Int { delays.count }
+}
+
+/// A quantile with what is known about it.
+package struct Quantile: Sendable, Equatable {
+  /// As in `p99_9`: the probability, 0.999.
+  package var probability: Double
+  /// x₍⌈np⌉₎ in nanoseconds.
+  package var value: Int64
+  /// Confidence interval (95 %) from order statistics with the effective sample size; nil where it has no upper bound.
+  package var interval: ClosedRange<Int64>?
+  /// False where the interval has no upper bound or the value is smaller than its own clock error.
+  package var isResolved: Bool
+  /// n (1 − p) ≥ 10: the table prints it without a mark.
+  package var hasEnoughSamples: Bool
+
+  package init(
+    probability: Double, value: Int64, interval: ClosedRange<Int64>?, isResolved: Bool, hasEnoughSamples: Bool
+  ) {
+    self.probability = probability
+    self.value = value
+    self.interval = interval
+    self.isResolved = isResolved
+    self.hasEnoughSamples = hasEnoughSamples
+  }
+}
+
+/// What a segment's delays look like; nanoseconds.
+package struct Summary: Sendable {
+  package var count: Int
+  /// Effective sample size for the p99 exceedance series.
+  package var effectiveCount: Double
+  package var min: Int64
+  package var max: Int64
+  package var mean: Double
+  /// Sample standard deviation (n − 1); nil for n = 1.
+  package var standardDeviation: Double?
+  /// Median of |x − median|.
+  package var medianAbsoluteDeviation: Int64
+  /// Half of x₍⌈0.75n⌉₎ − x₍⌈0.25n⌉₎.
+  package var halfInterquartileRange: Double
+  /// p50, p90, p99, p99.9, p99.99, in this order.
+  package var quantiles: [Quantile]
+  /// The delays, ascending.
+  package var sorted: [Int64]
+
+  package init(
+    count: Int, effectiveCount: Double, min: Int64, max: Int64, mean: Double, standardDeviation: Double?,
+    medianAbsoluteDeviation: Int64, halfInterquartileRange: Double, quantiles: [Quantile], sorted: [Int64]
+  ) {
+    self.count = count
+    self.effectiveCount = effectiveCount
+    self.min = min
+    self.max = max
+    self.mean = mean
+    self.standardDeviation = standardDeviation
+    self.medianAbsoluteDeviation = medianAbsoluteDeviation
+    self.halfInterquartileRange = halfInterquartileRange
+    self.quantiles = quantiles
+    self.sorted = sorted
+  }
+}
+
+/// Packet interval times at one hook point: time between successive packets of a flow.
+package struct PITHistogram: Sendable {
+  package var point: Point
+  package var direction: String
+  /// Nanoseconds; bin i holds [i·width, (i+1)·width).
+  package var binWidth: Int64
+  /// Counts by bin index, only bins that are not empty, ascending.
+  package var bins: [(index: Int64, count: Int)]
+  package var count: Int
+  package var mean: Double
+
+  package init(
+    point: Point, direction: String, binWidth: Int64, bins: [(index: Int64, count: Int)], count: Int, mean: Double
+  ) {
+    self.point = point
+    self.direction = direction
+    self.binWidth = binWidth
+    self.bins = bins
+    self.count = count
+    self.mean = mean
+  }
+}
+
+/// One hook point of one machine with the ledger summed over its CPUs.
+package struct HookResult: Sendable {
+  package var point: Point
+  package var attachedAs: String?
+  package var absentBecause: String?
+  package var ledger: LedgerRow
+  package var missed: UInt64
+
+  package init(point: Point, attachedAs: String?, absentBecause: String?, ledger: LedgerRow, missed: UInt64) {
+    self.point = point
+    self.attachedAs = attachedAs
+    self.absentBecause = absentBecause
+    self.ledger = ledger
+    self.missed = missed
+  }
+}
+
+/// All that a report or a gate needs to know about one session.
+package struct SessionResult: Sendable {
+  package var session: Session
+  package var machines: [Machine]
+  /// Paths in the topology's order, segments in path order, longer segments after the neighbours.
+  package var segments: [SegmentResult]
+  package var intervals: [PITHistogram]
+  package var hooks: [HookResult]
+  package var eventsByType: [String: UInt64]
+  /// By machine, then CPU.
+  package var discardedByCPU: [String: [Int: UInt64]]
+  /// `same clock`, or how the machines' clocks were aligned; nil if they could not be.
+  package var clockMethod: String?
+  package var clockError: Int64?
+  /// One clear line each.
+  package var warnings: [String]
+
+  package init(session: Session, machines: [Machine]) {
+    self.session = session
+    self.machines = machines
+    segments = []
+    intervals = []
+    hooks = []
+    eventsByType = [:]
+    discardedByCPU = [:]
+    clockMethod = nil
+    clockError = nil
+    warnings = []
+  }
+}

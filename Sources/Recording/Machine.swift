@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/// `session.json`: what belongs together in one run.
+package struct Session: Codable, Sendable, Equatable {
+  package static let currentFormat = 1
+
+  package var format: Int
+  /// A UUID; recordings with the same one are one session.
+  package var id: String
+  /// Names of the folders that hold one machine each.
+  package var members: [String]
+  package var labels: [String: String]
+  package var commandLine: [String]
+  /// Seconds since the Unix epoch, UTC.
+  package var createdAt: Double
+
+  enum CodingKeys: String, CodingKey {
+    case format, id, members, labels
+    case commandLine = "command_line"
+    case createdAt = "created_at_s"
+  }
+
+  package init(id: String, members: [String], labels: [String: String], commandLine: [String], createdAt: Double) {
+    self.format = Session.currentFormat
+    self.id = id
+    self.members = members
+    self.labels = labels
+    self.commandLine = commandLine
+    self.createdAt = createdAt
+  }
+}
+
+/// An ordered list of hook points; `direction` in every output is its name.
+package struct Path: Codable, Sendable, Equatable {
+  package var name: String
+  package var hooks: [String]
+
+  package init(name: String, hooks: [String]) {
+    self.name = name
+    self.hooks = hooks
+  }
+}
+
+/// One hook point as it was attached, or why it is absent.
+package struct AttachedHook: Codable, Sendable, Equatable {
+  package var name: String
+  /// For example `tp_btf:net_dev_queue`; null where the hook is absent.
+  package var attachedAs: String?
+  /// Why the hook is absent; null where it is attached.
+  package var absentBecause: String?
+  /// Devices or sockets it watches, for people: `eth0@ns-a (host: va)`.
+  package var watches: [String]
+
+  enum CodingKeys: String, CodingKey {
+    case name, watches
+    case attachedAs = "attached_as"
+    case absentBecause = "absent_because"
+  }
+
+  package init(name: String, attachedAs: String?, absentBecause: String? = nil, watches: [String] = []) {
+    self.name = name
+    self.attachedAs = attachedAs
+    self.absentBecause = absentBecause
+    self.watches = watches
+  }
+}
+
+/// One row of the loss ledger: a hook point on a CPU.
+/// `seen = filtered + sampledOut + emitted + lost + unbound`.
+package struct LedgerRow: Codable, Sendable, Equatable {
+  package var hook: String
+  package var cpu: Int
+  package var seen: UInt64
+  package var filtered: UInt64
+  package var sampledOut: UInt64
+  package var emitted: UInt64
+  /// The buffer was full.
+  package var lost: UInt64
+  /// A socket hook that could not be tied to a packet.
+  package var unbound: UInt64
+
+  enum CodingKeys: String, CodingKey {
+    case hook, cpu, seen, filtered, emitted, lost, unbound
+    case sampledOut = "sampled_out"
+  }
+
+  package init(
+    hook: String, cpu: Int, seen: UInt64 = 0, filtered: UInt64 = 0, sampledOut: UInt64 = 0,
+    emitted: UInt64 = 0, lost: UInt64 = 0, unbound: UInt64 = 0
+  ) {
+    self.hook = hook
+    self.cpu = cpu
+    self.seen = seen
+    self.filtered = filtered
+    self.sampledOut = sampledOut
+    self.emitted = emitted
+    self.lost = lost
+    self.unbound = unbound
+  }
+}
+
+/// `machine.json`: what a machine looked like while it recorded, and what the recording lost.
+/// Times are nanoseconds of the machine's CLOCK_MONOTONIC.
+package struct Machine: Codable, Sendable, Equatable {
+  package static let currentFormat = 1
+
+  package struct Sampling: Codable, Sendable, Equatable {
+    /// One packet (or flow) in `oneIn` is stamped.
+    package var oneIn: UInt32
+    /// `packet` or `flow`: what the choice is made for; TCP `flow` unless `nat`.
+    package var udpBy: String
+    package var tcpBy: String
+
+    enum CodingKeys: String, CodingKey {
+      case oneIn = "one_in"
+      case udpBy = "udp_by"
+      case tcpBy = "tcp_by"
+    }
+
+    package init(oneIn: UInt32, udpBy: String, tcpBy: String) {
+      self.oneIn = oneIn
+      self.udpBy = udpBy
+      self.tcpBy = tcpBy
+    }
+  }
+
+  /// Streams deleted by rotation, so that nobody takes the rest for the whole.
+  package struct Rotation: Codable, Sendable, Equatable {
+    package var deletedStreams: Int
+    package var deletedEvents: UInt64
+    package var deletedBytes: UInt64
+
+    enum CodingKeys: String, CodingKey {
+      case deletedStreams = "deleted_streams"
+      case deletedEvents = "deleted_events"
+      case deletedBytes = "deleted_bytes"
+    }
+
+    package init(deletedStreams: Int = 0, deletedEvents: UInt64 = 0, deletedBytes: UInt64 = 0) {
+      self.deletedStreams = deletedStreams
+      self.deletedEvents = deletedEvents
+      self.deletedBytes = deletedBytes
+    }
+  }
+
+  package var format: Int
+  /// The folder's name: role and host name, safe and unique.
+  package var name: String
+  /// `guest`, `host` or `both`.
+  package var role: String
+  package var hostname: String
+  /// Machines with the same boot id share one clock.
+  package var bootID: String
+  package var kernel: String
+  package var architecture: String
+  package var clockSource: String
+  package var cpuModel: String
+  package var cpus: Int
+  /// Governor, C-states, driver and NIC settings and the like, for the environment section of a report.
+  package var settings: [String: String]
+  package var topology: String
+  package var hooks: [AttachedHook]
+  package var paths: [Path]
+  /// Segments the topology names beyond neighbours on a path, as `a-b`.
+  package var segments: [String]
+  /// pcap syntax, null for none.
+  package var filter: String?
+  package var sampling: Sampling
+  /// `full`, or `nat-proof` where addresses and ports are left out of the key.
+  package var identity: String
+  /// Measured cost of one stamp on this machine; null if it was not measured.
+  package var stampCost: Double?
+  package var startedAt: UInt64
+  /// Null while the recording runs, or if it was cut off.
+  package var stoppedAt: UInt64?
+  /// `duration`, `count`, `signal`, `disk full`, … ; null like `stoppedAt`.
+  package var stoppedBy: String?
+  package var ledger: [LedgerRow]
+  /// Per hook point: how often the kernel skipped the program because it was running already.
+  package var missed: [String: UInt64]
+  package var rotation: Rotation
+
+  enum CodingKeys: String, CodingKey {
+    case format, name, role, hostname, kernel, architecture, cpus, settings, topology, hooks, paths, segments
+    case filter, sampling, identity, ledger, missed, rotation
+    case bootID = "boot_id"
+    case clockSource = "clock_source"
+    case cpuModel = "cpu_model"
+    case stampCost = "stamp_cost_ns"
+    case startedAt = "started_at_ns"
+    case stoppedAt = "stopped_at_ns"
+    case stoppedBy = "stopped_by"
+  }
+
+  package init(name: String, role: String, hostname: String, bootID: String, topology: String) {
+    self.format = Machine.currentFormat
+    self.name = name
+    self.role = role
+    self.hostname = hostname
+    self.bootID = bootID
+    self.topology = topology
+    kernel = ""
+    architecture = ""
+    clockSource = ""
+    cpuModel = ""
+    cpus = 0
+    settings = [:]
+    hooks = []
+    paths = []
+    segments = []
+    filter = nil
+    sampling = Sampling(oneIn: 1, udpBy: "packet", tcpBy: "flow")
+    identity = "full"
+    stampCost = nil
+    startedAt = 0
+    stoppedAt = nil
+    stoppedBy = nil
+    ledger = []
+    missed = [:]
+    rotation = Rotation()
+  }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/// Everything one machine recorded, in memory.
+///
+/// Trade: the whole recording is loaded (40 bytes a stamp), which makes joining simple and exact;
+/// a reader that needs less walks the streams itself.
+package struct MachineRecording: Sendable {
+  package var machine: Machine
+  /// In time order.
+  package var stamps: [Stamp]
+  package var flows: [UInt32: Flow]
+  package var clockSamples: [ClockSample]
+  /// Events by CTF type name: `stamp`, `stamp_held`, `flow`, `clock_sample`.
+  package var eventsByType: [String: UInt64]
+  /// Sum of `events_discarded` over the streams of a CPU.
+  package var discardedByCPU: [Int: UInt64]
+  /// What could not be read, one clear line each (file, offset, what to do).
+  package var damage: [String]
+
+  package init(machine: Machine) {
+    self.machine = machine
+    stamps = []
+    flows = [:]
+    clockSamples = []
+    eventsByType = [:]
+    discardedByCPU = [:]
+    damage = []
+  }
+}

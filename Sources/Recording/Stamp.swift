@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/// A named place a packet passes. Raw values are the numbers on disk and never change.
+package enum HookPoint: UInt8, CaseIterable, Codable, Sendable, Hashable {
+  case txg0 = 1
+  case txg1 = 2
+  case txg2 = 3
+  case txh0 = 4
+  case txh1 = 5
+  case txh2 = 6
+  case rxh0 = 7
+  case rxh1 = 8
+  case rxg0 = 9
+  case rxgq = 10
+  case rxg1 = 11
+  case wireIn = 12
+  case wireOut = 13
+
+  package var name: String {
+    switch self {
+    case .wireIn: "wire-in"
+    case .wireOut: "wire-out"
+    default: String(describing: self)
+    }
+  }
+
+  package init?(name: String) {
+    guard let hook = HookPoint.allCases.first(where: { $0.name == name }) else { return nil }
+    self = hook
+  }
+}
+
+/// What a stamp's key and sequence mean (`enum lp_kind` of the ABI header).
+package enum StampKind: UInt8, Codable, Sendable {
+  case other = 0
+  case udp = 1
+  case tcp = 2
+  case icmp = 3
+  case fragment = 4
+  /// Bytes of a TCP stream at a socket, not a packet: `key` is 0, `sequence` and `length` name the bytes.
+  case tcpRange = 5
+}
+
+/// One packet (or TCP byte range) at one hook point.
+package struct Stamp: Sendable, Hashable {
+  /// Nanoseconds of the recording machine's CLOCK_MONOTONIC at the hook point.
+  package var time: UInt64
+  /// Packet identity; equal at every hook point the packet passes.
+  package var key: UInt64
+  /// Hash of the 5-tuple in this direction; names a ``Flow``.
+  package var flow: UInt32
+  /// TCP: sequence number of the first payload byte; else 0.
+  package var sequence: UInt32
+  /// Bytes from the start of the IP header; at a socket (``StampKind/tcpRange``) bytes of the stream.
+  package var length: UInt32
+  /// Bytes of IP and transport header.
+  package var headerLength: UInt16
+  package var queue: UInt16
+  package var cpu: UInt16
+  package var hook: HookPoint
+  package var kind: StampKind
+
+  package init(
+    time: UInt64, key: UInt64, flow: UInt32, sequence: UInt32 = 0, length: UInt32, headerLength: UInt16 = 0,
+    queue: UInt16 = 0, cpu: UInt16 = 0, hook: HookPoint, kind: StampKind
+  ) {
+    self.time = time
+    self.key = key
+    self.flow = flow
+    self.sequence = sequence
+    self.length = length
+    self.headerLength = headerLength
+    self.queue = queue
+    self.cpu = cpu
+    self.hook = hook
+    self.kind = kind
+  }
+
+  /// Payload bytes behind IP and transport header.
+  package var payloadLength: UInt32 { length > UInt32(headerLength) ? length - UInt32(headerLength) : 0 }
+}
+
+/// The 5-tuple behind ``Stamp/flow``.
+package struct Flow: Sendable, Hashable {
+  package var id: UInt32
+  /// IP protocol number.
+  package var ipProtocol: UInt8
+  /// 4 or 16 bytes, network byte order.
+  package var source: [UInt8]
+  package var destination: [UInt8]
+  package var sourcePort: UInt16
+  package var destinationPort: UInt16
+
+  package init(
+    id: UInt32, ipProtocol: UInt8, source: [UInt8], destination: [UInt8], sourcePort: UInt16,
+    destinationPort: UInt16
+  ) {
+    self.id = id
+    self.ipProtocol = ipProtocol
+    self.source = source
+    self.destination = destination
+    self.sourcePort = sourcePort
+    self.destinationPort = destinationPort
+  }
+}
+
+/// The machine's clocks read at one moment; nanoseconds of each clock.
+package struct ClockSample: Sendable, Hashable {
+  package var monotonic: UInt64
+  /// How long the reading took: each other clock is within ± half of it.
+  package var window: UInt32
+  package var monotonicRaw: Int64
+  package var realtime: Int64
+  package var tai: Int64
+  package var boottime: Int64
+  /// Time stamp counter in ticks, 0 where there is none.
+  package var tsc: UInt64
+
+  package init(
+    monotonic: UInt64, window: UInt32, monotonicRaw: Int64, realtime: Int64, tai: Int64, boottime: Int64,
+    tsc: UInt64
+  ) {
+    self.monotonic = monotonic
+    self.window = window
+    self.monotonicRaw = monotonicRaw
+    self.realtime = realtime
+    self.tai = tai
+    self.boottime = boottime
+    self.tsc = tsc
+  }
+}

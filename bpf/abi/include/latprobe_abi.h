@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The records that BPF programs write, user space drains and the CTF streams hold: one layout for all
+// three, so that a drained record goes to disk as it is. Little-endian, naturally aligned, fixed size.
+// Times are nanoseconds of CLOCK_MONOTONIC of the recording machine unless a field says otherwise.
+#ifndef LATPROBE_ABI_H
+#define LATPROBE_ABI_H
+
+#ifdef __bpf__
+typedef unsigned char lp_u8;
+typedef unsigned short lp_u16;
+typedef unsigned int lp_u32;
+typedef unsigned long long lp_u64;
+typedef long long lp_s64;
+#else
+#include <stdint.h>
+typedef uint8_t lp_u8;
+typedef uint16_t lp_u16;
+typedef uint32_t lp_u32;
+typedef uint64_t lp_u64;
+typedef int64_t lp_s64;
+#endif
+
+// Hook point numbers, as on disk. Never renumber.
+enum lp_hook {
+	LP_HOOK_NONE = 0,
+	LP_TXG0 = 1,
+	LP_TXG1 = 2,
+	LP_TXG2 = 3,
+	LP_TXH0 = 4,
+	LP_TXH1 = 5,
+	LP_TXH2 = 6,
+	LP_RXH0 = 7,
+	LP_RXH1 = 8,
+	LP_RXG0 = 9,
+	LP_RXGQ = 10,
+	LP_RXG1 = 11,
+	LP_WIRE_IN = 12,
+	LP_WIRE_OUT = 13,
+	LP_HOOK_MAX = 16,
+};
+
+// Event ids of the CTF stream. Never renumber.
+enum lp_event {
+	LP_EVENT_STAMP = 0,
+	LP_EVENT_STAMP_HELD = 1,
+	LP_EVENT_FLOW = 2,
+	LP_EVENT_CLOCK_SAMPLE = 3,
+};
+
+// What a stamp's key and sequence mean.
+enum lp_kind {
+	LP_KIND_OTHER = 0,	// key over the IP header only
+	LP_KIND_UDP = 1,
+	LP_KIND_TCP = 2,	// sequence is that of the first payload byte
+	LP_KIND_ICMP = 3,	// ICMP and ICMPv6
+	LP_KIND_FRAGMENT = 4,	// a fragment after the first
+	LP_KIND_TCP_RANGE = 5,	// bytes of a TCP stream at a socket: no packet, key is 0
+};
+
+// One packet at one hook point.
+struct lp_stamp {
+	lp_u64 time_ns;	// when the program ran; never decreases by more than one interrupt on a CPU
+	lp_u8 event;	// LP_EVENT_STAMP
+	lp_u8 hook;	// enum lp_hook
+	lp_u16 queue;	// device queue, 0 where the hook knows none
+	lp_u32 length : 20;	 // bytes from the start of the IP header (BIG TCP: up to 524 280)
+	lp_u32 header_words : 8; // IP and transport header, in units of 4 bytes
+	lp_u32 kind : 4;	 // enum lp_kind
+	lp_u32 flow;	 // hash of the 5-tuple in this direction
+	lp_u32 sequence; // TCP: sequence number of the first payload byte, else 0
+	lp_u64 key;	 // packet identity, see packet_key.h
+};
+
+// A stamp whose time lies before its emission: the call that asked for a packet (txg0) is known
+// only when the packet shows up. stamp.time_ns is the time of emission, at_ns the stamp's time.
+struct lp_stamp_held {
+	struct lp_stamp stamp;	// event is LP_EVENT_STAMP_HELD
+	lp_u64 at_ns;
+};
+
+// The 5-tuple behind lp_stamp.flow; written at least once for each flow and CPU.
+struct lp_flow {
+	lp_u64 time_ns;
+	lp_u8 event;	// LP_EVENT_FLOW
+	lp_u8 family;	// 4 or 6
+	lp_u8 protocol; // IP protocol number
+	lp_u8 reserved0;
+	lp_u32 flow;
+	lp_u16 source_port; // host byte order; 0 where the protocol has none
+	lp_u16 destination_port;
+	lp_u32 reserved1;
+	lp_u8 source[16]; // network byte order; IPv4 in the first four bytes, rest 0
+	lp_u8 destination[16];
+};
+
+// The machine's clocks read at one moment.
+struct lp_clock_sample {
+	lp_u64 time_ns;	// CLOCK_MONOTONIC, middle of the reading
+	lp_u8 event;	// LP_EVENT_CLOCK_SAMPLE
+	lp_u8 reserved[3];
+	lp_u32 window_ns;	// how long the reading took: each clock below is within +-window/2
+	lp_s64 monotonic_raw_ns;
+	lp_s64 realtime_ns;
+	lp_s64 tai_ns;
+	lp_s64 boottime_ns;
+	lp_u64 tsc;	// time stamp counter, 0 where there is none
+};
+
+// Per hook point and CPU: what became of every packet that came by. In each ledger
+// seen = filtered + sampled_out + emitted + lost + unbound.
+struct lp_ledger {
+	lp_u64 seen;
+	lp_u64 filtered;    // the filter said no
+	lp_u64 sampled_out; // left out by 1-in-N sampling
+	lp_u64 emitted;	    // stamped and handed to user space
+	lp_u64 lost;	    // buffer full
+	lp_u64 unbound;	    // a socket hook that could not be tied to a packet
+};
+
+#define LP_ASSERT_AT(type, field, at)                                                              \
+	_Static_assert(__builtin_offsetof(struct type, field) == (at), #type "." #field)
+
+_Static_assert(sizeof(struct lp_stamp) == 32, "lp_stamp");
+LP_ASSERT_AT(lp_stamp, event, 8);
+LP_ASSERT_AT(lp_stamp, hook, 9);
+LP_ASSERT_AT(lp_stamp, queue, 10);
+LP_ASSERT_AT(lp_stamp, flow, 16);
+LP_ASSERT_AT(lp_stamp, sequence, 20);
+LP_ASSERT_AT(lp_stamp, key, 24);
+_Static_assert(sizeof(struct lp_stamp_held) == 40, "lp_stamp_held");
+LP_ASSERT_AT(lp_stamp_held, at_ns, 32);
+_Static_assert(sizeof(struct lp_flow) == 56, "lp_flow");
+LP_ASSERT_AT(lp_flow, event, 8);
+LP_ASSERT_AT(lp_flow, flow, 12);
+LP_ASSERT_AT(lp_flow, source_port, 16);
+LP_ASSERT_AT(lp_flow, source, 24);
+LP_ASSERT_AT(lp_flow, destination, 40);
+_Static_assert(sizeof(struct lp_clock_sample) == 56, "lp_clock_sample");
+LP_ASSERT_AT(lp_clock_sample, event, 8);
+LP_ASSERT_AT(lp_clock_sample, window_ns, 12);
+LP_ASSERT_AT(lp_clock_sample, monotonic_raw_ns, 16);
+LP_ASSERT_AT(lp_clock_sample, tsc, 48);
+_Static_assert(sizeof(struct lp_ledger) == 48, "lp_ledger");
+
+#endif
