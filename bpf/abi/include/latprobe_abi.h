@@ -10,6 +10,7 @@
 typedef unsigned char lp_u8;
 typedef unsigned short lp_u16;
 typedef unsigned int lp_u32;
+typedef int lp_s32;
 typedef unsigned long long lp_u64;
 typedef long long lp_s64;
 #else
@@ -17,6 +18,7 @@ typedef long long lp_s64;
 typedef uint8_t lp_u8;
 typedef uint16_t lp_u16;
 typedef uint32_t lp_u32;
+typedef int32_t lp_s32;
 typedef uint64_t lp_u64;
 typedef int64_t lp_s64;
 #endif

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What user space tells the BPF programs: constants before load, watched devices and sockets in a map.
+#ifndef LATPROBE_CONFIG_H
+#define LATPROBE_CONFIG_H
+
+#include "latprobe_abi.h"
+
+// Where in the kernel a program sits. A watched device or namespace says, for each site, which hook
+// point a packet passes there.
+enum lp_site {
+	LP_AT_DEV_QUEUE = 0,	 // net_dev_queue
+	LP_AT_START_XMIT = 1,	 // net_dev_start_xmit
+	LP_AT_NETIF_RX = 2,	 // netif_rx
+	LP_AT_NETIF_RECEIVE = 3, // netif_receive_skb
+	LP_AT_NAPI_GRO = 4,	 // napi_gro_receive_entry
+	LP_AT_CONSUME = 5,	 // consume_skb of a packet that passed START_XMIT
+	LP_AT_SEND_CALL = 6,	 // entry of a send call, bound at DEV_QUEUE
+	LP_AT_STREAM_COPY = 7,	 // skb_copy_datagram_iovec: TCP, raw and ping sockets
+	LP_AT_DATAGRAM_READ = 8, // end of a receive call on a UDP socket
+	LP_SITE_MAX = 12,
+};
+
+// Key of the map `targets`: a device of a network namespace, or (ifindex 0) the sockets of one.
+struct lp_target_key {
+	lp_u32 netns; // inode number of the namespace
+	lp_u32 ifindex;
+};
+
+struct lp_target {
+	lp_u8 hook[LP_SITE_MAX]; // enum lp_hook, LP_HOOK_NONE where nothing is stamped
+};
+
+enum lp_sample_by {
+	LP_SAMPLE_PACKET = 0,
+	LP_SAMPLE_FLOW = 1,
+};
+
+#define LP_SEND_CALLS 6
+
+struct lp_config {
+	lp_u32 sample_one_in;	// 1: every packet
+	lp_u8 sample_tcp_by;	// enum lp_sample_by
+	lp_u8 sample_other_by;	// enum lp_sample_by
+	lp_u8 identity;		// enum lp_identity
+	lp_u8 filter;		// 1: ask lp_filter()
+	lp_u32 wake_mask;	// wake user space after this many stamps (a power of two, less one)
+	lp_u32 reserved;
+	lp_u64 call_expiry_ns;	// a datagram's send call is bound to a packet no later than this
+	lp_s64 send_calls[LP_SEND_CALLS]; // system call numbers whose first argument is the socket; -1: none
+};
+
+// The body of lp_filter(): a marker and room for the translated filter, see docs/decisions.
+#define LP_FILTER_MARKER 0x4c50464c
+#define LP_FILTER_SLOTS 1024
+
+_Static_assert(sizeof(struct lp_target_key) == 8, "lp_target_key");
+_Static_assert(sizeof(struct lp_target) == 12, "lp_target");
+_Static_assert(sizeof(struct lp_config) == 72, "lp_config");
+
+#endif

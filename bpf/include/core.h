@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The core that all programs share: look up what is watched, read the packet, filter, sample, stamp,
+ * and account for each packet in the ledger.
+ */
+#ifndef LATPROBE_CORE_H
+#define LATPROBE_CORE_H
+
+#include "kernel.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "latprobe_config.h"
+#include "packet_key.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+#define ARPHRD_ETHER 1
+#define ARPHRD_LOOPBACK 772
+#define ETH_P_8021Q 0x8100
+#define ETH_P_8021AD 0x88a8
+#define PROTO_TCP 6
+#define PROTO_UDP 17
+
+const volatile struct lp_config config = {
+	.sample_one_in = 1,
+	.sample_tcp_by = LP_SAMPLE_FLOW,
+	.sample_other_by = LP_SAMPLE_PACKET,
+	.identity = LP_IDENTITY_FULL,
+	.wake_mask = 1023,
+	.call_expiry_ns = 1000000000,
+	.send_calls = { -1, -1, -1, -1, -1, -1 },
+};
+
+// Set once every program is attached, cleared before the first is detached: all hooks see the same packets.
+volatile lp_u32 enabled = 0;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct lp_target_key);
+	__type(value, struct lp_target);
+} targets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LP_HOOK_MAX);
+	__type(key, lp_u32);
+	__type(value, struct lp_ledger);
+} ledger SEC(".maps");
+
+// One ring buffer a CPU: no contention, and each CPU's records stay in order. Filled in by user space.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(lp_u32));
+	__uint(value_size, sizeof(lp_u32));
+	__array(values, struct {
+		__uint(type, BPF_MAP_TYPE_RINGBUF);
+		__uint(max_entries, 4096);
+	});
+} rings SEC(".maps");
+
+// Flow ids written lately, by CPU: keeps a flow's 5-tuple from being written with every packet.
+#define LP_FLOW_CACHE 1024
+
+struct flow_cache {
+	lp_u32 flow[LP_FLOW_CACHE];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, lp_u32);
+	__type(value, struct flow_cache);
+} flows SEC(".maps");
+
+// ---------------------------------------------------------------- what a program knows of a packet
+
+struct view {
+	const unsigned char *head;
+	lp_u64 sk;
+	lp_u32 l3;	 // offset of the IP header from head (in-band VLAN tags not yet skipped)
+	lp_u32 tail;	 // end of the linear part, from head
+	lp_u32 data;	 // first byte that `length` counts, from head
+	lp_u32 length;
+	lp_u32 ifindex;
+	lp_u32 netns;
+	lp_u16 queue;
+	lp_u16 protocol; // as in the frame
+	lp_u16 ethernet; // 1: an Ethernet header stands in front of l3
+};
+
+struct lp_source {
+	const unsigned char *l3;
+};
+
+LP_INLINE int lp_load(void *to, lp_u32 size, const struct lp_source *source, lp_u32 offset)
+{
+	return bpf_probe_read_kernel(to, size, source->l3 + offset) ? -1 : 0;
+}
+
+// Which way the packet goes decides where its headers are.
+enum way {
+	WAY_OUT, // data at the link-layer header
+	WAY_IN,	 // data behind the link-layer header
+	WAY_SOCKET, // no device any more; network_header set by the stack
+};
+
+/*
+ * Fills a view from an sk_buff. GET reads a field: DIRECT where the verifier knows the pointer's type
+ * (tp_btf, fentry), PROBE where it does not (raw_tp, kprobe).
+ */
+#define DIRECT(p, ...) ___arrow(p, __VA_ARGS__)
+#define PROBE(p, ...) BPF_CORE_READ(p, __VA_ARGS__)
+
+#define DEFINE_VIEW(name, GET)                                                                     \
+	LP_INLINE void name(struct view *v, struct sk_buff *skb, enum way way)                     \
+	{                                                                                          \
+		lp_u32 mac = GET(skb, mac_header), network = GET(skb, network_header);             \
+                                                                                                   \
+		v->head = GET(skb, head);                                                          \
+		v->data = (lp_u32)(GET(skb, data) - v->head);                                      \
+		v->tail = GET(skb, tail);                                                          \
+		v->length = GET(skb, len);                                                         \
+		v->protocol = GET(skb, protocol);                                                  \
+		v->queue = GET(skb, queue_mapping);                                                \
+		v->sk = (lp_u64)GET(skb, sk);                                                      \
+		if (way == WAY_SOCKET) {                                                           \
+			v->l3 = network;                                                           \
+			v->ethernet = network - mac == LP_ETHERNET_BYTES;                          \
+		} else {                                                                           \
+			lp_u16 type = GET(skb, dev, type);                                         \
+                                                                                                   \
+			v->ethernet = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK;             \
+			if (v->ethernet)                                                           \
+				v->l3 = mac + LP_ETHERNET_BYTES;                                   \
+			else                                                                       \
+				v->l3 = way == WAY_OUT ? network : v->data;                        \
+		}                                                                                  \
+	}
+
+DEFINE_VIEW(view_direct, DIRECT)
+DEFINE_VIEW(view_probe, PROBE)
+
+#define DEFINE_DEVICE_KEY(name, GET)                                                               \
+	LP_INLINE void name(struct lp_target_key *key, struct net_device *dev)                     \
+	{                                                                                          \
+		key->netns = GET(dev, nd_net.net, ns.inum);                                        \
+		key->ifindex = (lp_u32)GET(dev, ifindex);                                          \
+	}
+
+DEFINE_DEVICE_KEY(device_key_direct, DIRECT)
+DEFINE_DEVICE_KEY(device_key_probe, PROBE)
+
+LP_INLINE lp_u8 hook_at(const struct lp_target_key *key, enum lp_site site)
+{
+	const struct lp_target *target = bpf_map_lookup_elem(&targets, key);
+
+	return target ? target->hook[site] : LP_HOOK_NONE;
+}
+
+LP_INLINE lp_u8 socket_hook_at(lp_u32 netns, enum lp_site site)
+{
+	struct lp_target_key key = { .netns = netns };
+
+	return hook_at(&key, site);
+}
+
+LP_INLINE struct lp_ledger *ledger_of(lp_u8 hook)
+{
+	lp_u32 index = hook;
+
+	return bpf_map_lookup_elem(&ledger, &index);
+}
+
+// ---------------------------------------------------------------------------------- filter, sample
+
+/*
+ * Replaced before load by the translation of --filter: takes r1 the frame, r2 its readable bytes, r3 the
+ * packet's length; returns 0 to leave the packet out. The slots keep room, so nothing in the object has to
+ * move. Called from assembly, since the compiler would see a function that looks at nothing.
+ */
+static __attribute__((naked, noinline, used)) void lp_filter(void)
+{
+	asm volatile("r0 = %[marker];"
+		     ".rept %[slots];"
+		     "goto +0;"
+		     ".endr;"
+		     "exit;"
+		     :
+		     : [marker] "i"(LP_FILTER_MARKER), [slots] "i"(LP_FILTER_SLOTS));
+}
+
+LP_INLINE int passes_filter(const struct lp_frame *frame, lp_u32 readable, lp_u32 length)
+{
+	const lp_u8 *ethernet = frame->ethernet;
+	int passes;
+
+	asm volatile("r1 = %[frame];"
+		     "r2 = %[readable];"
+		     "r3 = %[length];"
+		     "call lp_filter;"
+		     "%[passes] = r0;"
+		     : [passes] "=r"(passes)
+		     : [frame] "r"(ethernet), [readable] "r"((lp_u64)readable), [length] "r"((lp_u64)length),
+		       "m"(*frame)
+		     : "r0", "r1", "r2", "r3", "r4", "r5", "memory");
+	return passes;
+}
+
+enum verdict {
+	VERDICT_STAMP = 0,
+	VERDICT_FILTERED,
+	VERDICT_SAMPLED_OUT,
+	VERDICT_NO_PACKET,
+};
+
+LP_INLINE enum verdict judge(const struct lp_frame *frame, lp_u32 readable, const struct lp_packet *p)
+{
+	if (config.filter && !passes_filter(frame, readable, p->length + LP_ETHERNET_BYTES))
+		return VERDICT_FILTERED;
+	if (config.sample_one_in > 1) {
+		lp_u8 by = p->kind == LP_KIND_TCP || p->kind == LP_KIND_TCP_RANGE
+				   ? config.sample_tcp_by
+				   : config.sample_other_by;
+		lp_u64 hash = by == LP_SAMPLE_FLOW ? p->sample_flow : p->sample;
+
+		if ((lp_u32)(hash >> 32) % config.sample_one_in)
+			return VERDICT_SAMPLED_OUT;
+	}
+	return VERDICT_STAMP;
+}
+
+LP_INLINE int account(struct lp_ledger *row, enum verdict verdict)
+{
+	row->seen++;
+	if (verdict == VERDICT_FILTERED)
+		row->filtered++;
+	else if (verdict == VERDICT_SAMPLED_OUT)
+		row->sampled_out++;
+	return verdict == VERDICT_STAMP;
+}
+
+// ------------------------------------------------------------------------------------ read a packet
+
+LP_INLINE lp_u32 bounded(lp_u32 value, lp_u32 limit)
+{
+	return value < limit ? value : limit;
+}
+
+// 0 if it is an IP packet. Reads a fixed number of bytes: behind the linear part lies the skb's shared info.
+LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, lp_u32 *readable, const struct view *v)
+{
+	struct lp_source source = { .l3 = v->head + v->l3 };
+	lp_u32 l3 = v->l3, linear;
+
+	if (v->ethernet) {
+		lp_u16 type;
+
+		if (bpf_probe_read_kernel(f->ethernet, LP_FRAME_BYTES, source.l3 - LP_ETHERNET_BYTES))
+			return -1;
+		type = lp_be16(f->ethernet + 12);
+		if (type == ETH_P_8021Q || type == ETH_P_8021AD) {
+			// In-band VLAN tags: look again, one or two tags further on.
+			l3 += type == ETH_P_8021AD ? 8 : 4;
+			source.l3 = v->head + l3;
+			if (bpf_probe_read_kernel(f->ethernet, LP_FRAME_BYTES, source.l3 - LP_ETHERNET_BYTES))
+				return -1;
+		}
+	} else {
+		__builtin_memset(f->ethernet, 0, 12);
+		f->ethernet[12] = v->protocol & 0xff;
+		f->ethernet[13] = v->protocol >> 8;
+		if (bpf_probe_read_kernel(f->l3, sizeof(f->l3), source.l3))
+			return -1;
+	}
+	linear = v->tail - l3;
+	*readable = bounded(linear + LP_ETHERNET_BYTES, LP_FRAME_BYTES);
+	return lp_read_packet(p, f, &source, linear, v->length - (l3 - v->data), config.identity);
+}
+
+// --------------------------------------------------------------------------------------------- emit
+
+LP_INLINE lp_u64 wake_up(const struct lp_ledger *row)
+{
+	return row->emitted & config.wake_mask ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP;
+}
+
+LP_INLINE void fill_stamp(struct lp_stamp *s, lp_u64 time, lp_u8 event, lp_u8 hook, lp_u16 queue,
+			  const struct lp_packet *p)
+{
+	s->time_ns = time;
+	s->event = event;
+	s->hook = hook;
+	s->queue = queue;
+	s->length = p->length;
+	s->header_words = p->header_words;
+	s->kind = p->kind;
+	s->flow = p->flow;
+	s->sequence = p->sequence;
+	s->key = p->key;
+}
+
+LP_INLINE void *ring_of_this_cpu(void)
+{
+	lp_u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&rings, &cpu);
+}
+
+LP_INLINE void emit_stamp(struct lp_ledger *row, lp_u64 time, lp_u8 hook, lp_u16 queue, const struct lp_packet *p)
+{
+	void *ring = ring_of_this_cpu();
+	struct lp_stamp *s = ring ? bpf_ringbuf_reserve(ring, sizeof(*s), 0) : NULL;
+
+	if (!s) {
+		row->lost++;
+		return;
+	}
+	fill_stamp(s, time, LP_EVENT_STAMP, hook, queue, p);
+	row->emitted++;
+	bpf_ringbuf_submit(s, wake_up(row));
+}
+
+LP_INLINE void emit_held(struct lp_ledger *row, lp_u64 time, lp_u64 at, lp_u8 hook, const struct lp_packet *p)
+{
+	void *ring = ring_of_this_cpu();
+	struct lp_stamp_held *s = ring ? bpf_ringbuf_reserve(ring, sizeof(*s), 0) : NULL;
+
+	if (!s) {
+		row->lost++;
+		return;
+	}
+	fill_stamp(&s->stamp, time, LP_EVENT_STAMP_HELD, hook, 0, p);
+	s->at_ns = at;
+	row->emitted++;
+	bpf_ringbuf_submit(s, wake_up(row));
+}
+
+// Writes the 5-tuple if this CPU has not done so lately.
+LP_INLINE void emit_flow(lp_u64 time, const struct lp_packet *p, const struct lp_frame *f)
+{
+	lp_u32 zero = 0, slot = p->flow & (LP_FLOW_CACHE - 1);
+	struct flow_cache *cache = bpf_map_lookup_elem(&flows, &zero);
+	struct lp_flow *flow;
+	void *ring;
+
+	if (!cache || cache->flow[slot] == p->flow)
+		return;
+	ring = ring_of_this_cpu();
+	flow = ring ? bpf_ringbuf_reserve(ring, sizeof(*flow), 0) : NULL;
+	if (!flow)
+		return; // the next packet of the flow tries again
+	cache->flow[slot] = p->flow;
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->time_ns = time;
+	flow->event = LP_EVENT_FLOW;
+	flow->family = p->family;
+	flow->protocol = p->protocol;
+	flow->flow = p->flow;
+	flow->source_port = p->source_port;
+	flow->destination_port = p->destination_port;
+	if (p->family == 4) {
+		__builtin_memcpy(flow->source, f->l3 + 12, 4);
+		__builtin_memcpy(flow->destination, f->l3 + 16, 4);
+	} else {
+		__builtin_memcpy(flow->source, f->l3 + 8, 16);
+		__builtin_memcpy(flow->destination, f->l3 + 24, 16);
+	}
+	bpf_ringbuf_submit(flow, BPF_RB_NO_WAKEUP);
+}
+
+// The whole way of a packet at a hook. p is filled unless it is VERDICT_NO_PACKET (not IP).
+LP_INLINE enum verdict stamp_packet(lp_u64 time, lp_u8 hook, const struct view *v, struct lp_packet *p,
+				    struct lp_frame *f)
+{
+	struct lp_ledger *row = ledger_of(hook);
+	enum verdict verdict;
+	lp_u32 readable;
+
+	if (!row || read_packet(p, f, &readable, v))
+		return VERDICT_NO_PACKET;
+	verdict = judge(f, readable, p);
+	if (account(row, verdict)) {
+		emit_flow(time, p, f);
+		emit_stamp(row, time, hook, v->queue, p);
+	}
+	return verdict;
+}
+
+#endif
