@@ -1,1 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE
 #include "cbpf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// --------------------------------------------------------------------------------------- messages
+
+#define MESSAGES_MAX (64 * 1024)
+
+static pthread_mutex_t messages_lock = PTHREAD_MUTEX_INITIALIZER;
+static char messages[MESSAGES_MAX], taken[MESSAGES_MAX];
+static size_t messages_length;
+
+static int keep_message(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	char line[8192];
+	int length;
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	length = vsnprintf(line, sizeof(line), format, arguments);
+	if (length < 0)
+		return 0;
+	if ((size_t)length >= sizeof(line))
+		length = sizeof(line) - 1;
+	pthread_mutex_lock(&messages_lock);
+	if (messages_length + (size_t)length >= MESSAGES_MAX) {
+		// The verifier's last lines say what was wrong.
+		size_t keep = MESSAGES_MAX / 2;
+
+		if (messages_length > keep) {
+			memmove(messages, messages + messages_length - keep, keep);
+			messages_length = keep;
+		}
+	}
+	memcpy(messages + messages_length, line, (size_t)length);
+	messages_length += (size_t)length;
+	messages[messages_length] = 0;
+	pthread_mutex_unlock(&messages_lock);
+	return 0;
+}
+
+void lp_messages_capture(void)
+{
+	libbpf_set_print(keep_message);
+}
+
+const char *lp_messages_take(void)
+{
+	pthread_mutex_lock(&messages_lock);
+	memcpy(taken, messages, messages_length + 1);
+	messages_length = 0;
+	messages[0] = 0;
+	pthread_mutex_unlock(&messages_lock);
+	return taken;
+}
+
+// ------------------------------------------------------------------------------------------- rungs
+
+static const struct bpf_insn nothing[] = {
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0 },
+	{ .code = BPF_JMP | BPF_EXIT },
+};
+
+static int load_nothing(enum bpf_prog_type type, enum bpf_attach_type attach, int btf_id)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = attach);
+
+	if (btf_id)
+		options.attach_btf_id = (__u32)btf_id;
+	return bpf_prog_load(type, "lp_try", "GPL", nothing, 2, &options);
+}
+
+// Opens a link on `name` (NULL: where the program was loaded for) and closes it again.
+static int try_attach(int program, const char *name)
+{
+	int link = bpf_raw_tracepoint_open(name, program);
+
+	close(program);
+	if (link < 0)
+		return link;
+	close(link);
+	return 0;
+}
+
+static int try_kprobe(int program)
+{
+	static const char function[] = "skb_consume_udp";
+	struct perf_event_attr attribute = { .size = sizeof(attribute) };
+	char text[16] = "";
+	int file, event;
+
+	file = open("/sys/bus/event_source/devices/kprobe/type", O_RDONLY | O_CLOEXEC);
+	if (file < 0) {
+		close(program);
+		return -ENOTSUP;
+	}
+	if (read(file, text, sizeof(text) - 1) <= 0)
+		text[0] = 0;
+	close(file);
+	attribute.type = (__u32)atoi(text);
+	attribute.config1 = (uintptr_t)function;
+	event = (int)syscall(SYS_perf_event_open, &attribute, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	if (event < 0)
+		event = -errno;
+	else
+		close(event);
+	close(program);
+	return event < 0 ? event : 0;
+}
+
+int lp_rung_try(const char *rung)
+{
+	int id, program;
+
+	if (strcmp(rung, "tp_btf") == 0) {
+		id = libbpf_find_vmlinux_btf_id("net_dev_queue", BPF_TRACE_RAW_TP);
+		if (id < 0)
+			return -ENOTSUP;
+		program = load_nothing(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, id);
+		return program < 0 ? program : try_attach(program, NULL);
+	}
+	if (strcmp(rung, "raw_tp") == 0) {
+		program = load_nothing(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0);
+		return program < 0 ? program : try_attach(program, "net_dev_queue");
+	}
+	if (strcmp(rung, "fentry") == 0) {
+		id = libbpf_find_vmlinux_btf_id("skb_consume_udp", BPF_TRACE_FENTRY);
+		if (id < 0)
+			return -ENOTSUP;
+		program = load_nothing(BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, id);
+		return program < 0 ? program : try_attach(program, NULL);
+	}
+	if (strcmp(rung, "kprobe") == 0) {
+		program = load_nothing(BPF_PROG_TYPE_KPROBE, 0, 0);
+		return program < 0 ? program : try_kprobe(program);
+	}
+	return -EINVAL;
+}
+
+int lp_kernel_symbols(void (*found)(void *context, int kind, const char *name), void *context)
+{
+	static const char prefix[] = "btf_trace_";
+	struct btf *btf = btf__load_vmlinux_btf();
+	__u32 id, count;
+
+	if (!btf)
+		return -errno;
+	count = btf__type_cnt(btf);
+	for (id = 1; id < count; id++) {
+		const struct btf_type *type = btf__type_by_id(btf, id);
+		const char *name = btf__name_by_offset(btf, type->name_off);
+
+		if (btf_is_typedef(type) && strncmp(name, prefix, sizeof(prefix) - 1) == 0)
+			found(context, 0, name + sizeof(prefix) - 1);
+		else if (btf_is_func(type))
+			found(context, 1, name);
+	}
+	btf__free(btf);
+	return 0;
+}
+
+// ------------------------------------------------------------------------------------------- drain
+
+struct lp_drain {
+	struct ring_buffer *ring;
+	unsigned char *buffer;
+	size_t length, capacity;
+};
+
+// libbpf takes a record as consumed whatever is returned; a negative value only ends the round.
+static int take_record(void *context, void *data, size_t size)
+{
+	struct lp_drain *drain = context;
+
+	memcpy(drain->buffer + drain->length, data, size);
+	drain->length += size;
+	return drain->capacity - drain->length < sizeof(struct lp_flow) ? -ENOBUFS : 0;
+}
+
+struct lp_drain *lp_drain_open(int ring_fd)
+{
+	struct lp_drain *drain = calloc(1, sizeof(*drain));
+
+	if (!drain)
+		return NULL;
+	drain->ring = ring_buffer__new(ring_fd, take_record, drain, NULL);
+	if (!drain->ring) {
+		free(drain);
+		return NULL;
+	}
+	return drain;
+}
+
+size_t lp_drain_read(struct lp_drain *drain, void *buffer, size_t capacity)
+{
+	drain->buffer = buffer;
+	drain->capacity = capacity;
+	drain->length = 0;
+	if (capacity >= sizeof(struct lp_flow))
+		ring_buffer__consume(drain->ring);
+	return drain->length;
+}
+
+void lp_drain_close(struct lp_drain *drain)
+{
+	ring_buffer__free(drain->ring);
+	free(drain);
+}
+
+uint64_t lp_program_misses(int program_fd)
+{
+	struct bpf_prog_info info = {};
+	__u32 length = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(program_fd, &info, &length))
+		return 0;
+	return info.recursion_misses;
+}

@@ -1,3 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Compiles the header's assertions for the machine that user space runs on.
+// Compiles the headers' assertions for the machine that user space runs on, and the packet key for frames
+// in user space.
 #include "latprobe_abi.h"
+#include "latprobe_config.h"
+#include "packet_key.h"
+
+int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 captured, lp_u32 length, int identity)
+{
+	struct lp_frame frame = {};
+	struct lp_source source;
+	lp_u32 l3 = LP_ETHERNET_BYTES;
+
+	while (l3 <= captured && (lp_be16(bytes + l3 - 2) == 0x8100 || lp_be16(bytes + l3 - 2) == 0x88a8))
+		l3 += 4;
+	if (l3 > captured)
+		return -1;
+	source.l3 = bytes + l3;
+	source.linear = captured - l3;
+	lp_load(frame.l3, sizeof(frame.l3), &source, 0);
+	return lp_read_packet(packet, &frame, &source, source.linear, length - l3, identity);
+}

@@ -29,7 +29,6 @@ const volatile struct lp_config config = {
 	.sample_tcp_by = LP_SAMPLE_FLOW,
 	.sample_other_by = LP_SAMPLE_PACKET,
 	.identity = LP_IDENTITY_FULL,
-	.wake_mask = 1023,
 	.call_expiry_ns = 1000000000,
 	.send_calls = { -1, -1, -1, -1, -1, -1 },
 };
@@ -284,11 +283,6 @@ LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, lp_u32 *reada
 
 // --------------------------------------------------------------------------------------------- emit
 
-LP_INLINE lp_u64 wake_up(const struct lp_ledger *row)
-{
-	return row->emitted & config.wake_mask ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP;
-}
-
 LP_INLINE void fill_stamp(struct lp_stamp *s, lp_u64 time, lp_u8 event, lp_u8 hook, lp_u16 queue,
 			  const struct lp_packet *p)
 {
@@ -322,7 +316,7 @@ LP_INLINE void emit_stamp(struct lp_ledger *row, lp_u64 time, lp_u8 hook, lp_u16
 	}
 	fill_stamp(s, time, LP_EVENT_STAMP, hook, queue, p);
 	row->emitted++;
-	bpf_ringbuf_submit(s, wake_up(row));
+	bpf_ringbuf_submit(s, BPF_RB_NO_WAKEUP); // user space looks by the clock
 }
 
 LP_INLINE void emit_held(struct lp_ledger *row, lp_u64 time, lp_u64 at, lp_u8 hook, const struct lp_packet *p)
@@ -337,7 +331,7 @@ LP_INLINE void emit_held(struct lp_ledger *row, lp_u64 time, lp_u64 at, lp_u8 ho
 	fill_stamp(&s->stamp, time, LP_EVENT_STAMP_HELD, hook, 0, p);
 	s->at_ns = at;
 	row->emitted++;
-	bpf_ringbuf_submit(s, wake_up(row));
+	bpf_ringbuf_submit(s, BPF_RB_NO_WAKEUP); // user space looks by the clock
 }
 
 // Writes the 5-tuple if this CPU has not done so lately.

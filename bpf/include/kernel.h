@@ -31,7 +31,6 @@ enum bpf_map_type {
 enum {
 	BPF_ANY = 0,
 	BPF_RB_NO_WAKEUP = 1,
-	BPF_RB_FORCE_WAKEUP = 2,
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)

@@ -1,1 +1,24 @@
-#pragma once
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// libpcap's filter compiler.
+#ifndef LATPROBE_CPCAP_H
+#define LATPROBE_CPCAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct lp_cbpf_instruction {
+	uint16_t code;
+	uint8_t jt;
+	uint8_t jf;
+	uint32_t k;
+};
+
+// Compiles a filter in pcap syntax for Ethernet frames. Returns the number of instructions placed in
+// `program`, or -1 with libpcap's words in `error` (at least 256 bytes).
+int lp_pcap_compile(const char *expression, struct lp_cbpf_instruction *program, size_t capacity, char *error);
+// What libpcap's own interpreter says of a frame: 0 leaves it out.
+uint32_t lp_pcap_run(const struct lp_cbpf_instruction *program, size_t count, const uint8_t *frame,
+		     uint32_t length, uint32_t captured);
+
+#endif

@@ -44,8 +44,6 @@ struct lp_config {
 	lp_u8 sample_other_by;	// enum lp_sample_by
 	lp_u8 identity;		// enum lp_identity
 	lp_u8 filter;		// 1: ask lp_filter()
-	lp_u32 wake_mask;	// wake user space after this many stamps (a power of two, less one)
-	lp_u32 reserved;
 	lp_u64 call_expiry_ns;	// a datagram's send call is bound to a packet no later than this
 	lp_s64 send_calls[LP_SEND_CALLS]; // system call numbers whose first argument is the socket; -1: none
 };
@@ -56,6 +54,6 @@ struct lp_config {
 
 _Static_assert(sizeof(struct lp_target_key) == 8, "lp_target_key");
 _Static_assert(sizeof(struct lp_target) == 12, "lp_target");
-_Static_assert(sizeof(struct lp_config) == 72, "lp_config");
+_Static_assert(sizeof(struct lp_config) == 64, "lp_config");
 
 #endif

@@ -47,9 +47,27 @@ struct lp_packet {
 };
 
 // Where further bytes come from: copies `size` bytes at `offset` from the IP header; 0 if it could.
-// Each user of this header defines struct lp_source and this function.
+// The kernel side defines both in core.h.
+#ifdef __bpf__
 struct lp_source;
 LP_INLINE int lp_load(void *to, lp_u32 size, const struct lp_source *source, lp_u32 offset);
+#else
+#include <string.h>
+
+struct lp_source {
+	const lp_u8 *l3;
+	lp_u32 linear;
+};
+
+// As in the kernel, bytes behind the end may be asked for, and mean nothing.
+LP_INLINE int lp_load(void *to, lp_u32 size, const struct lp_source *source, lp_u32 offset)
+{
+	memset(to, 0, size);
+	if (offset < source->linear)
+		memcpy(to, source->l3 + offset, size < source->linear - offset ? size : source->linear - offset);
+	return 0;
+}
+#endif
 
 LP_INLINE lp_u16 lp_be16(const lp_u8 *p)
 {
@@ -256,5 +274,10 @@ out:
 		p->key = 1; // 0 is the key of a TCP range
 	return 0;
 }
+
+#ifndef __bpf__
+// The packet of a captured Ethernet frame, `captured` bytes of `length`, VLAN tags skipped; -1 if not IP.
+int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *frame, lp_u32 captured, lp_u32 length, int identity);
+#endif
 
 #endif

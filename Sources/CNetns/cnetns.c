@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE
+#include "cnetns.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/net_namespace.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int lp_enter_netns(int netns_fd)
+{
+	return setns(netns_fd, CLONE_NEWNET) ? -errno : 0;
+}
+
+int lp_netlink_open(int netns_fd)
+{
+	int home = -1, fd, error = 0;
+
+	if (netns_fd >= 0) {
+		// A socket stays in the namespace where it was made: go there, make it, come back.
+		home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+		if (home < 0)
+			return -errno;
+		if (setns(netns_fd, CLONE_NEWNET)) {
+			error = -errno;
+			close(home);
+			return error;
+		}
+	}
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0)
+		error = -errno;
+	if (home >= 0) {
+		if (setns(home, CLONE_NEWNET) && !error)
+			error = -errno;
+		close(home);
+	}
+	if (error && fd >= 0)
+		close(fd);
+	return error ? error : fd;
+}
+
+static void copy_name(char to[16], const struct rtattr *attribute)
+{
+	size_t length = RTA_PAYLOAD(attribute);
+
+	if (length > 15)
+		length = 15;
+	memcpy(to, RTA_DATA(attribute), length);
+	to[length] = 0;
+}
+
+static void read_kind(struct lp_link *link, const struct rtattr *info)
+{
+	struct rtattr *a = RTA_DATA(info);
+	int length = (int)RTA_PAYLOAD(info);
+
+	for (; RTA_OK(a, length); a = RTA_NEXT(a, length))
+		if (a->rta_type == IFLA_INFO_KIND)
+			copy_name(link->kind, a);
+}
+
+static void read_link(struct lp_link *link, const struct nlmsghdr *message)
+{
+	const struct ifinfomsg *info = NLMSG_DATA(message);
+	struct rtattr *a = IFLA_RTA(info);
+	int length = (int)IFLA_PAYLOAD(message);
+
+	memset(link, 0, sizeof(*link));
+	link->index = info->ifi_index;
+	link->up = !!(info->ifi_flags & IFF_UP);
+	link->peer_nsid = -1;
+	for (; RTA_OK(a, length); a = RTA_NEXT(a, length)) {
+		switch (a->rta_type & NLA_TYPE_MASK) {
+		case IFLA_IFNAME:
+			copy_name(link->name, a);
+			break;
+		case IFLA_LINK:
+			memcpy(&link->peer_index, RTA_DATA(a), sizeof(link->peer_index));
+			break;
+		case IFLA_LINK_NETNSID:
+			memcpy(&link->peer_nsid, RTA_DATA(a), sizeof(link->peer_nsid));
+			break;
+		case IFLA_LINKINFO:
+			read_kind(link, a);
+			break;
+		}
+	}
+}
+
+int lp_links(int netlink_fd, struct lp_link *links, size_t capacity)
+{
+	struct {
+		struct nlmsghdr header;
+		struct ifinfomsg info;
+	} request = {
+		.header = { .nlmsg_len = sizeof(request),
+			    .nlmsg_type = RTM_GETLINK,
+			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+			    .nlmsg_seq = 1 },
+		.info = { .ifi_family = AF_UNSPEC },
+	};
+	static __thread char buffer[64 * 1024] __attribute__((aligned(NLMSG_ALIGNTO)));
+	int count = 0;
+
+	if (send(netlink_fd, &request, sizeof(request), 0) < 0)
+		return -errno;
+	for (;;) {
+		ssize_t received = recv(netlink_fd, buffer, sizeof(buffer), 0);
+		struct nlmsghdr *message = (struct nlmsghdr *)buffer;
+		int length = (int)received;
+
+		if (received < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		for (; NLMSG_OK(message, (unsigned)length); message = NLMSG_NEXT(message, length)) {
+			if (message->nlmsg_type == NLMSG_DONE)
+				return count;
+			if (message->nlmsg_type == NLMSG_ERROR)
+				return ((struct nlmsgerr *)NLMSG_DATA(message))->error;
+			if (message->nlmsg_type != RTM_NEWLINK)
+				continue;
+			if ((size_t)count < capacity)
+				read_link(&links[count], message);
+			count++;
+		}
+	}
+}
+
+int lp_nsid_of(int netlink_fd, int netns_fd)
+{
+	struct {
+		struct nlmsghdr header;
+		struct rtgenmsg message;
+		char pad[3];
+		struct rtattr attribute;
+		int32_t fd;
+	} request = {
+		.header = { .nlmsg_len = sizeof(request),
+			    .nlmsg_type = RTM_GETNSID,
+			    .nlmsg_flags = NLM_F_REQUEST,
+			    .nlmsg_seq = 2 },
+		.message = { .rtgen_family = AF_UNSPEC },
+		.attribute = { .rta_len = RTA_LENGTH(sizeof(int32_t)), .rta_type = NETNSA_FD },
+		.fd = netns_fd,
+	};
+	char buffer[4096] __attribute__((aligned(NLMSG_ALIGNTO)));
+	struct nlmsghdr *message = (struct nlmsghdr *)buffer;
+	struct rtattr *a;
+	ssize_t received;
+	int length, id = -1;
+
+	if (send(netlink_fd, &request, sizeof(request), 0) < 0)
+		return -errno;
+	do
+		received = recv(netlink_fd, buffer, sizeof(buffer), 0);
+	while (received < 0 && errno == EINTR);
+	if (received < 0)
+		return -errno;
+	if (!NLMSG_OK(message, (unsigned)received))
+		return -EPROTO;
+	if (message->nlmsg_type == NLMSG_ERROR)
+		return ((struct nlmsgerr *)NLMSG_DATA(message))->error;
+	a = (struct rtattr *)((char *)NLMSG_DATA(message) + NLMSG_ALIGN(sizeof(struct rtgenmsg)));
+	length = (int)(message->nlmsg_len - NLMSG_LENGTH(NLMSG_ALIGN(sizeof(struct rtgenmsg))));
+	for (; RTA_OK(a, length); a = RTA_NEXT(a, length))
+		if (a->rta_type == NETNSA_NSID)
+			memcpy(&id, RTA_DATA(a), sizeof(id));
+	return id < 0 ? -ENOENT : id;
+}

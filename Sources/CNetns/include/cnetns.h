@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Network namespaces and their links through rtnetlink: which device is the other end of which veth, in
+// which namespace. Functions return 0 or a count, or -errno.
+#ifndef LATPROBE_CNETNS_H
+#define LATPROBE_CNETNS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct lp_link {
+	int32_t index;
+	int32_t peer_index; // IFLA_LINK; 0 where there is none
+	int32_t peer_nsid;  // IFLA_LINK_NETNSID; -1: the same namespace
+	uint32_t up;	    // 1: administratively up
+	char name[16];
+	char kind[16]; // IFLA_INFO_KIND: veth, bridge, tun, ...; empty for a plain device
+};
+
+// A route netlink socket that lives in the namespace `netns_fd`, -1 for the caller's.
+int lp_netlink_open(int netns_fd);
+// Up to `capacity` links of the socket's namespace; returns how many there are.
+int lp_links(int netlink_fd, struct lp_link *links, size_t capacity);
+// The id that the socket's namespace has given to the namespace `netns_fd`; -ENOENT if none.
+int lp_nsid_of(int netlink_fd, int netns_fd);
+// Runs in the namespace from now on (this thread).
+int lp_enter_netns(int netns_fd);
+
+#endif
