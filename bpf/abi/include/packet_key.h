@@ -109,7 +109,7 @@ LP_INLINE void lp_set_flow(struct lp_packet *p, lp_u64 source, lp_u64 destinatio
 	lp_u64 s = lp_mix(source, (lp_u64)p->protocol << 16 | (ports & 0xffff));
 	lp_u64 d = lp_mix(destination, (lp_u64)p->protocol << 16 | ports >> 16);
 
-	p->flow = (lp_u32)(lp_mix(lp_mix(s, d), 1) >> 32);
+	p->flow = (lp_u32)(lp_mix(lp_mix(s, 1), d) >> 32); // mixed alone first: mixing is symmetric
 	p->sample_flow = lp_mix(s + d, 2);
 }
 

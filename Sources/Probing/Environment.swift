@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+package import Recording
+
+/// What a report says of the machine that recorded.
+package enum Environment {
+  /// A description of this machine; hooks, filter and the like are the caller's to fill in.
+  package static func machine(role: String, topology: String, plan: WatchPlan) -> Machine {
+    let hostname = System.hostname
+    var machine = Machine(
+      name: MachineName.make(role: role, hostname: hostname), role: role, hostname: hostname,
+      bootID: System.read("/proc/sys/kernel/random/boot_id") ?? "", topology: topology)
+    machine.kernel = System.release
+    machine.architecture = System.architecture
+    machine.clockSource = clockSource ?? ""
+    machine.cpuModel = cpuModel ?? ""
+    machine.cpus = System.possibleCPUs
+    machine.settings = settings(plan)
+    return machine
+  }
+
+  package static var clockSource: String? {
+    System.read("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+  }
+
+  /// As in /proc/cpuinfo.
+  package static var cpuModel: String? {
+    System.read("/proc/cpuinfo")?.split(separator: "\n").first { $0.hasPrefix("model name") }?
+      .split(separator: ":", maxSplits: 1).last.map { String($0.drop { $0 == " " }) }
+  }
+
+  /// Governors in use, sorted; empty where the kernel does not scale frequencies.
+  package static var governors: [String] {
+    let root = "/sys/devices/system/cpu/cpufreq"
+    return Set(System.list(root).compactMap { System.read("\(root)/\($0)/scaling_governor") }).sorted()
+  }
+
+  /// C-states that are not disabled, of CPU 0.
+  package static var idleStates: [String] {
+    let root = "/sys/devices/system/cpu/cpu0/cpuidle"
+    return System.list(root).filter { System.read("\(root)/\($0)/disable") == "0" }
+      .compactMap { System.read("\(root)/\($0)/name") }
+  }
+
+  private static func settings(_ plan: WatchPlan) -> [String: String] {
+    var settings: [String: String] = [:]
+    settings["governor"] = governors.isEmpty ? "none" : governors.joined(separator: " ")
+    settings["idle_states"] = idleStates.isEmpty ? "none" : idleStates.joined(separator: " ")
+    settings["kernel_command_line"] = System.read("/proc/cmdline")
+    settings["online_cpus"] = System.read("/sys/devices/system/cpu/online")
+    settings["isolated_cpus"] = System.read("/sys/devices/system/cpu/isolated")
+    settings["bpf_jit"] = System.read("/proc/sys/net/core/bpf_jit_enable")
+    settings["guest_devices"] = plan.guestDevices.map(\.description).joined(separator: " ")
+    settings["host_devices"] = plan.hostDevices.map(\.description).joined(separator: " ")
+    return settings.filter { !$0.value.isEmpty }
+  }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import CNetns
+internal import Glibc
+
+/// A network device as rtnetlink describes it.
+package struct Link: Sendable, Equatable {
+  package var index: Int
+  package var name: String
+  /// `veth`, `bridge`, `tun`, …; empty for a plain device.
+  package var kind: String
+  package var isUp: Bool
+  /// Index of the other end (or lower device); nil where there is none.
+  package var peerIndex: Int?
+  /// The id that this namespace has given to the peer's; nil: the same namespace.
+  package var peerNamespaceID: Int?
+}
+
+/// A network namespace: where it was found, and its inode number, which is what the kernel calls it.
+package struct NetworkNamespace: Sendable, Equatable, Hashable {
+  /// For people: the name under /run/netns, `pid 123`, a path, or `this namespace`.
+  package var label: String
+  package var path: String
+  package var inode: UInt32
+
+  private init?(label: String, path: String) {
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else { return nil }
+    self.label = label
+    self.path = path
+    inode = UInt32(truncatingIfNeeded: status.st_ino)
+  }
+
+  package static func current() throws(ProbingError) -> NetworkNamespace {
+    guard let namespace = NetworkNamespace(label: "this namespace", path: "/proc/self/ns/net") else {
+      throw ProbingError("/proc/self/ns/net cannot be read: is /proc mounted?")
+    }
+    return namespace
+  }
+
+  /// - Parameter name: a name under /run/netns, a process id (a container's), or a path.
+  package static func named(_ name: String) throws(ProbingError) -> NetworkNamespace {
+    let path =
+      name.contains("/") ? name : name.allSatisfy(\.isNumber) ? "/proc/\(name)/ns/net" : "/run/netns/\(name)"
+    if let namespace = NetworkNamespace(label: name, path: path) { return namespace }
+    throw ProbingError(
+      "no network namespace '\(name)' (\(path) is not there); see 'ip netns list', or give a container's process id")
+  }
+
+  /// Every namespace that can be found: named ones first, then those of processes, without repeats.
+  package static func all() -> [NetworkNamespace] {
+    var found: [NetworkNamespace] = []
+    var inodes: Set<UInt32> = []
+    func add(_ namespace: NetworkNamespace?) {
+      if let namespace, inodes.insert(namespace.inode).inserted { found.append(namespace) }
+    }
+    for name in System.list("/run/netns") { add(NetworkNamespace(label: name, path: "/run/netns/\(name)")) }
+    add(NetworkNamespace(label: "this namespace", path: "/proc/self/ns/net"))
+    for name in System.list("/proc") where name.allSatisfy(\.isNumber) {
+      add(NetworkNamespace(label: "pid \(name)", path: "/proc/\(name)/ns/net"))
+    }
+    return found
+  }
+
+  private func withSocket<T>(_ body: (Int32) -> T) throws(ProbingError) -> T {
+    let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { throw ProbingError.system("namespace \(label) (\(path))", errno) }
+    defer { close(file) }
+    let socket = lp_netlink_open(file)
+    guard socket >= 0 else {
+      throw ProbingError.system("namespace \(label) cannot be entered", socket, "entering needs CAP_SYS_ADMIN")
+    }
+    defer { close(socket) }
+    return body(socket)
+  }
+
+  package func links() throws(ProbingError) -> [Link] {
+    let result: (Int32, [lp_link]) = try withSocket { socket in
+      var links = [lp_link](repeating: lp_link(), count: 4096)
+      return (unsafe lp_links(socket, &links, links.count), links)
+    }
+    guard result.0 >= 0 else { throw ProbingError.system("devices of namespace \(label)", result.0) }
+    return result.1.prefix(Int(result.0)).map { link in
+      Link(
+        index: Int(link.index), name: Self.text(link.name), kind: Self.text(link.kind), isUp: link.up != 0,
+        peerIndex: link.peer_index > 0 && link.peer_index != link.index || link.peer_nsid >= 0
+          ? Int(link.peer_index) : nil,
+        peerNamespaceID: link.peer_nsid >= 0 ? Int(link.peer_nsid) : nil)
+    }
+  }
+
+  package func link(named name: String) throws(ProbingError) -> Link {
+    let links = try links()
+    if let link = links.first(where: { $0.name == name }) { return link }
+    throw ProbingError(
+      "no device '\(name)' in \(label); there are \(links.map(\.name).joined(separator: " "))")
+  }
+
+  /// The namespace that this one knows under `id`.
+  func namespace(withID id: Int, among candidates: [NetworkNamespace]) throws(ProbingError) -> NetworkNamespace? {
+    try withSocket { socket in
+      candidates.first { candidate in
+        let file = unsafe open(candidate.path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return false }
+        defer { close(file) }
+        return lp_nsid_of(socket, file) == Int32(id)
+      }
+    }
+  }
+
+  private static func text<T>(_ characters: T) -> String {
+    unsafe withUnsafeBytes(of: characters) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+  }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import CBPF
+internal import CLatprobeABI
+internal import Glibc
+internal import Recording
+
+extension ProbeSet {
+  static func map(_ object: OpaquePointer, _ name: String) throws(ProbingError) -> OpaquePointer {
+    // libbpf names sections of the object `OBJECT.rodata`; the suffix is what counts.
+    var map = unsafe bpf_object__next_map(object, nil)
+    while let current = unsafe map {
+      let found = unsafe String(cString: bpf_map__name(current))
+      if found == name || (name.hasPrefix(".") && found.hasSuffix(name)) { return unsafe current }
+      unsafe map = unsafe bpf_object__next_map(object, current)
+    }
+    throw ProbingError("the BPF object has no map \(name): run 'make bpf'")
+  }
+
+  static func configure(_ object: OpaquePointer, _ options: ProbeOptions) throws(ProbingError) {
+    var size = 0
+    let rodata = try unsafe map(object, ".rodata")
+    guard let memory = unsafe bpf_map__initial_value(rodata, &size), size == MemoryLayout<lp_config>.size else { throw ProbingError("the BPF object does not belong to this latprobe: run 'make bpf'") }
+    func by(_ unit: String) -> UInt8 { UInt8((unit == "flow" ? LP_SAMPLE_FLOW : LP_SAMPLE_PACKET).rawValue) }
+    var config = unsafe memory.load(as: lp_config.self)
+    config.sample_one_in = max(1, options.sampling.oneIn)
+    config.sample_tcp_by = by(options.sampling.tcpBy)
+    config.sample_other_by = by(options.sampling.udpBy)
+    config.identity = UInt8((options.isNATProof ? LP_IDENTITY_NAT_PROOF : LP_IDENTITY_FULL).rawValue)
+    config.filter = options.filter == nil ? 0 : 1
+    let calls = SendCall.numbers
+    config.send_calls = (calls[0], calls[1], calls[2], calls[3], calls[4], -1)
+    guard unsafe bpf_map__set_initial_value(rodata, &config, size) == 0 else {
+      throw ProbingError.system("the BPF programs cannot be configured", errno)
+    }
+  }
+
+  /// 256 MiB in all at most, from 1 MiB to 16 MiB each: at 16 MiB and 40 bytes a stamp, 20 ms hold 20 million
+  /// stamps a second.
+  static func defaultBuffer(_ cpus: Int) -> Int {
+    var size = 16 << 20
+    while size > 1 << 20 && size * cpus > 256 << 20 { size >>= 1 }
+    return size
+  }
+
+  static func fill(_ map: OpaquePointer, _ targets: Targets) throws(ProbingError) {
+    let file = unsafe bpf_map__fd(map)
+    for (key, sites) in targets.rows {
+      var name = lp_target_key(netns: key.namespace, ifindex: key.index)
+      var target = lp_target()
+      unsafe withUnsafeMutableBytes(of: &target) { bytes in
+        for (site, hook) in sites { unsafe bytes[site] = hook.rawValue }
+      }
+      guard unsafe bpf_map_update_elem(file, &name, &target, 0) == 0 else {
+        throw ProbingError.system("too many devices to watch", errno, "name fewer with --dev")
+      }
+    }
+  }
+
+  static func loadError(_ code: Int32) -> ProbingError {
+    let text = unsafe String(cString: lp_messages_take())
+    if code == EPERM || code == EACCES, let complaint = Capability.complaint(executable: "latprobe") {
+      return ProbingError(complaint)
+    }
+    // The verifier's verdict stands in the line before its summary; the rest is for LATPROBE_DEBUG.
+    let lines = text.split(separator: "\n")
+    let verdict = lines.firstIndex { $0.hasPrefix("processed ") }.map { lines[max(0, $0 - 1)] } ?? lines.last ?? ""
+    if unsafe getenv("LATPROBE_DEBUG") != nil { _ = unsafe write(2, text, text.utf8.count) }
+    return .system(
+      "the kernel refused the BPF programs", code, "it said '\(verdict)'; LATPROBE_DEBUG=1 prints all it said")
+  }
+}
+
+/// System calls whose first argument is the socket that sends.
+enum SendCall {
+  static var numbers: [Int64] {
+    #if arch(x86_64)
+      [44, 46, 307, 1, 20]  // sendto sendmsg sendmmsg write writev
+    #else
+      [206, 211, 269, 64, 66]  // the generic table: arm64, riscv64
+    #endif
+  }
+}

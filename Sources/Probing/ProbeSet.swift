@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import CBPF
+internal import CLatprobeABI
+internal import Glibc
+package import Recording
+package import Topology
+
+/// What to tell the programs before they are loaded.
+package struct ProbeOptions: Sendable {
+  package var filter: Filter?
+  package var sampling = Machine.Sampling(oneIn: 1, udpBy: "packet", tcpBy: "flow")
+  package var isNATProof = false
+  /// Bytes of each CPU's ring buffer, a power of two; nil for a size that fits the machine.
+  package var bufferSize: Int?
+
+  package init() {}
+}
+
+/// An opened BPF object; closed when it goes away.
+@safe struct BPFObject: ~Copyable {
+  let pointer: OpaquePointer
+
+  init(_ file: BPFObjectFile) throws(ProbingError) {
+    lp_messages_capture()
+    guard let object = unsafe bpf_object__open_mem(file.bytes, file.bytes.count, nil) else {
+      throw ProbingError.system("\(file.path) is not a BPF object", errno, "run 'make bpf'")
+    }
+    unsafe pointer = unsafe object
+  }
+
+  deinit { unsafe bpf_object__close(pointer) }
+
+  /// Its programs in the order of the file.
+  borrowing func eachProgram(_ body: (_ name: String, _ program: OpaquePointer) -> Void) {
+    var program = unsafe bpf_object__next_program(pointer, nil)
+    while let current = unsafe program {
+      unsafe body(String(cString: bpf_program__name(current)), current)
+      unsafe program = unsafe bpf_object__next_program(pointer, current)
+    }
+  }
+}
+
+/// Attached programs; each link detaches its program when this goes away.
+@safe struct Links: ~Copyable {
+  private var links: [OpaquePointer] = unsafe []
+  private(set) var programs: [(name: String, file: Int32)] = []
+
+  mutating func attach(_ name: String, of object: borrowing BPFObject) throws(ProbingError) {
+    guard let program = unsafe bpf_object__find_program_by_name(object.pointer, name) else {
+      throw ProbingError("the BPF object has no program \(name): run 'make bpf'")
+    }
+    guard let link = unsafe bpf_program__attach(program) else {
+      throw ProbingError.system("\(name) cannot be attached", errno, "see 'latprobe doctor'")
+    }
+    unsafe links.append(link)
+    unsafe programs.append((name, bpf_program__fd(program)))
+  }
+
+  deinit {
+    for unsafe link in unsafe links { unsafe bpf_link__destroy(link) }
+  }
+}
+
+/// One ring buffer a CPU.
+struct Rings: ~Copyable {
+  private(set) var files: [Int32] = []
+
+  /// Makes the buffers and puts them into the map `rings`.
+  init(cpus: Int, size: Int, outer: Int32) throws(ProbingError) {
+    for cpu in 0..<cpus {
+      var ring = unsafe bpf_map_create(BPF_MAP_TYPE_RINGBUF, "lp_ring", 0, 0, UInt32(size), nil)
+      if ring >= 0 { files.append(ring) }
+      var key = UInt32(cpu)
+      guard ring >= 0, unsafe bpf_map_update_elem(outer, &key, &ring, 0) == 0 else {
+        throw ProbingError.system("a ring buffer of \(size) bytes for CPU \(cpu)", errno, "try a smaller --buffer")
+      }
+    }
+  }
+
+  deinit {
+    for file in files { close(file) }
+  }
+}
+
+/// Programs attached to the kernel, their ring buffers and ledger. Detaches when it goes away.
+package struct ProbeSet: ~Copyable {
+  private let object: BPFObject
+  private let links: Links
+  private let buffers: Rings
+  /// The section .bss, which holds nothing but the switch `enabled`.
+  private let switchMap: Int32
+  private let ledgerMap: Int32
+  private let hooks: [HookPoint]
+
+  /// One ring buffer a CPU, index = CPU.
+  package var rings: [Int32] { buffers.files }
+
+  /// Names of all programs in the object.
+  package static func programs(in file: BPFObjectFile) throws(ProbingError) -> Set<String> {
+    var names: Set<String> = []
+    unsafe try BPFObject(file).eachProgram { name, _ in names.insert(name) }
+    return names
+  }
+
+  /// Loads and attaches what `resolved` names. Nothing is stamped before ``enable()``.
+  package init(
+    _ file: BPFObjectFile, _ resolved: ResolvedTopology, _ plan: WatchPlan, _ options: ProbeOptions
+  ) throws(ProbingError) {
+    var file = file
+    if let filter = options.filter { try file.splice(filter) }
+    let targets = try Targets(resolved, plan)
+    let wanted = resolved.programs
+    let cpus = System.possibleCPUs
+    // Locals first: a throw in between then destroys what is there.
+    let object = try BPFObject(file)
+    unsafe object.eachProgram { name, program in unsafe bpf_program__set_autoload(program, wanted.contains(name)) }
+    try unsafe ProbeSet.configure(object.pointer, options)
+    let outer = try unsafe ProbeSet.map(object.pointer, "rings")
+    unsafe bpf_map__set_max_entries(outer, UInt32(cpus))
+    guard unsafe bpf_object__load(object.pointer) == 0 else { throw ProbeSet.loadError(errno) }
+    let buffers = try Rings(
+      cpus: cpus, size: options.bufferSize ?? ProbeSet.defaultBuffer(cpus), outer: unsafe bpf_map__fd(outer))
+    try unsafe ProbeSet.fill(try ProbeSet.map(object.pointer, "targets"), targets)
+    let ledgerMap = unsafe bpf_map__fd(try ProbeSet.map(object.pointer, "ledger"))
+    let switchMap = unsafe bpf_map__fd(try ProbeSet.map(object.pointer, ".bss"))
+    var links = Links()
+    for name in wanted.sorted() { try links.attach(name, of: object) }
+    self.object = object
+    self.links = links
+    self.buffers = buffers
+    self.ledgerMap = ledgerMap
+    self.switchMap = switchMap
+    hooks = resolved.attachedHooks.map(\.point)
+  }
+
+  /// From now on every hook stamps; all begin with the same packets.
+  package borrowing func enable() throws(ProbingError) { try turn(1) }
+  package borrowing func disable() throws(ProbingError) { try turn(0) }
+
+  private borrowing func turn(_ state: UInt32) throws(ProbingError) {
+    var key: UInt32 = 0
+    var state = state
+    guard unsafe bpf_map_update_elem(switchMap, &key, &state, 0) == 0 else {
+      throw ProbingError.system("the programs cannot be switched", errno)
+    }
+  }
+
+  /// The ledger as it stands, a row for each hook point and CPU that saw anything.
+  package borrowing func ledger() throws(ProbingError) -> [LedgerRow] {
+    var rows: [LedgerRow] = []
+    let cpus = rings.count
+    for hook in hooks {
+      var values = [lp_ledger](repeating: lp_ledger(), count: cpus)
+      var key = UInt32(hook.rawValue)
+      guard unsafe bpf_map_lookup_elem(ledgerMap, &key, &values) == 0 else {
+        throw ProbingError.system("the loss ledger cannot be read", errno)
+      }
+      for (cpu, value) in values.enumerated() where value.seen != 0 || cpu == 0 {
+        rows.append(
+          LedgerRow(
+            hook: hook.name, cpu: cpu, seen: value.seen, filtered: value.filtered, sampledOut: value.sampled_out,
+            emitted: value.emitted, lost: value.lost, unbound: value.unbound))
+      }
+    }
+    return rows
+  }
+
+  /// By program name: how often the kernel skipped it because it was running already.
+  package borrowing func misses() -> [String: UInt64] {
+    Dictionary(links.programs.map { ($0.name, lp_program_misses($0.file)) }, uniquingKeysWith: +)
+  }
+}

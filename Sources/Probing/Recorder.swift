@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import CLatprobeABI
+internal import Clocks
+internal import Glibc
+package import Recording
+package import Topology
+
+/// How a recording stands while it runs.
+package struct RecordingProgress: Sendable {
+  /// Seconds since the hooks were switched on.
+  package var elapsed: Double = 0
+  package var stamps: UInt64 = 0
+  package var lost: UInt64 = 0
+  /// The most packets that one hook point has stamped.
+  package var packets: UInt64 = 0
+  /// Bytes on disk.
+  package var size = 0
+
+  package init() {}
+}
+
+/// When a recording stops by itself, and how it looks on disk.
+package struct RecorderOptions: Sendable {
+  /// Nanoseconds; nil: until a signal.
+  package var duration: Int64?
+  /// Packets at the hook point that stamps the most.
+  package var count: UInt64?
+  package var writer = MachineWriter.Options()
+
+  package init() {}
+}
+
+/// Drains the probes into a recording until it is told to stop.
+package struct Recorder: ~Copyable {
+  private static let drainInterval: Int64 = 20_000_000
+  private static let flushInterval: Int64 = 200_000_000
+  private static let clockInterval: Int64 = 1_000_000_000
+
+  private let probes: ProbeSet
+  private let resolved: ResolvedTopology
+  private let options: RecorderOptions
+  private let writer: MachineWriter
+  private var machine: Machine
+
+  /// - Parameter machine: described all but for times and ledger.
+  package init(
+    probes: consuming ProbeSet, resolved: ResolvedTopology, machine: Machine, session: Session, directory: String,
+    options: RecorderOptions
+  ) throws(RecordingError) {
+    var machine = machine
+    let clocks = ClockReading.now()
+    machine.startedAt = UInt64(clocks.monotonic.nanoseconds)
+    self.probes = probes
+    self.resolved = resolved
+    self.options = options
+    self.machine = machine
+    writer = try MachineWriter(
+      directory: directory, machine: machine, session: session,
+      utcOffset: clocks.realtime.nanoseconds - clocks.monotonic.nanoseconds, options: options.writer)
+  }
+
+  /// Records until the duration or count is reached, or `stopRequested` says why to stop.
+  ///
+  /// What was recorded until then is on disk whatever happens; on a full disk too.
+  /// - Returns: the machine as written last.
+  package mutating func run(
+    stopRequested: () -> String?, progress: (RecordingProgress) -> Void
+  ) throws -> Machine {
+    let drain = try Drain(probes.rings)
+    var failure: (any Error)?
+    try sampleClocks()
+    machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+    try probes.enable()
+    do {
+      machine.stoppedBy = try loop(drain, stopRequested, progress)
+    } catch {
+      failure = error
+      machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
+    }
+    try probes.disable()
+    machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+    if failure == nil {
+      do {
+        while try pour(drain) > 0 {}
+        try sampleClocks()
+      } catch { failure = error }
+    }
+    try takeLedger()
+    do { try writer.close(machine) } catch { failure = failure ?? error }
+    if let failure { throw failure }
+    return machine
+  }
+
+  private mutating func loop(
+    _ drain: borrowing Drain, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
+  ) throws -> String {
+    let start = Instant<Monotonic>.now.nanoseconds
+    var nextFlush = start + Recorder.flushInterval
+    var nextClock = start + Recorder.clockInterval
+    while true {
+      _ = try pour(drain)
+      let now = Instant<Monotonic>.now.nanoseconds
+      if now >= nextFlush {
+        nextFlush = now + Recorder.flushInterval
+        try takeLedger()
+        try writer.flush()
+        let state = state(elapsed: Double(now - start) / 1e9)
+        progress(state)
+        if let count = options.count, state.packets >= count { return "count" }
+      }
+      if now >= nextClock {
+        nextClock = now + Recorder.clockInterval
+        try sampleClocks()
+        try writer.updateMachine(machine)
+      }
+      if let reason = stopRequested() { return reason }
+      var pause = Recorder.drainInterval
+      if let duration = options.duration {
+        if now - start >= duration { return "duration" }
+        pause = min(pause, duration - (now - start))
+      }
+      var time = timespec(tv_sec: 0, tv_nsec: Int(pause))
+      unsafe nanosleep(&time, nil)
+    }
+  }
+
+  private borrowing func pour(_ drain: borrowing Drain) throws -> Int {
+    unsafe try drain.run { cpu, records throws(RecordingError) in unsafe try writer.append(cpu: cpu, bytes: records) }
+  }
+
+  private mutating func takeLedger() throws {
+    machine.ledger = try probes.ledger()
+    var lost: [Int: UInt64] = [:]
+    for row in machine.ledger { lost[row.cpu, default: 0] += row.lost }
+    for (cpu, total) in lost { writer.discarded(cpu: cpu, total: total) }
+    let misses = probes.misses()
+    for hook in resolved.attachedHooks {
+      let programs = Set(hook.probes.flatMap(\.programs))
+      machine.missed[hook.point.name] = programs.reduce(0) { $0 + (misses[$1] ?? 0) }
+    }
+  }
+
+  private func state(elapsed: Double) -> RecordingProgress {
+    var packets: [String: UInt64] = [:]
+    for row in machine.ledger { packets[row.hook, default: 0] += row.emitted }
+    var progress = RecordingProgress()
+    progress.elapsed = elapsed
+    progress.stamps = packets.values.reduce(0, +)
+    progress.lost = machine.ledger.reduce(0) { $0 + $1.lost }
+    progress.packets = packets.values.max() ?? 0
+    progress.size = writer.size
+    return progress
+  }
+
+  /// Writes a clock sample into the stream of CPU 0.
+  private borrowing func sampleClocks() throws(RecordingError) {
+    let reading = ClockReading.now()
+    var sample = lp_clock_sample()
+    sample.time_ns = UInt64(reading.monotonic.nanoseconds)
+    sample.event = UInt8(LP_EVENT_CLOCK_SAMPLE.rawValue)
+    sample.window_ns = UInt32(clamping: reading.window)
+    sample.monotonic_raw_ns = reading.monotonicRaw.nanoseconds
+    sample.realtime_ns = reading.realtime.nanoseconds
+    sample.tai_ns = reading.tai.nanoseconds
+    sample.boottime_ns = reading.boottime.nanoseconds
+    sample.tsc = reading.counter
+    try unsafe withUnsafeBytes(of: sample) { (bytes) throws(RecordingError) in
+      try unsafe writer.append(cpu: 0, bytes: bytes)
+    }
+  }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import Glibc
+
+/// Small facts about this machine, from uname and /proc and /sys.
+package enum System {
+  package static var release: String { field(\.release) }
+  package static var hostname: String { field(\.nodename) }
+  package static var architecture: String { field(\.machine) }
+  package static var isRoot: Bool { geteuid() == 0 }
+  package static var possibleCPUs: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_CONF)))) }
+
+  private static func field<T>(_ path: KeyPath<utsname, T>) -> String {
+    var name = utsname()
+    unsafe uname(&name)
+    return unsafe withUnsafeBytes(of: name[keyPath: path]) { bytes in
+      unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+  }
+
+  /// The file's text without white space at its ends; nil if it cannot be read.
+  package static func read(_ path: String, limit: Int = 1 << 20) -> String? {
+    let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return nil }
+    defer { close(file) }
+    var text: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65536)
+    while text.count < limit {
+      let count = unsafe Glibc.read(file, &chunk, chunk.count)
+      guard count > 0 else { break }
+      text += chunk[..<count]
+    }
+    while let last = text.last, last <= 0x20 { text.removeLast() }
+    return String(decoding: text.drop { $0 <= 0x20 }, as: UTF8.self)
+  }
+
+  /// Names in a directory, sorted; empty if it cannot be read.
+  package static func list(_ path: String) -> [String] {
+    guard let directory = unsafe opendir(path) else { return [] }
+    defer { unsafe closedir(directory) }
+    var names: [String] = []
+    while let entry = unsafe readdir(directory) {
+      let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) {
+        unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names.sorted()
+  }
+
+  /// Where a symbolic link points; nil if there is none.
+  package static func link(_ path: String) -> String? {
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    let count = unsafe buffer.withUnsafeMutableBytes { bytes in
+      guard let base = bytes.baseAddress else { return -1 }
+      return unsafe readlink(path, base.assumingMemoryBound(to: CChar.self), bytes.count)
+    }
+    return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+  }
+}
+
+/// Capabilities of this process that latprobe needs (linux/capability.h).
+package enum Capability: Int, CaseIterable, Sendable {
+  case netAdmin = 12
+  case sysAdmin = 21
+  case perfmon = 38
+  case bpf = 39
+
+  package var name: String {
+    switch self {
+    case .netAdmin: "CAP_NET_ADMIN"
+    case .sysAdmin: "CAP_SYS_ADMIN"
+    case .perfmon: "CAP_PERFMON"
+    case .bpf: "CAP_BPF"
+    }
+  }
+
+  package static var held: Set<Capability> {
+    let line = System.read("/proc/self/status")?.split(separator: "\n").first { $0.hasPrefix("CapEff:") }
+    guard let text = line?.split(separator: "\t").last, let mask = UInt64(text, radix: 16) else { return [] }
+    return Set(allCases.filter { mask & 1 << UInt64($0.rawValue) != 0 })
+  }
+
+  /// What is missing to load and attach programs; empty if nothing is. CAP_SYS_ADMIN stands for the others.
+  package static var missingForProbes: [Capability] {
+    let held = held
+    if held.contains(.sysAdmin) { return [] }
+    return [.bpf, .perfmon].filter { !held.contains($0) }
+  }
+
+  /// One line, or nil if all is there.
+  package static func complaint(executable: String) -> String? {
+    let missing = missingForProbes
+    guard !missing.isEmpty else { return nil }
+    let names = missing.map(\.name).joined(separator: " and ")
+    return "\(names) missing: attaching BPF programs needs them; run with sudo, or grant them once with "
+      + "'sudo setcap cap_bpf,cap_perfmon,cap_sys_admin+ep \(executable)' (cap_sys_admin is for entering namespaces)"
+  }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import CBPF
+internal import CLatprobeABI
+internal import Recording
+internal import Topology
+
+/// Where in the kernel a symbol's program sits (`enum lp_site`), and whether that is a device or a socket.
+private let sites: [String: lp_site] = [
+  "net_dev_queue": LP_AT_DEV_QUEUE,
+  "net_dev_start_xmit": LP_AT_START_XMIT,
+  "netif_rx": LP_AT_NETIF_RX,
+  "netif_receive_skb": LP_AT_NETIF_RECEIVE,
+  "napi_gro_receive_entry": LP_AT_NAPI_GRO,
+  "consume_skb": LP_AT_CONSUME,
+  "sys_enter": LP_AT_SEND_CALL,
+  "skb_copy_datagram_iovec": LP_AT_STREAM_COPY,
+  "sock_recv_length": LP_AT_DATAGRAM_READ,
+  "skb_consume_udp": LP_AT_DATAGRAM_READ,
+]
+
+/// The rows of the map `targets`: for each watched device, and for each namespace's sockets, the hook point
+/// that a packet passes at each site.
+struct Targets {
+  struct Key: Hashable {
+    var namespace: UInt32
+    var index: UInt32
+  }
+
+  /// Hook point by site.
+  private(set) var rows: [Key: [Int: HookPoint]] = [:]
+
+  init(_ resolved: ResolvedTopology, _ plan: WatchPlan) throws(ProbingError) {
+    for hook in resolved.attachedHooks {
+      for probe in hook.probes {
+        guard let site = sites[probe.symbol] else {
+          throw ProbingError("\(hook.point.name): latprobe has no place for \(probe.symbol)")
+        }
+        for key in keys(hook.watch, plan) {
+          let index = Int(site.rawValue)
+          if let other = rows[key]?[index], other != hook.point {
+            throw ProbingError(
+              "\(probe.symbol) would be both \(other.name) and \(hook.point.name) on one device; "
+                + "check the topology and --dev")
+          }
+          rows[key, default: [:]][index] = hook.point
+        }
+      }
+    }
+  }
+
+  private func keys(_ watch: Topology.Watch, _ plan: WatchPlan) -> [Key] {
+    watch == .guestSocket
+      ? plan.socketNamespaces.map { Key(namespace: $0.inode, index: 0) }
+      : plan.devices(watch).map { Key(namespace: $0.namespace.inode, index: UInt32($0.index)) }
+  }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+package import Topology
+
+/// Which devices and sockets are guests' and which are the host's.
+package struct WatchPlan: Sendable, Equatable {
+  package struct Device: Sendable, Equatable {
+    package var name: String
+    package var index: Int
+    package var namespace: NetworkNamespace
+
+    package var description: String { "\(name)@\(namespace.label)" }
+  }
+
+  package var guestDevices: [Device]
+  package var hostDevices: [Device]
+  /// Namespaces whose sockets are watched.
+  package var socketNamespaces: [NetworkNamespace]
+
+  package func devices(_ watch: Topology.Watch) -> [Device] {
+    switch watch {
+    case .guestDevice: guestDevices
+    case .hostDevice: hostDevices
+    case .guestSocket: []
+    }
+  }
+
+  /// What a hook point watches, for people.
+  package func watches(_ watch: Topology.Watch) -> [String] {
+    watch == .guestSocket
+      ? socketNamespaces.map { "sockets of \($0.label)" } : devices(watch).map(\.description)
+  }
+
+  /// - Parameters:
+  ///   - namespaces: `--netns`: with veth pairs the guests' namespaces, else the one that holds the devices.
+  ///   - devices: `--dev`; empty: all veth devices there, or the device of the default route.
+  package static func make(
+    topology: Topology, namespaces names: [String], devices: [String]
+  ) throws(ProbingError) -> WatchPlan {
+    var namespaces: [NetworkNamespace] = []
+    for name in names { namespaces.append(try NetworkNamespace.named(name)) }
+    let watched = Set(topology.hooks.map(\.watch))
+    if watched.contains(.guestDevice) && watched.contains(.hostDevice) {
+      return try pairs(namespaces: namespaces, devices: devices)
+    }
+    return try plain(namespaces: namespaces, devices: devices, guest: watched.contains(.guestDevice))
+  }
+
+  /// veth: one end of each pair is the guest's, the other the host's.
+  private static func pairs(
+    namespaces: [NetworkNamespace], devices: [String]
+  ) throws(ProbingError) -> WatchPlan {
+    let known = NetworkNamespace.all()
+    let fromGuests = !namespaces.isEmpty
+    var plan = WatchPlan(guestDevices: [], hostDevices: [], socketNamespaces: [])
+    for namespace in fromGuests ? namespaces : [try NetworkNamespace.current()] {
+      for link in try chosen(in: namespace, devices, veth: true) {
+        guard link.kind == "veth", let peerIndex = link.peerIndex else {
+          throw ProbingError("\(link.name)@\(namespace.label) is no end of a veth pair: this topology needs one")
+        }
+        guard let id = link.peerNamespaceID else {
+          throw ProbingError(
+            "both ends of \(link.name)@\(namespace.label) are in one namespace; move one end into the guest's")
+        }
+        guard let peerNamespace = try namespace.namespace(withID: id, among: known) else {
+          throw ProbingError(
+            "the other end of \(link.name)@\(namespace.label) is in a namespace that has no name and no process; "
+              + "give it a name with 'ip netns attach'")
+        }
+        guard let peer = try peerNamespace.links().first(where: { $0.index == peerIndex }) else {
+          throw ProbingError("the other end of \(link.name)@\(namespace.label) is gone")
+        }
+        let near = Device(name: link.name, index: link.index, namespace: namespace)
+        let far = Device(name: peer.name, index: peer.index, namespace: peerNamespace)
+        plan.guestDevices.append(fromGuests ? near : far)
+        plan.hostDevices.append(fromGuests ? far : near)
+      }
+    }
+    let twice = plan.guestDevices.first { plan.hostDevices.contains($0) }
+    if let twice {
+      throw ProbingError(
+        "\(twice.description) would be guest and host at once; name only the guests with --netns")
+    }
+    for device in plan.guestDevices where !plan.socketNamespaces.contains(device.namespace) {
+      plan.socketNamespaces.append(device.namespace)
+    }
+    return plan
+  }
+
+  /// One stack: its devices and the sockets of the same namespace.
+  private static func plain(
+    namespaces: [NetworkNamespace], devices: [String], guest: Bool
+  ) throws(ProbingError) -> WatchPlan {
+    var plan = WatchPlan(guestDevices: [], hostDevices: [], socketNamespaces: [])
+    for namespace in namespaces.isEmpty ? [try NetworkNamespace.current()] : namespaces {
+      for link in try chosen(in: namespace, devices, veth: false) {
+        let device = Device(name: link.name, index: link.index, namespace: namespace)
+        if guest { plan.guestDevices.append(device) } else { plan.hostDevices.append(device) }
+      }
+      plan.socketNamespaces.append(namespace)
+    }
+    return plan
+  }
+
+  private static func chosen(
+    in namespace: NetworkNamespace, _ devices: [String], veth: Bool
+  ) throws(ProbingError) -> [Link] {
+    if !devices.isEmpty {
+      var links: [Link] = []
+      for name in devices { links.append(try namespace.link(named: name)) }
+      return links
+    }
+    let links = try namespace.links()
+    if veth {
+      let found = links.filter { $0.kind == "veth" }
+      if !found.isEmpty { return found }
+      throw ProbingError(
+        "no veth device in \(namespace.label); name the guests with --netns, or the host's ends with --dev")
+    }
+    // Without --dev: what is up and no loopback, if that is just one.
+    let up = links.filter { $0.isUp && $0.name != "lo" }
+    if up.count == 1 { return up }
+    throw ProbingError(
+      "which device of \(namespace.label)? Name it with --dev; there are \(links.map(\.name).joined(separator: " "))")
+  }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Glibc
+import Synchronization
+
+/// Messages go to standard error, so that standard output stays a program's.
+enum Console {
+  static var isTerminal: Bool { isatty(2) == 1 }
+
+  static func error(_ line: String) { put(2, line + "\n") }
+  static func output(_ text: String) { put(1, text) }
+
+  /// Replaces the line before it on a terminal; nothing elsewhere.
+  static func live(_ line: String) {
+    if isTerminal { put(2, "\r\u{1b}[K" + line) }
+  }
+
+  static func endLive() {
+    if isTerminal { put(2, "\n") }
+  }
+
+  private static func put(_ file: Int32, _ text: String) {
+    var bytes = Array(text.utf8)[...]
+    while !bytes.isEmpty {
+      let count = unsafe bytes.withUnsafeBytes { unsafe write(file, $0.baseAddress, $0.count) }
+      if count < 0 {
+        if errno == EINTR { continue }
+        return
+      }
+      bytes = bytes.dropFirst(count)
+    }
+  }
+}
+
+/// SIGINT and SIGTERM ask for an orderly end.
+enum StopSignal {
+  private static let received = Atomic<Int32>(0)
+
+  static func watch() {
+    for number in [SIGINT, SIGTERM] {
+      signal(number) { number in StopSignal.received.store(number, ordering: .relaxed) }
+    }
+  }
+
+  /// `SIGINT`, `SIGTERM`, or nil while there was none.
+  static var name: String? {
+    switch received.load(ordering: .relaxed) {
+    case SIGINT: "SIGINT"
+    case SIGTERM: "SIGTERM"
+    default: nil
+    }
+  }
+}
