@@ -123,5 +123,5 @@ struct OpenStream: ~Copyable {
   /// and counts from 0.
   let lostBefore: UInt64
   var end: UInt64
-  var packets: UInt64 = 0
+  var packets: UInt32 = 0
 }

@@ -81,7 +81,8 @@ enum Files {
           + "free space, record elsewhere, or bound it with --max-size")
     case EACCES, EPERM, EROFS:
       return RecordingError(
-        .file, path: path, errno: number, "\(what): \(reason) (errno \(number)); check the permissions or choose another directory")
+        .file, path: path, errno: number,
+        "\(what): \(reason) (errno \(number)); check the permissions or choose another directory")
     default:
       return RecordingError(.file, path: path, errno: number, "\(what): \(reason) (errno \(number))")
     }
@@ -144,6 +145,8 @@ enum Files {
     if parts.isEmpty { return isAbsolute ? "/" : "." }
     return (isAbsolute ? "/" : "") + parts.joined(separator: "/")
   }
+
+  static func name(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
 
   /// The path without symbolic links and dots; nil where there is nothing.
   static func resolve(_ path: String) -> String? {

@@ -11,7 +11,7 @@ enum Format {
   static let current = 1
   static let magic: UInt32 = 0xC1FC_1FC1
   /// Bytes of packet header and packet context before the first event.
-  static let headerSize = 80
+  static let headerSize = 72
   /// Largest packet a reader accepts; the writer stays far below.
   static let packetLimit = 16 << 20
   static let metadataLimit = 1 << 20
@@ -49,7 +49,7 @@ enum Format {
   }
 }
 
-/// CTF packet header and packet context: the 80 bytes before a packet's first event.
+/// CTF packet header and packet context: the 72 bytes before a packet's first event.
 struct PacketHeader: Equatable {
   var uuid: TraceID
   /// Time of the first and of the last event, nanoseconds of CLOCK_MONOTONIC; equal in a packet without events.
@@ -60,9 +60,8 @@ struct PacketHeader: Equatable {
   /// Events lost on this CPU since the stream file began.
   var discarded: UInt64
   var cpu: UInt32
-  var count: UInt32
   /// Number of the packet in its file, from 0.
-  var sequence: UInt64
+  var sequence: UInt32
 
   func store(_ p: UnsafeMutableRawPointer) {
     unsafe p.storeBytes(of: Format.magic, as: UInt32.self)
@@ -75,13 +74,12 @@ struct PacketHeader: Equatable {
     unsafe p.storeBytes(of: UInt64(size) * 8, toByteOffset: 48, as: UInt64.self)
     unsafe p.storeBytes(of: discarded, toByteOffset: 56, as: UInt64.self)
     unsafe p.storeBytes(of: cpu, toByteOffset: 64, as: UInt32.self)
-    unsafe p.storeBytes(of: count, toByteOffset: 68, as: UInt32.self)
-    unsafe p.storeBytes(of: sequence, toByteOffset: 72, as: UInt64.self)
+    unsafe p.storeBytes(of: sequence, toByteOffset: 68, as: UInt32.self)
   }
 
   init(
-    uuid: TraceID, begin: UInt64, end: UInt64, size: Int, discarded: UInt64, cpu: UInt32, count: UInt32,
-    sequence: UInt64
+    uuid: TraceID, begin: UInt64, end: UInt64, size: Int, discarded: UInt64, cpu: UInt32,
+    sequence: UInt32
   ) {
     self.uuid = uuid
     self.begin = begin
@@ -89,15 +87,17 @@ struct PacketHeader: Equatable {
     self.size = size
     self.discarded = discarded
     self.cpu = cpu
-    self.count = count
     self.sequence = sequence
   }
 
-  /// Reads 80 bytes; the reason as text where they are no header of this recording.
-  static func load(_ p: UnsafeRawPointer, uuid: TraceID, cpu: Int) -> Result<PacketHeader, HeaderProblem> {
-    guard unsafe p.loadUnaligned(as: UInt32.self) == Format.magic else { return .failure("no packet magic here") }
+  /// Reads the first 72 bytes; the reason as text where they are no header of this recording.
+  static func load(_ p: UnsafeRawBufferPointer, uuid: TraceID, cpu: Int) -> Result<PacketHeader, HeaderProblem> {
+    guard p.count >= Format.headerSize, unsafe p.loadUnaligned(as: UInt32.self) == Format.magic else {
+      return .failure("no packet magic here")
+    }
     let id = unsafe TraceID(
-      low: p.loadUnaligned(fromByteOffset: 4, as: UInt64.self), high: p.loadUnaligned(fromByteOffset: 12, as: UInt64.self))
+      low: p.loadUnaligned(fromByteOffset: 4, as: UInt64.self),
+      high: p.loadUnaligned(fromByteOffset: 12, as: UInt64.self))
     guard id == uuid else { return .failure("the packet belongs to another recording (uuid)") }
     guard unsafe p.loadUnaligned(fromByteOffset: 20, as: UInt32.self) == 0 else { return .failure("unknown stream id") }
     let content = unsafe p.loadUnaligned(fromByteOffset: 40, as: UInt64.self)
@@ -110,8 +110,7 @@ struct PacketHeader: Equatable {
       end: p.loadUnaligned(fromByteOffset: 32, as: UInt64.self), size: Int(packet / 8),
       discarded: p.loadUnaligned(fromByteOffset: 56, as: UInt64.self),
       cpu: p.loadUnaligned(fromByteOffset: 64, as: UInt32.self),
-      count: p.loadUnaligned(fromByteOffset: 68, as: UInt32.self),
-      sequence: p.loadUnaligned(fromByteOffset: 72, as: UInt64.self))
+      sequence: p.loadUnaligned(fromByteOffset: 68, as: UInt32.self))
     guard header.cpu == UInt32(cpu) else { return .failure("the packet is of CPU \(header.cpu), not \(cpu)") }
     guard header.begin <= header.end else { return .failure("the packet ends before it begins") }
     return .success(header)

@@ -75,7 +75,8 @@ package final class MachineWriter {
     let bytes = Array(text.utf8)
     if let limit = options.maxSize, limit < bytes.count + (64 << 10) {
       throw RecordingError(
-        .invalid, path: directory, "a size limit of \(limit) bytes is too small: allow at least \(bytes.count + (64 << 10))")
+        .invalid, path: directory,
+        "a size limit of \(limit) bytes is too small: allow at least \(bytes.count + (64 << 10))")
     }
     guard Files.type(directory) == nil else {
       throw RecordingError(.exists, path: directory, "exists already: choose another -o, or another machine name")
@@ -124,7 +125,8 @@ package final class MachineWriter {
       guard next > 0 else {
         throw RecordingError(
           .invalid, path: directory,
-          "byte \(offset) of a batch of \(bytes.count) from CPU \(cpu) begins no whole record; the rest of the batch is dropped")
+          "byte \(offset) of a batch of \(bytes.count) from CPU \(cpu) begins no whole record; the rest of the batch is dropped"
+        )
       }
       // The record is whole, so it was the room that ended.
       do throws(RecordingError) { try write(buffer) } catch {
@@ -218,7 +220,7 @@ package final class MachineWriter {
     let info = stream.info
     let header = PacketHeader(
       uuid: uuid, begin: begin, end: end, size: buffer.used, discarded: buffer.lost - stream.lostBefore,
-      cpu: UInt32(buffer.cpu), count: buffer.count, sequence: stream.packets)
+      cpu: UInt32(buffer.cpu), sequence: stream.packets)
     do throws(RecordingError) {
       try unsafe stream.file.write(buffer.packet(header: header), info.path, call: options.write)
     } catch {

@@ -74,8 +74,7 @@ struct Metadata: Equatable {
           uint64_t packet_size;
           uint64_t events_discarded;
           uint32_t cpu_id;
-          uint32_t event_count;
-          uint64_t packet_seq_num;
+          uint32_t packet_seq_num;
         };
         event.header := struct {
           monotonic_t timestamp;
@@ -177,7 +176,8 @@ struct Metadata: Equatable {
   static func identify(_ path: String) throws(RecordingError) -> TraceID {
     guard Files.target(path) != nil else {
       throw RecordingError(
-        .notARecording, path: path, "is missing: without it the streams cannot be read; restore it from a copy or record again")
+        .notARecording, path: path,
+        "is missing: without it the streams cannot be read; restore it from a copy or record again")
     }
     let text = String(decoding: try Files.read(path, limit: Format.metadataLimit), as: UTF8.self)
     var values: [Substring: Substring] = [:]
@@ -189,7 +189,9 @@ struct Metadata: Equatable {
       }
     }
     guard let number = values["latprobe_format"], let format = Int(number), format >= 1 else {
-      throw RecordingError(.damaged, path: path, "is not metadata that latprobe wrote (no latprobe_format): restore it from a copy or record again")
+      throw RecordingError(
+        .damaged, path: path,
+        "is not metadata that latprobe wrote (no latprobe_format): restore it from a copy or record again")
     }
     if format > Format.current { throw .newer(path, format: format, reads: Format.current) }
     guard values["byte_order"] == "le" else {

@@ -28,7 +28,9 @@ enum JSONFile {
       format = try JSONDecoder().decode(FormatOnly.self, from: data).format
     } catch {
       throw RecordingError(
-        .damaged, path: path, "is not a file that latprobe wrote (no JSON object with a format number): record again, or restore it from a copy")
+        .damaged, path: path,
+        "is not a file that latprobe wrote (no JSON object with a format number): record again, or restore it from a copy"
+      )
     }
     if format > reads { throw .newer(path, format: format, reads: reads) }
     guard format >= 1 else { throw RecordingError(.damaged, path: path, "has format \(format), which never existed") }
@@ -64,7 +66,8 @@ extension Session {
     let path = "\(directory)/\(fileName)"
     guard Files.target(path) != nil else {
       throw RecordingError(
-        .notARecording, path: directory, "is not a latprobe recording (no \(fileName)): give the directory that `latprobe record -o` wrote")
+        .notARecording, path: directory,
+        "is not a latprobe recording (no \(fileName)): give the directory that `latprobe record -o` wrote")
     }
     return try JSONFile.decode(Session.self, path, reads: currentFormat)
   }
@@ -90,7 +93,8 @@ extension Session {
       (try? JSONFile.decode(Session.self, "\(directory)/\(fileName)", reads: .max)) != nil
     else {
       throw RecordingError(
-        .exists, path: directory, "is not empty and not a latprobe recording, so --force leaves it alone: choose another -o")
+        .exists, path: directory,
+        "is not empty and not a latprobe recording, so --force leaves it alone: choose another -o")
     }
     try RecordingRemoval.remove(directory)
   }
@@ -145,6 +149,7 @@ enum RecordingRemoval {
 
   private static func foreign(_ path: String) -> RecordingError {
     RecordingError(
-      .exists, path: path, "was not written by latprobe, so --force removes nothing: move it away, or choose another -o")
+      .exists, path: path, "was not written by latprobe, so --force removes nothing: move it away, or choose another -o"
+    )
   }
 }
