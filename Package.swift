@@ -55,5 +55,6 @@ let package = Package(
       dependencies: [
         "Clocks", "Recording", "Topology", "Probing", "Analysis", "Reporting", argumentParser,
       ], swiftSettings: strict),
+    tests("Recording", ["Recording", "CLatprobeABI"]),
   ]
 )

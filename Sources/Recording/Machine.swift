@@ -102,6 +102,7 @@ package struct LedgerRow: Codable, Sendable, Equatable {
 /// `machine.json`: what a machine looked like while it recorded, and what the recording lost.
 /// Times are nanoseconds of the machine's CLOCK_MONOTONIC.
 package struct Machine: Codable, Sendable, Equatable {
+  package static let fileName = "machine.json"
   package static let currentFormat = 1
 
   package struct Sampling: Codable, Sendable, Equatable {
@@ -129,17 +130,23 @@ package struct Machine: Codable, Sendable, Equatable {
     package var deletedStreams: Int
     package var deletedEvents: UInt64
     package var deletedBytes: UInt64
+    /// `events_discarded` of the deleted streams: ledger losses that the streams no longer show.
+    package var deletedDiscarded: UInt64
 
     enum CodingKeys: String, CodingKey {
       case deletedStreams = "deleted_streams"
       case deletedEvents = "deleted_events"
       case deletedBytes = "deleted_bytes"
+      case deletedDiscarded = "deleted_discarded"
     }
 
-    package init(deletedStreams: Int = 0, deletedEvents: UInt64 = 0, deletedBytes: UInt64 = 0) {
+    package init(
+      deletedStreams: Int = 0, deletedEvents: UInt64 = 0, deletedBytes: UInt64 = 0, deletedDiscarded: UInt64 = 0
+    ) {
       self.deletedStreams = deletedStreams
       self.deletedEvents = deletedEvents
       self.deletedBytes = deletedBytes
+      self.deletedDiscarded = deletedDiscarded
     }
   }
 
@@ -179,10 +186,12 @@ package struct Machine: Codable, Sendable, Equatable {
   /// Per hook point: how often the kernel skipped the program because it was running already.
   package var missed: [String: UInt64]
   package var rotation: Rotation
+  /// Events drained from the kernel that a full disk kept out of the streams; the ledger counts them as emitted.
+  package var unwritten: UInt64
 
   enum CodingKeys: String, CodingKey {
     case format, name, role, hostname, kernel, architecture, cpus, settings, topology, hooks, paths, segments
-    case filter, sampling, identity, ledger, missed, rotation
+    case filter, sampling, identity, ledger, missed, rotation, unwritten
     case bootID = "boot_id"
     case clockSource = "clock_source"
     case cpuModel = "cpu_model"
@@ -218,5 +227,6 @@ package struct Machine: Codable, Sendable, Equatable {
     ledger = []
     missed = [:]
     rotation = Rotation()
+    unwritten = 0
   }
 }

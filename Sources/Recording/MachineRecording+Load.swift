@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import CLatprobeABI
+
+extension MachineRecording {
+  /// Loads `DIR/MACHINE`.
+  ///
+  /// Damage of single streams costs the packets concerned and is told in ``damage``; a missing or newer
+  /// `machine.json` or `metadata` is an error.
+  package static func load(directory: String) throws(RecordingError) -> MachineRecording {
+    let json = "\(directory)/\(Machine.fileName)"
+    guard Files.target(json) != nil else {
+      throw RecordingError(
+        .notARecording, path: directory,
+        "has no \(Machine.fileName): give a recording's directory, or restore the file from a copy")
+    }
+    var recording = MachineRecording(machine: try JSONFile.decode(Machine.self, json, reads: Machine.currentFormat))
+    let uuid = try Metadata.identify("\(directory)/ctf/metadata")
+    var loader = Loader(directory: directory)
+    let streams = try StreamFile.list("\(directory)/ctf", foreign: &loader.damage)
+    for (index, stream) in streams.enumerated() {
+      if index > 0 && streams[index - 1].cpu != stream.cpu { loader.endCPU() }
+      try loader.load(stream, uuid: uuid)
+    }
+    loader.endCPU()
+    loader.finish(&recording)
+    return recording
+  }
+}
+
+/// A file name in `ctf/`.
+struct StreamFile {
+  var path: String
+  var cpu: Int
+  var sequence: Int
+
+  /// Stream files by CPU, then sequence number; names that are none go to `foreign`, one line each.
+  static func list(_ directory: String, foreign: inout [String]) throws(RecordingError) -> [StreamFile] {
+    var streams: [StreamFile] = []
+    for name in try Files.list(directory) where name != "metadata" {
+      let path = "\(directory)/\(name)"
+      if let (cpu, sequence) = Format.parse(streamName: name) {
+        streams.append(StreamFile(path: path, cpu: cpu, sequence: sequence))
+      } else {
+        foreign.append("\(path): is no file of latprobe and is left out; babeltrace2 stumbles over it: move it away")
+      }
+    }
+    return streams.sorted { ($0.cpu, $0.sequence) < ($1.cpu, $1.sequence) }
+  }
+}
+
+/// Collects what the streams of one machine hold.
+private struct Loader {
+  let directory: String
+  var damage: [String] = []
+  private var runs: [[Stamp]] = []
+  /// Stamps of the CPU at hand in order of time, and those that were held back (``lp_stamp_held``):
+  /// their time lies before their place in the stream.
+  private var run: [Stamp] = []
+  private var held: [Stamp] = []
+  private var flows: [UInt32: Flow] = [:]
+  private var clockSamples: [ClockSample] = []
+  private var counts = [UInt64](repeating: 0, count: Format.eventNames.count)
+  private var discarded: [Int: UInt64] = [:]
+  /// Stamps of hook points or kinds this version does not know, by number.
+  private var unknownHooks: [UInt8: UInt64] = [:]
+  private var unknownKinds: [UInt8: UInt64] = [:]
+
+  init(directory: String) { self.directory = directory }
+
+  private var remedy: String { "run `latprobe repair \(directory)`" }
+
+  mutating func load(_ stream: StreamFile, uuid: TraceID) throws(RecordingError) {
+    let reader: StreamReader
+    do throws(RecordingError) {
+      reader = try StreamReader(stream.path, cpu: stream.cpu, uuid: uuid)
+    } catch  where error.kind == .damaged {
+      damage.append("\(error.description): it is left out")
+      return
+    }
+    if reader.size == 0 {
+      damage.append("\(stream.path): is empty, as a recorder leaves it that was killed: \(remedy)")
+    }
+    run.reserveCapacity(run.count + reader.size / MemoryLayout<lp_stamp>.size)
+    var last: PacketHeader?
+    while let step = try reader.next() {
+      switch step {
+      case .packet(let header, let range):
+        let missing = reader.gap(before: header, after: last)
+        if missing > 0 {
+          damage.append(
+            "\(stream.path): offset \(range.lowerBound): \(missing) packets are missing before this one; losses there are unknown"
+          )
+        }
+        if let end = run.last?.time, header.begin < end { endRun() }
+        unsafe take(reader.events, cpu: UInt16(stream.cpu))
+        last = header
+      case .damaged(let problem, let range):
+        damage.append(
+          "\(stream.path): offset \(range.lowerBound): \(problem.text); a packet of \(range.count) bytes is left out: \(remedy)"
+        )
+      case .unreadable(let problem, let range):
+        damage.append(
+          "\(stream.path): offset \(range.lowerBound): \(problem.text); the last \(range.count) bytes are left out: \(remedy)"
+        )
+      case .torn(let range):
+        damage.append(
+          "\(stream.path): offset \(range.lowerBound): the last packet is cut off (\(range.count) bytes are left out): \(remedy)"
+        )
+      }
+    }
+    if let last {
+      discarded[stream.cpu] = (discarded[stream.cpu] ?? 0).addingCapped(last.discarded)
+    }
+  }
+
+  private mutating func take(_ events: UnsafeRawBufferPointer, cpu: UInt16) {
+    guard let base = events.baseAddress else { return }
+    var offset = 0
+    while offset < events.count {
+      let record = unsafe base + offset
+      let id = unsafe record.load(fromByteOffset: 8, as: UInt8.self)
+      counts[Int(id)] += 1
+      offset += Format.recordSize(id)
+      switch id {
+      case UInt8(LP_EVENT_STAMP.rawValue):
+        if let stamp = unsafe stamp(record.load(as: lp_stamp.self), cpu) { run.append(stamp) }
+      case UInt8(LP_EVENT_STAMP_HELD.rawValue):
+        let raw = unsafe record.load(as: lp_stamp_held.self)
+        if var stamp = stamp(raw.stamp, cpu) {
+          stamp.time = raw.at_ns
+          held.append(stamp)
+        }
+      case UInt8(LP_EVENT_FLOW.rawValue): unsafe takeFlow(record)
+      default: unsafe takeClockSample(record)
+      }
+    }
+  }
+
+  @inline(__always)
+  private mutating func stamp(_ raw: lp_stamp, _ cpu: UInt16) -> Stamp? {
+    guard let hook = HookPoint(rawValue: raw.hook) else {
+      unknownHooks[raw.hook, default: 0] += 1
+      return nil
+    }
+    guard let kind = StampKind(rawValue: UInt8(raw.kind)) else {
+      unknownKinds[UInt8(raw.kind), default: 0] += 1
+      return nil
+    }
+    return Stamp(
+      time: raw.time_ns, key: raw.key, flow: raw.flow, sequence: raw.sequence, length: raw.length,
+      headerLength: UInt16(raw.header_words) * 4, queue: raw.queue, cpu: cpu, hook: hook, kind: kind)
+  }
+
+  private mutating func takeFlow(_ record: UnsafeRawPointer) {
+    let raw = unsafe record.load(as: lp_flow.self)
+    // The first record of a flow tells all; the rest are repeats for other CPUs.
+    if flows[raw.flow] != nil { return }
+    let length = raw.family == 4 ? 4 : 16
+    flows[raw.flow] = Flow(
+      id: raw.flow, ipProtocol: raw.protocol,
+      source: (0..<length).map { unsafe record.load(fromByteOffset: 24 + $0, as: UInt8.self) },
+      destination: (0..<length).map { unsafe record.load(fromByteOffset: 40 + $0, as: UInt8.self) },
+      sourcePort: raw.source_port, destinationPort: raw.destination_port)
+  }
+
+  private mutating func takeClockSample(_ record: UnsafeRawPointer) {
+    let raw = unsafe record.load(as: lp_clock_sample.self)
+    clockSamples.append(
+      ClockSample(
+        monotonic: raw.time_ns, window: raw.window_ns, monotonicRaw: raw.monotonic_raw_ns, realtime: raw.realtime_ns,
+        tai: raw.tai_ns, boottime: raw.boottime_ns, tsc: raw.tsc))
+  }
+
+  private mutating func endRun() {
+    if !run.isEmpty { runs.append(run) }
+    run = []
+  }
+
+  mutating func endCPU() {
+    endRun()
+    if !held.isEmpty { runs.append(held.sorted { $0.time < $1.time }) }
+    held = []
+  }
+
+  mutating func finish(_ recording: inout MachineRecording) {
+    for (number, count) in unknownHooks.sorted(by: { $0.key < $1.key }) {
+      damage.append(
+        "\(directory): \(count) stamps of hook point \(number), which this latprobe does not know, are left out: update latprobe"
+      )
+    }
+    for (number, count) in unknownKinds.sorted(by: { $0.key < $1.key }) {
+      damage.append(
+        "\(directory): \(count) stamps of kind \(number), which this latprobe does not know, are left out: update latprobe"
+      )
+    }
+    recording.stamps = StampMerge.merge(runs)
+    recording.flows = flows
+    recording.clockSamples = clockSamples.sorted { $0.monotonic < $1.monotonic }
+    for (name, count) in zip(Format.eventNames, counts) where count > 0 { recording.eventsByType[name] = count }
+    recording.discardedByCPU = discarded
+    recording.damage = damage
+  }
+}
+
+extension UInt64 {
+  /// A sum of counts from hostile files must not trap.
+  func addingCapped(_ other: UInt64) -> UInt64 {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
+  }
+}

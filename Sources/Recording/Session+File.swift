@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import FoundationEssentials
+
+/// Reading and writing of the two JSON files, and of the directories that hold them.
+enum JSONFile {
+  /// Far above what a machine with thousands of CPUs needs (100 bytes a ledger row).
+  static let limit = 64 << 20
+
+  private struct FormatOnly: Decodable {
+    var format: Int
+  }
+
+  static func encode(_ value: some Encodable, _ path: String) throws(RecordingError) -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    do {
+      return [UInt8](try encoder.encode(value)) + [UInt8(ascii: "\n")]
+    } catch {
+      throw RecordingError(.invalid, path: path, "cannot be written as JSON: \(error)")
+    }
+  }
+
+  /// Looks at the format number first: a newer file may lack what this version wants.
+  static func decode<Value: Decodable>(_ type: Value.Type, _ path: String, reads: Int) throws(RecordingError) -> Value {
+    let data = Data(try Files.read(path, limit: limit))
+    let format: Int
+    do {
+      format = try JSONDecoder().decode(FormatOnly.self, from: data).format
+    } catch {
+      throw RecordingError(
+        .damaged, path: path,
+        "is not a file that latprobe wrote (no JSON object with a format number): record again, or restore it from a copy"
+      )
+    }
+    if format > reads { throw .newer(path, format: format, reads: reads) }
+    guard format >= 1 else { throw RecordingError(.damaged, path: path, "has format \(format), which never existed") }
+    do {
+      return try JSONDecoder().decode(type, from: data)
+    } catch {
+      throw RecordingError(.damaged, path: path, "is damaged (\(explain(error))): restore it from a copy")
+    }
+  }
+
+  private static func explain(_ error: any Error) -> String {
+    switch error {
+    case DecodingError.keyNotFound(let key, _): "no \"\(key.stringValue)\""
+    case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
+      DecodingError.dataCorrupted(let context):
+      "wrong value at \"\(context.codingPath.map(\.stringValue).joined(separator: "."))\""
+    default: "not decodable"
+    }
+  }
+}
+
+extension Session {
+  package static let fileName = "session.json"
+
+  /// Writes `session.json` into `directory`, whole or not at all.
+  package func write(to directory: String) throws(RecordingError) {
+    let bytes = try JSONFile.encode(self, "\(directory)/\(Session.fileName)")
+    try Files.replace(directory, Session.fileName, bytes)
+  }
+
+  /// Reads `directory/session.json`.
+  package static func load(from directory: String) throws(RecordingError) -> Session {
+    let path = "\(directory)/\(fileName)"
+    guard Files.target(path) != nil else {
+      throw RecordingError(
+        .notARecording, path: directory,
+        "is not a latprobe recording (no \(fileName)): give the directory that `latprobe record -o` wrote")
+    }
+    return try JSONFile.decode(Session.self, path, reads: currentFormat)
+  }
+
+  /// Makes `directory` ready for a new recording: creates it, or takes an empty one.
+  ///
+  /// - Parameter force: remove a recording that is there. Only files that latprobe itself writes go;
+  ///   a directory without `session.json`, or a machine's folder with other files in it, is refused untouched.
+  package static func prepare(directory: String, force: Bool) throws(RecordingError) {
+    switch Files.target(directory) {
+    case nil:
+      return try Files.makeDirectories(directory)
+    case .directory:
+      if try Files.list(directory).isEmpty { return }
+    default:
+      throw RecordingError(.exists, path: directory, "exists and is not a directory: choose another -o")
+    }
+    guard force else {
+      throw RecordingError(
+        .exists, path: directory, "is not empty: choose another -o, or replace the recording in it with --force")
+    }
+    guard Files.type("\(directory)/\(fileName)") == .file,
+      (try? JSONFile.decode(Session.self, "\(directory)/\(fileName)", reads: .max)) != nil
+    else {
+      throw RecordingError(
+        .exists, path: directory,
+        "is not empty and not a latprobe recording, so --force leaves it alone: choose another -o")
+    }
+    try RecordingRemoval.remove(directory)
+  }
+}
+
+/// Removes exactly the files that latprobe writes.
+enum RecordingRemoval {
+  /// Looks at everything before it removes anything.
+  static func remove(_ directory: String) throws(RecordingError) {
+    var files: [String] = []
+    var folders: [String] = []
+    for name in try Files.list(directory) {
+      let path = "\(directory)/\(name)"
+      if name == Session.fileName || name == ".\(Session.fileName).tmp" {
+        // Last, so that an interrupted removal can be repeated.
+        continue
+      }
+      guard Files.type(path) == .directory, isMachine(path) else { continue }
+      try collect(path, &files, &folders)
+    }
+    for file in files { try Files.remove(file) }
+    for folder in folders.reversed() { try Files.removeDirectory(folder) }
+    try Files.remove("\(directory)/.\(Session.fileName).tmp")
+    try Files.remove("\(directory)/\(Session.fileName)")
+  }
+
+  private static func isMachine(_ path: String) -> Bool {
+    Files.type("\(path)/\(Machine.fileName)") == .file || Files.type("\(path)/ctf/metadata") == .file
+  }
+
+  private static func collect(
+    _ path: String, _ files: inout [String], _ folders: inout [String]
+  ) throws(RecordingError) {
+    folders.append(path)
+    for name in try Files.list(path) {
+      let entry = "\(path)/\(name)"
+      switch (name, Files.type(entry)) {
+      case (Machine.fileName, .file), (".\(Machine.fileName).tmp", .file), (Ballast.fileName, .file):
+        files.append(entry)
+      case ("ctf", .directory), (Repair.folderName, .directory):
+        folders.append(entry)
+        for stream in try Files.list(entry) {
+          let file = "\(entry)/\(stream)"
+          let isOurs = stream == "metadata" || stream.hasPrefix("stream_")
+          guard isOurs, Files.type(file) == .file else { throw foreign(file) }
+          files.append(file)
+        }
+      default: throw foreign(entry)
+      }
+    }
+  }
+
+  private static func foreign(_ path: String) -> RecordingError {
+    RecordingError(
+      .exists, path: path, "was not written by latprobe, so --force removes nothing: move it away, or choose another -o"
+    )
+  }
+}
