@@ -38,6 +38,13 @@ package struct Probe: Sendable, Equatable, Hashable {
   /// Further symbols to attach on the same rung.
   package var with: [String]
 
+  package init(rung: Rung, kind: Topology.SymbolKind, symbol: String, with: [String] = []) {
+    self.rung = rung
+    self.kind = kind
+    self.symbol = symbol
+    self.with = with
+  }
+
   /// Names in the BPF object, the main one first.
   package var programs: [String] { ([symbol] + with).map { rung.program(for: $0) } }
 

@@ -90,5 +90,10 @@ package struct Topology: Sendable, Equatable {
   package struct Location: Sendable, Equatable {
     package var line: Int
     package var column: Int
+
+    package init(line: Int, column: Int) {
+      self.line = line
+      self.column = column
+    }
   }
 }
