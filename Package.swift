@@ -56,5 +56,6 @@ let package = Package(
         "Clocks", "Recording", "Topology", "Probing", "Analysis", "Reporting", argumentParser,
       ], swiftSettings: strict),
     tests("Recording", ["Recording", "CLatprobeABI"]),
+    tests("Topology", ["Topology", "Recording"]),
   ]
 )

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
+
+/// The folders in which topologies are found, first come first served.
+package struct TopologyLibrary: Sendable, Equatable {
+  package var directories: [String]
+
+  package init(directories: [String]) {
+    self.directories = directories
+  }
+
+  /// `$LATPROBE_PROBES` (folders separated by colons), `../share/latprobe/probes` as seen from the executable (an
+  /// installed latprobe), `./probes`, and `probes` beside a `Package.swift` above the executable (a build in place).
+  ///
+  /// - Parameter executable: absolute path of the running program, links resolved; nil if it is not known.
+  package static func standard(
+    environment: [String: String], executable: String? = executablePath()
+  ) -> TopologyLibrary {
+    var directories = (environment["LATPROBE_PROBES"] ?? "").split(separator: ":").map(String.init)
+    if let executable {
+      let folder = URL(fileURLWithPath: executable).deletingLastPathComponent()
+      directories.append(folder.deletingLastPathComponent().appendingPathComponent("share/latprobe/probes").path)
+    }
+    directories.append("probes")
+    if let executable, let root = packageRoot(above: executable) { directories.append(root + "/probes") }
+    return TopologyLibrary(directories: directories)
+  }
+
+  /// Where the running program lies, from `/proc`.
+  package static func executablePath() -> String? {
+    try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+  }
+
+  private static func packageRoot(above executable: String) -> String? {
+    var folder = URL(fileURLWithPath: executable).deletingLastPathComponent()
+    // .build/TRIPLE/release/latprobe lies three folders below the root.
+    for _ in 0..<4 where folder.path != "/" {
+      if FileManager.default.fileExists(atPath: folder.appendingPathComponent("Package.swift").path) {
+        return folder.path
+      }
+      folder.deleteLastPathComponent()
+    }
+    return nil
+  }
+
+  /// A topology file that was found; reading it may still fail.
+  package struct Entry: Sendable, Equatable {
+    /// File name without `.yaml`; what `--topology` takes.
+    package var name: String
+    package var path: String
+  }
+
+  /// The topologies by name; of several with one name, the one that ``load(_:)`` takes.
+  package func list() -> [Entry] {
+    var found: [String: Entry] = [:]
+    for directory in directories {
+      let files = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+      for file in files where file.hasSuffix(".yaml") && !file.hasPrefix(".") {
+        let name = String(file.dropLast(".yaml".count))
+        if found[name] == nil { found[name] = Entry(name: name, path: "\(directory)/\(file)") }
+      }
+    }
+    return found.values.sorted { $0.name < $1.name }
+  }
+
+  /// Reads a topology.
+  ///
+  /// - Parameter name: a path if it holds a `/` or ends in `.yaml`, else a name to look up in ``directories``.
+  package func load(_ name: String) throws(TopologyError) -> Topology {
+    try TopologyLibrary.read(try path(of: name))
+  }
+
+  private func path(of name: String) throws(TopologyError) -> String {
+    if name.contains("/") || name.hasSuffix(".yaml") { return name }
+    let entries = list()
+    if let entry = entries.first(where: { $0.name == name }) { return entry.path }
+    let searched = directories.joined(separator: ", ")
+    throw TopologyError(
+      file: name, what: "there is no topology of this name in \(searched)",
+      remedy: entries.isEmpty
+        ? "name a file (./FILE.yaml), or set LATPROBE_PROBES to the folder that holds veth.yaml"
+        : "there are \(entries.map(\.name).joined(separator: ", ")); or name a file (./FILE.yaml)")
+  }
+
+  private static func read(_ path: String) throws(TopologyError) -> Topology {
+    let read: Result<Data, any Error> = Result {
+      let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+      defer { try? handle.close() }
+      // One byte more than allowed shows a file that is too large, without reading all of it.
+      return try handle.read(upToCount: Topology.sizeLimit + 1) ?? Data()
+    }
+    let data: Data
+    switch read {
+    case .success(let bytes): data = bytes
+    case .failure(let error):
+      throw TopologyError(
+        file: path, what: "cannot be read (\(reason(error)))", remedy: "check the path and its permissions")
+    }
+    guard data.count <= Topology.sizeLimit else { throw TopologyError.tooLarge(path) }
+    guard let text = String(data: data, encoding: .utf8) else {
+      throw TopologyError(file: path, what: "this is not UTF-8 text", remedy: "name a topology file (YAML)")
+    }
+    return try Topology(yaml: text, file: path)
+  }
+
+  private static func reason(_ error: any Error) -> String {
+    switch error {
+    case CocoaError.fileNoSuchFile, CocoaError.fileReadNoSuchFile: "no such file"
+    case CocoaError.fileReadNoPermission: "no permission"
+    default: (error as NSError).userInfo[NSUnderlyingErrorKey].map { "\($0)" } ?? error.localizedDescription
+    }
+  }
+}
