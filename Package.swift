@@ -53,5 +53,6 @@ let package = Package(
       dependencies: [
         "Clocks", "Recording", "Topology", "Probing", "Analysis", "Reporting", argumentParser,
       ], swiftSettings: strict),
+    tests("Analysis", ["Analysis", "Recording"]),
   ]
 )
