@@ -1,44 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Analysis
 import Glibc
 
 /// Shapes of a distribution for files and pictures; input is ascending, nanoseconds.
 enum Distribution {
-  struct CCDFPoint: Equatable {
+  /// A corner of a CCDF as drawn.
+  struct Corner: Equatable {
     var value: Int64
     /// Fraction of the samples > value.
-    var fractionAbove: Double
+    var fraction: Double
   }
 
-  /// CCDF(x) = fraction of values > x at every distinct x. The last one is 0.
-  /// - Complexity: O(n)
-  static func ccdf(_ sorted: [Int64]) -> [CCDFPoint] {
-    var points: [CCDFPoint] = []
-    let total = Double(sorted.count)
-    for index in sorted.indices where index + 1 == sorted.count || sorted[index + 1] != sorted[index] {
-      points.append(CCDFPoint(value: sorted[index], fractionAbove: Double(sorted.count - index - 1) / total))
-    }
-    return points
-  }
-
-  /// The CCDF for a picture: steps that differ by less than a pixel are left out, the 200 slowest are all kept.
+  /// The CCDF for a picture with logarithmic axes, thinned.
   ///
-  /// Begins at the smallest value with 1, and carries the last fraction above 0 on to the maximum, as a logarithmic
-  /// axis has no place for 0. Values ≤ 0 have no place either and are left out.
-  static func drawnCCDF(_ sorted: [Int64]) -> [CCDFPoint] {
-    let exact = ccdf(sorted)
-    guard let least = exact.first(where: { $0.value > 0 }), let last = exact.last, last.value > 0 else { return [] }
-    let above = Double(sorted.count - sorted.prefix { $0 <= 0 }.count) / Double(sorted.count)
-    var points = [CCDFPoint(value: least.value, fractionAbove: above)]
-    for (index, point) in exact.enumerated() where point.value > 0 && point.fractionAbove > 0 {
-      guard let drawn = points.last else { continue }
-      let moved =
-        Double(point.value) / Double(drawn.value) >= 1.002 || drawn.fractionAbove / point.fractionAbove >= 1.002
-      if moved || index + 200 >= exact.count || points.count == 1 { points.append(point) }
+  /// Begins at the smallest value > 0, and carries the last fraction above 0 on to the maximum, as a logarithmic axis
+  /// has no place for 0. Values ≤ 0 have no place either and are left out.
+  static func drawnCCDF(_ sorted: [Int64]) -> [Corner] {
+    let exact = thinned(ccdf(sorted))
+    guard let least = sorted.first(where: { $0 > 0 }), let greatest = sorted.last else { return [] }
+    let notDrawn = sorted.prefix { $0 <= 0 }.count
+    var corners = [Corner(value: least, fraction: Double(sorted.count - notDrawn) / Double(sorted.count))]
+    for point in exact where point.value > 0 && point.exceeding > 0 {
+      corners.append(Corner(value: point.value, fraction: point.fraction))
     }
-    if let drawn = points.last {
-      points.append(CCDFPoint(value: last.value, fractionAbove: drawn.fractionAbove))
-    }
-    return points
+    corners.append(Corner(value: greatest, fraction: corners[corners.count - 1].fraction))
+    return corners
   }
 
   struct Bin: Equatable {

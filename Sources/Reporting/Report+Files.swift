@@ -19,7 +19,7 @@ extension Report {
       "duplicate", "late", "cut_off", "share", "error_ns", "n_eff", "min_ns", "mean_ns", "sd_ns", "mad_ns",
       "half_iqr_ns",
     ]
-    let keys = probabilities.map(Text.quantileKey)
+    let keys = Summary.probabilities.map(Text.quantileKey)
     columns += keys.map { $0 + "_ns" } + ["max_ns"]
     columns += keys.flatMap { ["\($0)_low_ns", "\($0)_high_ns", "\($0)_resolved"] }
     var file = try OutputFile(path: path)
@@ -40,7 +40,7 @@ extension Report {
         cell(summary?.mean), cell(summary?.standardDeviation), cell(summary?.medianAbsoluteDeviation),
         cell(summary?.halfInterquartileRange),
       ]
-      let quantiles = probabilities.map { summary?.quantile($0) }
+      let quantiles = Summary.probabilities.map { summary?.quantile($0) }
       row += quantiles.map { cell($0?.value) } + [cell(summary?.max)]
       row += quantiles.flatMap { quantile in
         [
@@ -62,11 +62,11 @@ extension Report {
     for segment in result.segments {
       guard let sorted = segment.summary?.sorted, !sorted.isEmpty else { continue }
       let head = "\(quoted(segment.name)),\(quoted(segment.direction)),"
-      for point in Distribution.ccdf(sorted) {
+      for point in ccdf(sorted) {
         file.append(head)
         file.append(point.value)
         file.append(UInt8(ascii: ","))
-        file.append("\(point.fractionAbove)")
+        file.append("\(point.fraction)")
         try file.endRow()
       }
     }

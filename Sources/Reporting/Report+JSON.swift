@@ -3,9 +3,6 @@ package import Analysis
 import Recording
 
 extension Report {
-  /// The quantiles of every report, in the order of ``Summary/quantiles``.
-  static let probabilities = [0.5, 0.9, 0.99, 0.999, 0.9999]
-
   /// `report.json` as docs/schema/report.schema.json describes it. Times are nanoseconds; what cannot be given is null.
   package static func json(_ result: SessionResult) -> JSONValue {
     .fields([
@@ -59,18 +56,18 @@ extension Report {
       ("mad_ns", .optional(summary?.medianAbsoluteDeviation)),
       ("half_iqr_ns", .optional(summary?.halfInterquartileRange)),
     ]
-    for probability in probabilities {
+    for probability in Summary.probabilities {
       fields.append((Text.quantileKey(probability) + "_ns", .optional(quantile(probability)?.value)))
     }
     fields.append(("max_ns", .optional(summary?.max)))
-    let intervals = probabilities.map { probability -> (String, JSONValue) in
+    let intervals = Summary.probabilities.map { probability -> (String, JSONValue) in
       let interval = quantile(probability)?.interval
       return (
         Text.quantileKey(probability),
         interval.map { .array([.integer($0.lowerBound), .integer($0.upperBound)]) } ?? .null
       )
     }
-    let resolved = probabilities.map { probability -> (String, JSONValue) in
+    let resolved = Summary.probabilities.map { probability -> (String, JSONValue) in
       (Text.quantileKey(probability), .bool(quantile(probability)?.isResolved ?? false))
     }
     fields.append(("intervals", .fields(intervals)))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 package import Analysis
+import Recording
 
 /// The report for the terminal: plain text, at most 100 columns as long as names are short.
 extension Report {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 package import Analysis
+import Recording
 
 /// What `latprobe report` shows and writes of one session.
 package enum Report {
