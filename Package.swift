@@ -54,5 +54,6 @@ let package = Package(
         "Clocks", "Recording", "Topology", "Probing", "Analysis", "Reporting", argumentParser,
       ], swiftSettings: strict),
     tests("Analysis", ["Analysis", "Recording"]),
+    tests("Reporting", ["Analysis", "Recording", "Reporting"]),
   ]
 )

@@ -56,6 +56,14 @@ enum Text {
     String(quantileName(probability).map { $0 == "." ? "_" : $0 })
   }
 
+  /// Reads digits with at most one point, no sign and no exponent, as `digits` · 10^`exponent`, rounded once:
+  /// `99.9` with −2 is the Double nearest 0.999.
+  static func decimal(_ digits: some StringProtocol, exponent: Int) -> Double? {
+    let isPlain = digits.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
+    guard isPlain, let first = digits.first, first != ".", !digits.hasSuffix(".") else { return nil }
+    return Double("\(digits)e\(exponent)").flatMap { $0.isFinite ? $0 : nil }
+  }
+
   /// Control characters replaced: names and filters come from files and must not drive the terminal.
   static func plain(_ string: String) -> String {
     var text = ""
