@@ -164,7 +164,7 @@ struct SessionAnalysis {
     }
   }
 
-  /// The segments of a path within a domain: neighbours, end to end, and those the topology names.
+  /// The segments of a path within a domain: neighbours, those the topology names, and end to end.
   private func plan(_ path: PathPlan, in domain: ClockDomain) -> PathPlanInDomain {
     let slots = path.hooks.map { Int(domain.slots[Int($0.rawValue)]) }.filter { $0 != 255 }
     var plan = PathPlanInDomain(
@@ -185,14 +185,14 @@ struct SessionAnalysis {
       plan.segments.append(SegmentPlan(from: start, to: end, result: result))
     }
     for (from, to) in zip(path.hooks, path.hooks.dropFirst()) { add(from, to, isNeighbour: true) }
+    for (from, to) in paths.namedSegments {
+      guard let start = path.hooks.firstIndex(of: from), let end = path.hooks.firstIndex(of: to), start < end,
+        from != path.hooks.first || to != path.hooks.last
+      else { continue }
+      add(from, to, isNeighbour: false)
+    }
     if let first = path.hooks.first, let last = path.hooks.last, first != last {
       add(first, last, isNeighbour: false)
-    }
-    for (from, to) in paths.namedSegments {
-      guard let start = path.hooks.firstIndex(of: from), let end = path.hooks.firstIndex(of: to), start < end else {
-        continue
-      }
-      add(from, to, isNeighbour: false)
     }
     return plan
   }
