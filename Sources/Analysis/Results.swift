@@ -177,7 +177,7 @@ package struct HookResult: Sendable {
 package struct SessionResult: Sendable {
   package var session: Session
   package var machines: [Machine]
-  /// Paths in the topology's order, segments in path order, longer segments after the neighbours.
+  /// Paths in the topology's order, segments in path order, longer segments after the neighbours, end to end last.
   package var segments: [SegmentResult]
   package var intervals: [PITHistogram]
   package var hooks: [HookResult]
