@@ -57,5 +57,7 @@ let package = Package(
       ], swiftSettings: strict),
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Topology", ["Topology", "Recording"]),
+    tests("Analysis", ["Analysis", "Recording"]),
+    tests("Reporting", ["Analysis", "Recording", "Reporting"]),
   ]
 )

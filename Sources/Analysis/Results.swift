@@ -177,7 +177,7 @@ package struct HookResult: Sendable {
 package struct SessionResult: Sendable {
   package var session: Session
   package var machines: [Machine]
-  /// Paths in the topology's order, segments in path order, longer segments after the neighbours.
+  /// Paths in the topology's order, segments in path order, longer segments after the neighbours, end to end last.
   package var segments: [SegmentResult]
   package var intervals: [PITHistogram]
   package var hooks: [HookResult]
@@ -189,6 +189,8 @@ package struct SessionResult: Sendable {
   package var clockError: Int64?
   /// One clear line each.
   package var warnings: [String]
+  /// What could not be read of the recordings, one clear line each: never taken for the whole, so no gate passes.
+  package var damage: [String]
 
   package init(session: Session, machines: [Machine]) {
     self.session = session
@@ -201,5 +203,6 @@ package struct SessionResult: Sendable {
     clockMethod = nil
     clockError = nil
     warnings = []
+    damage = []
   }
 }

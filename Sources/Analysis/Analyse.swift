@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+package import Recording
+
+/// Joins the stamps of a session's recordings into journeys and measures every segment of every path.
+///
+/// Definitions and formulas: docs/analysis.md. Pure; the recordings are not changed.
+/// - Complexity: about linear in the number of stamps; memory about 30 bytes a stamp beside the recordings.
+package func analyse(
+  session: Session, recordings: [MachineRecording], options: AnalysisOptions = AnalysisOptions()
+) throws(AnalysisError) -> SessionResult {
+  guard !recordings.isEmpty else { throw .noRecordings }
+  guard options.matchWindow > 0, options.matchWindow <= 3_600_000_000_000 else {
+    throw .windowNotPositive(options.matchWindow)
+  }
+  guard options.pitBin > 0 else { throw .binNotPositive(options.pitBin) }
+  let stampCount = recordings.reduce(0) { $0 + $1.stamps.count }
+  guard stampCount < Int(UInt32.max) else { throw .tooManyStamps(stampCount) }
+
+  let analysis = SessionAnalysis(recordings: recordings, options: options)
+  var result = SessionResult(session: session, machines: recordings.map(\.machine))
+  for recording in recordings { result.add(recording) }
+  result.warnings += analysis.paths.warnings
+  if analysis.domains.count == 1 {
+    result.clockMethod = "same clock"
+    result.clockError = 0
+  } else {
+    result.warnings.append(
+      "clocks of \(analysis.domains.map { $0.machines.map(\.name).joined(separator: ", ") }.joined(separator: " and ")) "
+        + "are not aligned: segments between them are left out")
+  }
+  analysis.fill(&result)
+  return result
+}
+
+extension SessionResult {
+  /// Ledger, counters and what is wrong with one recording.
+  fileprivate mutating func add(_ recording: MachineRecording) {
+    let machine = recording.machine
+    for hook in machine.hooks {
+      var sum = LedgerRow(hook: hook.name, cpu: -1)
+      for row in machine.ledger where row.hook == hook.name {
+        sum.seen &+= row.seen
+        sum.filtered &+= row.filtered
+        sum.sampledOut &+= row.sampledOut
+        sum.emitted &+= row.emitted
+        sum.lost &+= row.lost
+        sum.unbound &+= row.unbound
+      }
+      guard let point = HookPoint(name: hook.name) else {
+        warnings.append("\(machine.name): unknown hook point \(hook.name): left out")
+        continue
+      }
+      hooks.append(
+        HookResult(
+          point: Point(hook: point, machine: machine.name), attachedAs: hook.attachedAs,
+          absentBecause: hook.absentBecause, ledger: sum, missed: machine.missed[hook.name] ?? 0))
+    }
+    for (type, count) in recording.eventsByType { eventsByType[type, default: 0] &+= count }
+    discardedByCPU[machine.name] = recording.discardedByCPU
+    warnings += recording.damage.map { "\(machine.name): \($0)" }
+    if machine.stoppedAt == nil {
+      warnings.append("\(machine.name): the recording was cut off; it counts up to its last stamp")
+    }
+    if machine.rotation.deletedStreams > 0 {
+      warnings.append(
+        "\(machine.name): rotation deleted \(machine.rotation.deletedStreams) streams with "
+          + "\(machine.rotation.deletedEvents) events: packets of that time may be unmatched")
+    }
+    if machine.paths.isEmpty {
+      warnings.append("\(machine.name): the recording names no paths: record it again with a topology")
+    }
+  }
+}
+
+/// One run of the analysis over all clock domains of a session.
+struct SessionAnalysis {
+  let options: AnalysisOptions
+  let paths: PathSet
+  private(set) var domains: [ClockDomain] = []
+  private var journeys: [Journeys] = []
+  private var flows: [FlowTable] = []
+  /// Path of each journey, by domain.
+  private var pathOfJourney: [[UInt8]] = []
+
+  init(recordings: [MachineRecording], options: AnalysisOptions) {
+    self.options = options
+    paths = PathSet(machines: recordings.map(\.machine))
+    var bootIDs: [String] = []
+    for recording in recordings where !bootIDs.contains(recording.machine.bootID) {
+      bootIDs.append(recording.machine.bootID)
+    }
+    for bootID in bootIDs {
+      let members = recordings.filter { $0.machine.bootID == bootID }
+      let domain = ClockDomain(recordings: members, order: paths.order)
+      let journeys = Journeys(domain, window: UInt64(options.matchWindow), slack: UInt64(options.slack))
+      domains.append(domain)
+      flows.append(FlowTable(domain, journeys))
+      self.journeys.append(journeys)
+    }
+    // A flow's path is chosen by all that any machine saw of it.
+    var seen: [UInt32: UInt16] = [:]
+    if domains.count > 1 {
+      for table in flows {
+        for (number, id) in table.ids.enumerated() { seen[id, default: 0] |= table.seen[number] }
+      }
+    }
+    for index in domains.indices {
+      let table = flows[index]
+      let pathOfFlow = table.ids.enumerated().map { number, id in
+        paths.choose(seen: seen[id] ?? table.seen[number]).map { UInt8(truncatingIfNeeded: $0) } ?? 255
+      }
+      pathOfJourney.append(SessionAnalysis.paths(of: journeys[index], domains[index], table, pathOfFlow))
+    }
+  }
+
+  /// A journey takes the path of the flow it shows first at a device; at a socket if it shows none there.
+  private static func paths(
+    of journeys: Journeys, _ domain: ClockDomain, _ flows: FlowTable, _ pathOfFlow: [UInt8]
+  ) -> [UInt8] {
+    let devices = domain.hooks.indices.filter { domain.hooks[$0]?.point.hook.isSocket == false }
+    let slots = devices + domain.hooks.indices.filter { domain.hooks[$0]?.point.hook.isSocket == true }
+    return (0..<journeys.count).map { journey in
+      for slot in slots {
+        if let stamp = journeys.cell(journey, slot) { return pathOfFlow[Int(flows.of[stamp])] }
+      }
+      return 255
+    }
+  }
+
+  func fill(_ result: inout SessionResult) {
+    var segments = [[SegmentResult]](repeating: [], count: paths.paths.count)
+    var intervals = [[PITHistogram]](repeating: [], count: paths.paths.count)
+    var hasPackets = [Bool](repeating: false, count: paths.paths.count)
+    var firstPacket: UInt32 = 0
+    for index in domains.indices {
+      for path in pathOfJourney[index] where path != 255 { hasPackets[Int(path)] = true }
+      var plans = paths.paths.map { plan($0, in: domains[index]) }
+      var joiner = Joiner(
+        domains[index], journeys[index], flows[index], pathOfJourney: pathOfJourney[index], options: options,
+        firstPacket: firstPacket)
+      joiner.join(&plans)
+      for path in plans.indices {
+        joiner.share(&plans[path], path: path)
+        for segment in plans[path].segments {
+          result.warnings += warnings(about: segment)
+          segments[path].append(segment.result)
+        }
+      }
+      let histograms = packetIntervals(
+        domains[index], journeys[index], flows[index], pathOfJourney: pathOfJourney[index], paths: paths.paths,
+        binWidth: options.pitBin)
+      for path in histograms.indices { intervals[path] += histograms[path] }
+      firstPacket += UInt32(journeys[index].count)
+      result.warnings += warnings(about: index)
+    }
+    for path in paths.paths.indices where hasPackets[path] {
+      let ordered = segments[path].filter(\.isNeighbour) + segments[path].filter { !$0.isNeighbour }
+      result.segments += ordered.map { segment in
+        var segment = segment
+        segment.summary = Summary(delays: segment.delays, errorBound: segment.errorBound)
+        return segment
+      }
+      result.intervals += intervals[path]
+    }
+  }
+
+  /// The segments of a path within a domain: neighbours, those the topology names, and end to end.
+  private func plan(_ path: PathPlan, in domain: ClockDomain) -> PathPlanInDomain {
+    let slots = path.hooks.map { Int(domain.slots[Int($0.rawValue)]) }.filter { $0 != 255 }
+    var plan = PathPlanInDomain(
+      slots: slots, isWhole: slots.count == path.hooks.count,
+      beginning: [[Int]](repeating: [], count: domain.hooks.count),
+      ending: [[Int]](repeating: [], count: domain.hooks.count))
+    func add(_ from: HookPoint, _ to: HookPoint, isNeighbour: Bool) {
+      let start = Int(domain.slots[Int(from.rawValue)])
+      let end = Int(domain.slots[Int(to.rawValue)])
+      guard start != 255, end != 255, let first = domain.hooks[start], let last = domain.hooks[end],
+        !plan.segments.contains(where: { $0.from == start && $0.to == end })
+      else { return }
+      plan.beginning[start].append(plan.segments.count)
+      plan.ending[end].append(plan.segments.count)
+      let result = SegmentResult(
+        name: "\(from.name)-\(to.name)", direction: path.name, from: first.point, to: last.point,
+        isNeighbour: isNeighbour)
+      plan.segments.append(SegmentPlan(from: start, to: end, result: result))
+    }
+    for (from, to) in zip(path.hooks, path.hooks.dropFirst()) { add(from, to, isNeighbour: true) }
+    for (from, to) in paths.namedSegments {
+      guard let start = path.hooks.firstIndex(of: from), let end = path.hooks.firstIndex(of: to), start < end,
+        from != path.hooks.first || to != path.hooks.last
+      else { continue }
+      add(from, to, isNeighbour: false)
+    }
+    if let first = path.hooks.first, let last = path.hooks.last, first != last {
+      add(first, last, isNeighbour: false)
+    }
+    return plan
+  }
+
+  private func warnings(about segment: SegmentPlan) -> [String] {
+    let name = "\(segment.result.direction) \(segment.result.name)"
+    var lines: [String] = []
+    if segment.negative > 0 {
+      lines.append("\(name): \(segment.negative) delays are negative: the clock is not the same at both ends")
+    }
+    if segment.notAsked > 0 {
+      lines.append(
+        "\(name): \(segment.notAsked) packets were not asked for at \(segment.result.to.hook.name), which recorded "
+          + "nothing of their protocol and is only partly attached")
+    }
+    return lines
+  }
+
+  private func warnings(about index: Int) -> [String] {
+    let domain = domains[index]
+    var unused: [HookPoint: Int] = [:]
+    for stamp in domain.stamps where domain.slots[Int(stamp.hook.rawValue)] == 255 {
+      unused[stamp.hook, default: 0] += 1
+    }
+    return unused.sorted { $0.key.rawValue < $1.key.rawValue }.map { hook, count in
+      "\(count) stamps at \(hook.name), which is not attached or on no path: left out"
+    }
+  }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/// What a user may choose about an analysis.
+package struct AnalysisOptions: Sendable, Equatable {
+  /// How long after its stamp at `from` a packet may show up at `to`, in nanoseconds; two packets with one key
+  /// that are farther apart than this are told apart by time.
+  package var matchWindow: Int64
+  /// Width of a bin of the packet interval times, in nanoseconds.
+  package var pitBin: Int64
+
+  package init(matchWindow: Int64 = 1_000_000_000, pitBin: Int64 = 1_000) {
+    self.matchWindow = matchWindow
+    self.pitBin = pitBin
+  }
+
+  /// How much earlier than at `from` a stamp at `to` may be and still be of the same packet, in nanoseconds.
+  ///
+  /// A packet is never there before it left, but clocks err; a millisecond is far more than any alignment leaves.
+  var slack: Int64 { min(matchWindow, 1_000_000) }
+}
+
+/// Why recordings cannot be analysed; each prints as one line.
+package enum AnalysisError: Error, Equatable, CustomStringConvertible {
+  case noRecordings
+  case windowNotPositive(Int64)
+  case binNotPositive(Int64)
+  case tooManyStamps(Int)
+
+  package var description: String {
+    switch self {
+    case .noRecordings:
+      "no recording to analyse: name at least one directory that holds a machine's recording"
+    case .windowNotPositive(let window):
+      "match window of \(window) ns: it must be positive and at most 1 h"
+    case .binNotPositive(let bin):
+      "packet interval bin of \(bin) ns: it must be positive"
+    case .tooManyStamps(let count):
+      "\(count) stamps are more than one analysis can number (4 294 967 294): split the recording or sample"
+    }
+  }
+}

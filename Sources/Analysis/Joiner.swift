@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Recording
+
+/// One segment within a clock domain, by slots, with the result that grows.
+struct SegmentPlan {
+  var from: Int
+  var to: Int
+  var result: SegmentResult
+  /// Delays below zero, kept but worth a warning.
+  var negative = 0
+  /// Packets of a protocol that the hook point at `to` was never seen to record.
+  var notAsked = 0
+}
+
+/// A path within a clock domain: slots of its hook points, and its segments by where they begin and end.
+struct PathPlanInDomain {
+  /// Slots of the path's hook points that are attached in this domain, in order.
+  var slots: [Int]
+  /// All of the path lies in this domain, so that its end-to-end delay can be given.
+  var isWhole: Bool
+  var segments: [SegmentPlan] = []
+  /// Indices into `segments` by slot.
+  var beginning: [[Int]]
+  var ending: [[Int]]
+}
+
+/// Follows packets from hook point to hook point within one clock domain.
+struct Joiner {
+  let domain: ClockDomain
+  let journeys: Journeys
+  let flows: FlowTable
+  /// Path of each journey, 255 for none.
+  let pathOfJourney: [UInt8]
+  let window: Int64
+  let slack: Int64
+  /// Added to a journey's number to make it unique in the session.
+  let firstPacket: UInt32
+
+  private var indexes: [RangeIndex?]
+  private let isSocket: [Bool]
+  /// By slot: stamps of UDP packets, and of TCP packets or bytes, that the hook point recorded at all.
+  private let udpSeen: [Bool]
+  private let tcpSeen: [Bool]
+
+  /// What became of a packet at a later hook point.
+  private enum Arrival {
+    case at(UInt64)
+    /// The socket had handed the same bytes over before: a copy sent needlessly.
+    case already
+    case absent
+  }
+
+  init(
+    _ domain: ClockDomain, _ journeys: Journeys, _ flows: FlowTable, pathOfJourney: [UInt8],
+    options: AnalysisOptions, firstPacket: UInt32
+  ) {
+    self.domain = domain
+    self.journeys = journeys
+    self.flows = flows
+    self.pathOfJourney = pathOfJourney
+    window = options.matchWindow
+    slack = options.slack
+    self.firstPacket = firstPacket
+    indexes = [RangeIndex?](repeating: nil, count: domain.hooks.count)
+    isSocket = domain.hooks.map { $0?.point.hook.isSocket ?? false }
+    var udp = [Bool](repeating: false, count: domain.hooks.count)
+    var tcp = udp
+    for stamp in domain.stamps {
+      let slot = Int(domain.slots[Int(stamp.hook.rawValue)])
+      guard slot != 255 else { continue }
+      switch stamp.kind {
+      case .udp: udp[slot] = true
+      case .tcp, .tcpRange: tcp[slot] = true
+      default: break
+      }
+    }
+    udpSeen = udp
+    tcpSeen = tcp
+  }
+
+  /// Fills the segments of all paths, walking the stamps in time order so that each segment's samples are in order.
+  mutating func join(_ plans: inout [PathPlanInDomain]) {
+    var seen = [UInt16](repeating: 0, count: journeys.count)
+    for index in domain.stamps.indices {
+      guard journeys.of[index] != Journeys.none else { continue }
+      let journey = Int(journeys.of[index])
+      let path = Int(pathOfJourney[journey])
+      guard path != 255 else { continue }
+      let slot = Int(domain.slots[Int(domain.stamps[index].hook.rawValue)])
+      let isFirst = seen[journey] & (1 << UInt16(slot)) == 0
+      seen[journey] |= 1 << UInt16(slot)
+      for segment in plans[path].ending[slot] {
+        arrive(index, journey, isFirst: isFirst, &plans[path].segments[segment])
+      }
+      for segment in plans[path].beginning[slot] {
+        if journeys.isRepeated(journey, slot) {
+          plans[path].segments[segment].result.ambiguous += 1
+          continue
+        }
+        let arrival = arrival(of: index, journey, from: slot, to: plans[path].segments[segment].to, plans[path].slots)
+        count(arrival, of: index, journey, &plans[path].segments[segment])
+      }
+    }
+  }
+
+  /// Gives each neighbour segment its share, from journeys that carry every hook point of the path once.
+  mutating func share(_ plan: inout PathPlanInDomain, path: Int) {
+    guard plan.isWhole, plan.slots.count > 1 else { return }
+    var sums = [Double](repeating: 0, count: plan.slots.count)
+    var times = [UInt64](repeating: 0, count: plan.slots.count)
+    var isAny = false
+    for journey in 0..<journeys.count where Int(pathOfJourney[journey]) == path {
+      guard completeTimes(of: journey, plan.slots, &times) else { continue }
+      isAny = true
+      for place in 1..<times.count { sums[place] += Double(Int64(bitPattern: times[place] &- times[place - 1])) }
+    }
+    let total = sums.reduce(0, +)
+    guard isAny, total > 0 else { return }
+    for index in plan.segments.indices where plan.segments[index].result.isNeighbour {
+      guard let place = plan.slots.firstIndex(of: plan.segments[index].to) else { continue }
+      plan.segments[index].result.share = sums[place] / total
+    }
+  }
+
+  private mutating func completeTimes(of journey: Int, _ slots: [Int], _ times: inout [UInt64]) -> Bool {
+    guard let first = journeys.cell(journey, slots[0]) else { return false }
+    let origin = domain.stamps[first]
+    for (place, slot) in slots.enumerated() {
+      if journeys.isRepeated(journey, slot) { return false }
+      if let stamp = journeys.cell(journey, slot) {
+        // A TCP packet that was split or merged on the way is not one packet all the way.
+        let here = domain.stamps[stamp]
+        if isData(origin), here.payloadLength != origin.payloadLength || here.sequence != origin.sequence {
+          return false
+        }
+        times[place] = here.time
+      } else {
+        guard isSocket[slot], isData(origin),
+          case .at(let time) = arrival(of: first, journey, from: slots[0], to: slot, slots)
+        else { return false }
+        times[place] = time
+      }
+      if place > 0 {
+        let delay = Int64(bitPattern: times[place] &- times[place - 1])
+        if delay > window || delay < -slack { return false }
+      }
+    }
+    return true
+  }
+
+  /// A stamp at the end of a segment: a further copy, or a packet that was never seen at the beginning.
+  private mutating func arrive(_ index: Int, _ journey: Int, isFirst: Bool, _ segment: inout SegmentPlan) {
+    let from = segment.from
+    if journeys.cell(journey, from) != nil {
+      if !isFirst, !journeys.isRepeated(journey, from) { segment.result.duplicate += 1 }
+      return
+    }
+    guard isFirst, !isSocket[from], let state = domain.hooks[from] else { return }
+    let stamp = domain.stamps[index]
+    // It may have passed `from` before that began, or after it had stopped.
+    guard stamp.time > state.started &+ UInt64(window), stamp.time <= state.stopped else { return }
+    if isData(stamp), wasCovered(index, at: from) { return }
+    segment.result.unmatched += 1
+  }
+
+  private func count(_ arrival: Arrival, of index: Int, _ journey: Int, _ segment: inout SegmentPlan) {
+    let stamp = domain.stamps[index]
+    switch arrival {
+    case .at(let time):
+      let delay = Int64(bitPattern: time &- stamp.time)
+      if delay > window {
+        segment.result.late += 1
+      } else if delay < -slack {
+        segment.result.unmatched += 1
+      } else {
+        segment.result.delays.append(delay)
+        segment.result.starts.append(stamp.time)
+        segment.result.packets.append(firstPacket + UInt32(journey))
+        if delay < 0 { segment.negative += 1 }
+      }
+    case .already:
+      segment.result.duplicate += 1
+    case .absent:
+      guard let state = domain.hooks[segment.to] else { return }
+      if isSocket[segment.to] {
+        guard stamp.kind == .udp || isData(stamp) else { return }
+        let isSeen = stamp.kind == .udp ? udpSeen[segment.to] : tcpSeen[segment.to]
+        if state.isPartial, !isSeen {
+          segment.notAsked += 1
+          return
+        }
+      }
+      if stamp.time &+ UInt64(window) > state.stopped || stamp.time < state.started {
+        segment.result.cutOff += 1
+      } else if state.isClean {
+        segment.result.lost += 1
+      } else {
+        segment.result.unmatched += 1
+      }
+    }
+  }
+
+  private func isData(_ stamp: Stamp) -> Bool { stamp.kind == .tcp && stamp.payloadLength > 0 }
+
+  /// When the packet with stamp `index` at `from` was at `to`: all of it, for TCP data.
+  private mutating func arrival(
+    of index: Int, _ journey: Int, from: Int, to: Int, _ path: [Int]
+  ) -> Arrival {
+    let stamp = domain.stamps[index]
+    if let there = journeys.cell(journey, to) {
+      let other = domain.stamps[there]
+      if !isData(stamp) || coversEnd(other, of: stamp) { return .at(other.time) }
+    }
+    guard isData(stamp) else { return .absent }
+    guard isSocket[to] else {
+      return cover(ofEnd: index, journey, from: from, at: to).map { .at(domain.stamps[$0].time) } ?? .absent
+    }
+    // At the socket there are only bytes: look for them where and when the packet was seen last before it.
+    var reference = index
+    for slot in path.reversed() where slot > from && slot < to && !isSocket[slot] {
+      if let own = journeys.cell(journey, slot), coversEnd(domain.stamps[own], of: stamp) {
+        reference = own
+        break
+      }
+      if let found = cover(ofEnd: index, journey, from: from, at: slot) {
+        reference = found
+        break
+      }
+      if domain.hooks[slot]?.isClean == true { return .absent }
+    }
+    return read(endOf: index, from: reference, at: to)
+  }
+
+  /// The first byte range at socket `to` with the packet's last byte, not before the packet was at `reference`.
+  private mutating func read(endOf index: Int, from reference: Int, at to: Int) -> Arrival {
+    let since = domain.stamps[reference].time
+    let earliest = since > UInt64(slack) ? since - UInt64(slack) : 0
+    var first: UInt64?
+    var isBefore = false
+    forEachCover(ofEnd: index, flowOf: reference, at: to) { range in
+      if range.time < earliest {
+        isBefore = true
+      } else {
+        first = min(first ?? range.time, range.time)
+      }
+    }
+    if let first { return .at(first) }
+    return isBefore ? .already : .absent
+  }
+
+  /// The first stamp at `to` with the packet's last byte, not before the packet.
+  ///
+  /// Left out is a stamp that belongs to another packet of just these bytes: a copy sent again stands for itself.
+  private mutating func cover(ofEnd index: Int, _ journey: Int, from: Int, at to: Int) -> Int? {
+    let stamp = domain.stamps[index]
+    let earliest = stamp.time > UInt64(slack) ? stamp.time - UInt64(slack) : 0
+    var first: RangeIndex.Range?
+    let domain = self.domain
+    let journeys = self.journeys
+    forEachCover(ofEnd: index, flowOf: index, at: to) { range in
+      guard range.time >= earliest, range.time < first?.time ?? UInt64.max else { return }
+      let other = Int(journeys.of[Int(range.stamp)])
+      if other != journey, let origin = journeys.cell(other, from) {
+        let sent = domain.stamps[origin]
+        let here = domain.stamps[Int(range.stamp)]
+        if sent.sequence == here.sequence, sent.payloadLength == here.payloadLength { return }
+      }
+      first = range
+    }
+    return first.map { Int($0.stamp) }
+  }
+
+  /// Whether the last byte of the stamp passed `slot` within the match window before it, in whatever packet.
+  private mutating func wasCovered(_ index: Int, at slot: Int) -> Bool {
+    let time = domain.stamps[index].time
+    let window = UInt64(self.window)
+    let slack = UInt64(self.slack)
+    var isCovered = false
+    forEachCover(ofEnd: index, flowOf: index, at: slot) { range in
+      if range.time <= time &+ slack, range.time &+ window >= time { isCovered = true }
+    }
+    return isCovered
+  }
+
+  private mutating func forEachCover(
+    ofEnd index: Int, flowOf reference: Int, at slot: Int, _ body: (RangeIndex.Range) -> Void
+  ) {
+    let stamp = domain.stamps[index]
+    let last = stamp.sequence &+ stamp.payloadLength &- 1
+    let flow = flows.of[reference]
+    let time = domain.stamps[reference].time
+    guard let index = rangeIndex(at: slot) else { return }
+    index.forEachCover(of: last, flow: flow, near: time, body)
+    if let other = flows.translated[FlowTable.Translation(flow: flow, slot: slot)] {
+      index.forEachCover(of: last, flow: other, near: time, body)
+    }
+  }
+
+  private mutating func rangeIndex(at slot: Int) -> RangeIndex? {
+    if let index = indexes[slot] { return index }
+    guard let hook = domain.hooks[slot]?.point.hook else { return nil }
+    let index = RangeIndex(domain, flows, hook: hook)
+    indexes[slot] = index
+    return index
+  }
+
+  /// Whether `other` covers the last payload byte of `stamp`.
+  private func coversEnd(_ other: Stamp, of stamp: Stamp) -> Bool {
+    let end = stamp.sequence &+ stamp.payloadLength
+    let after = Int32(bitPattern: other.sequence &+ other.payloadLength &- end)
+    let before = Int32(bitPattern: end &- 1 &- other.sequence)
+    return isData(other) && after >= 0 && before >= 0
+  }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Recording
+
+/// Packet interval times by hook point and path: the time between successive packets of one flow at the hook point.
+///
+/// All packets as recorded, ambiguous ones and copies too; TCP byte ranges are no packets. Intervals of different flows
+/// of one path go into one histogram.
+func packetIntervals(
+  _ domain: ClockDomain, _ journeys: Journeys, _ flows: FlowTable, pathOfJourney: [UInt8], paths: [PathPlan],
+  binWidth: Int64
+) -> [[PITHistogram]] {
+  let slotCount = domain.hooks.count
+  let flowCount = flows.ids.count
+  var last = [UInt64](repeating: 0, count: flowCount * slotCount)
+  var isKnown = [Bool](repeating: false, count: flowCount * slotCount)
+  var tallies = [IntervalTally](repeating: IntervalTally(), count: paths.count * slotCount)
+  for index in domain.stamps.indices where journeys.of[index] != Journeys.none {
+    let path = Int(pathOfJourney[Int(journeys.of[index])])
+    guard path != 255 else { continue }
+    let stamp = domain.stamps[index]
+    let slot = Int(domain.slots[Int(stamp.hook.rawValue)])
+    let place = Int(flows.of[index]) * slotCount + slot
+    if isKnown[place] { tallies[path * slotCount + slot].add(Int64(stamp.time - last[place]), binWidth) }
+    last[place] = stamp.time
+    isKnown[place] = true
+  }
+  return paths.indices.map { path in
+    paths[path].hooks.compactMap { hook in
+      let slot = Int(domain.slots[Int(hook.rawValue)])
+      guard slot != 255, let state = domain.hooks[slot] else { return nil }
+      return tallies[path * slotCount + slot].histogram(at: state.point, direction: paths[path].name, binWidth)
+    }
+  }
+}
+
+/// Counts by bin: an array for the short intervals that nearly all are, a dictionary beyond it.
+private struct IntervalTally {
+  private static let directBins = 16_384
+
+  private var direct: [Int] = []
+  private var sparse: [Int64: Int] = [:]
+  private var count = 0
+  private var sum = 0.0
+
+  mutating func add(_ interval: Int64, _ binWidth: Int64) {
+    let bin = interval / binWidth
+    if bin < Int64(IntervalTally.directBins) {
+      if direct.isEmpty { direct = [Int](repeating: 0, count: IntervalTally.directBins) }
+      direct[Int(bin)] += 1
+    } else {
+      sparse[bin, default: 0] += 1
+    }
+    count += 1
+    sum += Double(interval)
+  }
+
+  func histogram(at point: Point, direction: String, _ binWidth: Int64) -> PITHistogram? {
+    guard count > 0 else { return nil }
+    var bins: [(index: Int64, count: Int)] = []
+    for (index, count) in direct.enumerated() where count > 0 { bins.append((Int64(index), count)) }
+    for (index, count) in sparse.sorted(by: { $0.key < $1.key }) { bins.append((index, count)) }
+    return PITHistogram(
+      point: point, direction: direction, binWidth: binWidth, bins: bins, count: count, mean: sum / Double(count))
+  }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Analysis
+import Recording
+
+extension Gate {
+  struct Problem {
+    var reason: String
+    var remedy: String
+  }
+
+  /// Why this recording cannot answer the requirement, the gravest reason first; nil if it can.
+  static func invalidity(
+    _ requirement: Requirement, _ segment: SegmentResult, _ result: SessionResult, _ limits: Policy.Limits
+  ) -> Problem? {
+    incompleteness(segment, result) ?? ledger(segment, result, limits) ?? time(requirement, segment, limits)
+      ?? matching(segment, limits) ?? samples(requirement, segment)
+  }
+
+  private static func incompleteness(_ segment: SegmentResult, _ result: SessionResult) -> Problem? {
+    if let damage = result.damage.first {
+      return Problem(reason: "the recording is damaged: \(damage)", remedy: "record again")
+    }
+    for machine in result.machines where [segment.from.machine, segment.to.machine].contains(machine.name) {
+      if machine.stoppedAt == nil {
+        return Problem(
+          reason: "the recording of \(machine.name) was cut off: what came last may be missing",
+          remedy: "record again and let latprobe end by itself, by --duration or SIGINT")
+      }
+      if machine.rotation.deletedStreams > 0 {
+        return Problem(
+          reason: "rotation deleted \(machine.rotation.deletedEvents) events of \(machine.name)",
+          remedy: "record with a larger --max-size, or for a shorter time")
+      }
+    }
+    return nil
+  }
+
+  private static func ledger(_ segment: SegmentResult, _ result: SessionResult, _ limits: Policy.Limits) -> Problem? {
+    for hook in result.hooks where hook.point == segment.from || hook.point == segment.to {
+      let (sum, overflow) = hook.ledger.lost.addingReportingOverflow(hook.missed)
+      guard overflow || sum > UInt64(limits.ledgerLost) else { continue }
+      return Problem(
+        reason: "\(overflow ? UInt64.max : sum) stamps lost at \(hook.point.hook.name) on \(hook.point.machine)"
+          + " (buffer full \(hook.ledger.lost), program skipped \(hook.missed)), allowed \(limits.ledgerLost)",
+        remedy: "record with a narrower --filter or with --sample 1/N")
+    }
+    return nil
+  }
+
+  private static func time(
+    _ requirement: Requirement, _ segment: SegmentResult, _ limits: Policy.Limits
+  ) -> Problem? {
+    if let least = segment.summary?.min, least < -segment.errorBound {
+      return Problem(
+        reason: "a delay of \(Text.duration(Double(least))) is below 0 by more than the clock error "
+          + "(±\(Text.duration(Double(segment.errorBound)))): the clocks are not aligned as claimed",
+        remedy: "check the clock source and record again")
+    }
+    guard requirement.metric.unit == .nanoseconds, segment.errorBound > 0 else { return nil }
+    guard Double(segment.errorBound) > limits.clockError * requirement.threshold else { return nil }
+    return Problem(
+      reason: "the clock error ±\(Text.duration(Double(segment.errorBound))) is more than "
+        + "\(Text.percent(limits.clockError)) of the threshold \(Text.duration(requirement.threshold))",
+      remedy: "align the clocks better, or ask for a segment on one machine")
+  }
+
+  /// Late packets took longer than the match window; leaving them out must not make a segment look faster.
+  private static func matching(_ segment: SegmentResult, _ limits: Policy.Limits) -> Problem? {
+    let unknown = segment.unmatched + segment.late
+    let total = Double(segment.count + segment.lost + segment.ambiguous + unknown)
+    guard total > 0 else { return nil }
+    let unmatched = Double(unknown) / total
+    if unmatched > limits.unmatched {
+      return Problem(
+        reason: "\(Text.percent(unmatched)) of the packets are unmatched or late "
+          + "(\(unknown) of \(Int(total))), allowed \(Text.percent(limits.unmatched))",
+        remedy: "check that both hook points see the same traffic, and that the filter and the devices are right")
+    }
+    let ambiguous = Double(segment.ambiguous) / total
+    if ambiguous > limits.ambiguous {
+      return Problem(
+        reason: "\(Text.percent(ambiguous)) of the packets are ambiguous "
+          + "(\(segment.ambiguous) of \(Int(total))), allowed \(Text.percent(limits.ambiguous))",
+        remedy: "filter for traffic whose packets differ, or send more slowly")
+    }
+    return nil
+  }
+
+  private static func samples(_ requirement: Requirement, _ segment: SegmentResult) -> Problem? {
+    guard segment.count == 0 || segment.summary == nil else { return nil }
+    // Counting and losing are possible without a delay; whether that may pass is decided with the value.
+    if requirement.metric == .count || requirement.metric == .loss { return nil }
+    return Problem(
+      reason: "no samples on \(segment.direction)/\(segment.name)",
+      remedy: "record while packets pass both hook points")
+  }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+package import Analysis
+import Recording
+
+/// Checks sessions against a policy (docs/gate.md).
+package enum Gate {
+  package static func check(_ result: SessionResult, policy: Policy) -> GateReport {
+    check([result], policy: policy)
+  }
+
+  /// Each session is one run and checked by itself; the report's verdict is that of the worst.
+  package static func check(_ results: [SessionResult], policy: Policy) -> GateReport {
+    GateReport(policy: policy, runs: results.map { run($0, policy) })
+  }
+
+  private static func run(_ result: SessionResult, _ policy: Policy) -> GateRun {
+    var checks: [GateCheck] = []
+    for requirement in policy.requirements {
+      let segments = result.segments.filter(requirement.matches)
+      if segments.isEmpty { checks.append(noSegment(requirement, result)) }
+      checks += segments.map { check(requirement, $0, result, policy) }
+    }
+    return GateRun(session: result.session.id, labels: result.session.labels, checks: checks)
+  }
+
+  private static func noSegment(_ requirement: Requirement, _ result: SessionResult) -> GateCheck {
+    var check = GateCheck(requirement: requirement, verdict: .invalid)
+    var names: [String] = []
+    for segment in result.segments {
+      let name = requirement.direction == nil ? segment.name : "\(segment.direction)/\(segment.name)"
+      if !names.contains(name) { names.append(name) }
+    }
+    let asked = (requirement.direction.map { "\($0)/" } ?? "") + requirement.segment
+    let absent = result.hooks.first { hook in
+      hook.attachedAs == nil && requirement.segment.split(separator: "-").contains { $0 == hook.point.hook.name }
+    }
+    check.reason = "no segment named \(asked)"
+    if let absent {
+      check.reason =
+        "no segment named \(asked): \(absent.point.hook.name) is absent"
+        + (absent.absentBecause.map { " (\($0))" } ?? "")
+    }
+    check.remedy =
+      names.isEmpty
+      ? "record packets that pass two hook points"
+      : "there \(names.count == 1 ? "is" : "are") \(Text.list(names))"
+    return check
+  }
+
+  private static func check(
+    _ requirement: Requirement, _ segment: SegmentResult, _ result: SessionResult, _ policy: Policy
+  ) -> GateCheck {
+    var check = GateCheck(requirement: requirement, verdict: .invalid)
+    check.segment = segment.name
+    check.direction = segment.direction
+    check.count = segment.count
+    check.measured = measured(requirement.metric, segment)
+    if let problem = invalidity(requirement, segment, result, policy.limits) {
+      check.reason = problem.reason
+      check.remedy = problem.remedy
+      return check
+    }
+    switch requirement.metric {
+    case .quantile(let probability): decideQuantile(&check, segment.delays, probability, policy.alpha)
+    case .mean: decideMean(&check, segment.delays, policy.alpha)
+    default: compare(&check)
+    }
+    return check
+  }
+
+  /// The metric's value in this recording; nil where it cannot be given.
+  private static func measured(_ metric: Requirement.Metric, _ segment: SegmentResult) -> Double? {
+    let value: Double? =
+      switch metric {
+      case .quantile(let probability):
+        segment.summary.flatMap { quantile(probability, ofSorted: $0.sorted) }.map { Double($0) }
+      case .mean: segment.summary?.mean
+      case .standardDeviation: segment.summary?.standardDeviation
+      case .medianAbsoluteDeviation: segment.summary.map { Double($0.medianAbsoluteDeviation) }
+      case .min: segment.summary.map { Double($0.min) }
+      case .max: segment.summary.map { Double($0.max) }
+      case .count: Double(segment.count)
+      case .loss:
+        segment.count + segment.lost > 0 ? Double(segment.lost) / Double(segment.count + segment.lost) : nil
+      }
+    return value.flatMap { $0.isFinite ? $0 : nil }
+  }
+
+  /// min, max, mad, sd, count and loss are facts about this recording: compared as they are.
+  private static func compare(_ check: inout GateCheck) {
+    guard let measured = check.measured else {
+      check.reason = "\(check.requirement.metric.name) cannot be given for \(check.count) samples"
+      check.remedy = "record longer"
+      return
+    }
+    let holds = check.requirement.comparison.holds(measured, check.requirement.threshold)
+    if holds, check.count == 0 {
+      check.reason = "no samples: nothing was measured that could pass"
+      check.remedy = "record while packets pass both hook points"
+      return
+    }
+    check.verdict = holds ? .pass : .fail
+    if !holds { check.reason = "\(check.requirement.metric.name) is \(check.requirement.metric.unit.text(measured))" }
+  }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+extension GateReport {
+  /// For people: a line for each check, then the verdict; the last line says why and what to do if it is
+  /// INVALID or INCONCLUSIVE.
+  package var text: String {
+    var lines: [String] = []
+    for run in runs {
+      if runs.count > 1 { lines.append("Run \(Text.plain(GateReport.title(run))): \(run.verdict.rawValue)") }
+      lines += run.checks.flatMap(GateReport.lines)
+      if runs.count > 1 { lines.append("") }
+    }
+    let number = runs.count > 1 ? " over \(runs.count) runs" : ""
+    lines.append("Verdict\(number): \(verdict.rawValue) (α = \(policy.alpha))")
+    if let conclusion { lines.append(conclusion) }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// One line, why and what to do; nil for PASS and FAIL.
+  package var conclusion: String? {
+    guard verdict == .invalid || verdict == .inconclusive else { return nil }
+    if runs.isEmpty { return "INVALID: there is no run to check; name the directory of a recording" }
+    let causes = runs.flatMap(\.checks).filter { $0.verdict == verdict }
+    guard let first = causes.first else {
+      return "INVALID: nothing was required; give --require or a policy with a list 'require'"
+    }
+    var words = "\(verdict.rawValue): \(first.reason ?? "the reason is not known")"
+    if let remedy = first.remedy { words += "; \(remedy)" }
+    let others = causes.count - 1
+    if others > 0 { words += " (and \(others) more \(verdict.rawValue))" }
+    return Text.plain(words)
+  }
+
+  private static func title(_ run: GateRun) -> String {
+    run.session + run.labels.sorted { $0.key < $1.key }.map { ", \($0.key)=\($0.value)" }.joined()
+  }
+
+  private static func lines(_ check: GateCheck) -> [String] {
+    let requirement = check.requirement
+    let unit = requirement.metric.unit
+    let name = check.segment.map { "\(check.direction ?? "")/\($0)" } ?? requirement.segment
+    let threshold = "\(requirement.comparison.rawValue) \(unit.text(requirement.threshold))"
+    var line = Text.padded(check.verdict.rawValue, 14) + Text.padded(name, 22)
+    line += Text.padded(requirement.metric.name, 7)
+    line += Text.aligned(check.measured.map(unit.text) ?? "–", 9) + "  " + Text.padded(threshold, 12)
+    line += "n \(check.count)"
+    if let effective = check.effectiveCount { line += ", n_eff \(Text.fixed(effective, 0))" }
+    if let counts = check.decision { line += ", K \(counted(counts))" }
+    if let note = note(requirement.metric), check.verdict != .invalid { line += ", \(note)" }
+    var lines = [Text.plain(line).trimmingTrailingSpaces()]
+    if let reason = check.reason {
+      lines += Text.wrapped(Text.plain(reason), 84).map { String(repeating: " ", count: 14) + $0 }
+    }
+    return lines
+  }
+
+  /// `3 (passes up to 4, fails from 16)`; with n' < n also what K becomes.
+  private static func counted(_ counts: GateCheck.Counts) -> String {
+    var words = "\(counts.violations)"
+    if counts.violationsForPass != counts.violations || counts.violationsForFail != counts.violations {
+      words += " → \(counts.violationsForFail)"
+      if counts.violationsForFail != counts.violationsForPass { words += "–\(counts.violationsForPass)" }
+      words += " of \(counts.independentCount)"
+    }
+    let passes = counts.passesUpTo.map { "passes up to \($0)" } ?? "none passes"
+    let fails = counts.failsFrom.map { "fails from \($0)" } ?? "none fails"
+    return "\(words) (\(passes), \(fails))"
+  }
+
+  private static func note(_ metric: Requirement.Metric) -> String? {
+    switch metric {
+    case .min, .max, .standardDeviation, .medianAbsoluteDeviation, .loss, .count: "of this recording"
+    case .quantile, .mean: nil
+    }
+  }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
+import Yams
+
+/// A policy that cannot be used: one line, `FILE:LINE:COLUMN: what was expected`.
+package struct PolicyError: Error, Equatable, CustomStringConvertible {
+  package var description: String
+}
+
+/// What a gate requires, how sure it must be, and when it refuses to judge.
+package struct Policy: Sendable, Equatable {
+  /// Limits beyond which a verdict is INVALID.
+  package struct Limits: Sendable, Equatable {
+    /// Stamps lost at one of the segment's hook points: buffer full or program skipped.
+    package var ledgerLost: Int = 0
+    /// Fraction of the packets at `from` that are unmatched or late.
+    package var unmatched: Double = 0.001
+    /// Fraction of the packets at `from` that are ambiguous.
+    package var ambiguous: Double = 0.01
+    /// Clock error as a fraction of the threshold; for times only.
+    package var clockError: Double = 0.1
+
+    package init() {}
+  }
+
+  package var requirements: [Requirement]
+  /// Bound of the probability of a wrong PASS and of a wrong FAIL.
+  package var alpha: Double
+  package var limits: Limits
+
+  package init(requirements: [Requirement], alpha: Double = 0.05, limits: Limits = Limits()) {
+    self.requirements = requirements
+    self.alpha = alpha
+    self.limits = limits
+  }
+
+  /// Reads a policy file (docs/gate.md).
+  package static func load(path: String) throws(PolicyError) -> Policy {
+    let data: Data
+    do {
+      data = try Data(contentsOf: URL(fileURLWithPath: path))
+    } catch {
+      let exists = FileManager.default.fileExists(atPath: path)
+      let reason = exists ? "cannot be read: check its permissions" : "no such file: check the path"
+      throw PolicyError(description: "\(Text.plain(path)): \(reason)")
+    }
+    guard let text = String(data: data, encoding: .utf8) else {
+      throw PolicyError(description: "\(Text.plain(path)): not UTF-8 text; a policy is a YAML file")
+    }
+    return try Policy(yaml: text, name: path)
+  }
+
+  /// - Parameter name: stands for the file in error lines.
+  package init(yaml: String, name: String) throws(PolicyError) {
+    self.init(requirements: [])
+    let reader = PolicyReader(file: Text.plain(name))
+    guard let root = try reader.compose(yaml) else {
+      throw reader.error(nil, "the policy is empty; expected require, alpha or limits")
+    }
+    for (key, value) in try reader.fields(root, "require, alpha or limits") {
+      switch key.string {
+      case "require": requirements = try reader.requirements(value)
+      case "alpha": alpha = try reader.alpha(value)
+      case "limits": limits = try reader.limits(value)
+      default: throw reader.unknown(key, "require, alpha or limits")
+      }
+    }
+  }
+}

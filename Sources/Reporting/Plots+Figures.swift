@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Analysis
+import Recording
+
+extension Plots {
+  // MARK: CCDF
+
+  /// Both axes logarithmic, a line for each segment, the end-to-end one thick and black.
+  static func ccdfFigure(_ direction: String, _ segments: [SegmentResult], _ result: SessionResult) -> Figure {
+    let name = fileName("ccdf", direction, in: result)
+    var data: [(name: String, text: String)] = []
+    var curves: [String] = []
+    var lowest = 1.0
+    var range: (low: Double, high: Double) = (.infinity, 0)
+    for (number, segment) in segments.enumerated() {
+      let corners = Distribution.drawnCCDF(segment.summary?.sorted ?? [])
+      guard let first = corners.first, let last = corners.last else { continue }
+      range = (min(range.low, Double(first.value) / 1000), max(range.high, Double(last.value) / 1000))
+      lowest = min(lowest, last.fraction)
+      let file = "\(name)-\(number + 1).csv"
+      let rows = corners.map { "\(microseconds($0.value)),\($0.fraction)" }
+      data.append((file, "# \(segment.name): delay_us,ccdf\n" + rows.joined(separator: "\n") + "\n"))
+      let style =
+        segment.isNeighbour
+        ? "linewidth 2 linecolor rgb '\(Gnuplot.colours[number % Gnuplot.colours.count])'"
+        : "linewidth 3.5 linecolor rgb '\(number == segments.count - 1 ? "#000000" : "#666666")'"
+      curves.append("'\(file)' using 1:2 with steps \(style) title \(Gnuplot.label(segment.name))")
+    }
+    let bottom = Gnuplot.floorDecade(lowest)
+    // A tic's label is a format: %% prints as %.
+    let percent = ["100 %%", "10 %%", "1 %%", "0.1 %%", "0.01 %%", "0.001 %%"]
+    let yTics = (bottom...0).map { exponent in
+      "'\(exponent > -6 ? percent[-exponent] : "1e\(exponent + 2) %%")' 1e\(exponent)"
+    }
+    let marks = ["p50": 0.5, "p90": 0.1, "p99": 0.01, "p99.9": 0.001, "p99.99": 0.0001].filter { $0.value >= lowest }
+    let y2Tics = marks.sorted { $0.value > $1.value }.map { "'\($0.key)' \($0.value)" }
+    let (low, high) = xDecades(range.low, range.high)
+    let body = """
+      set title \(Gnuplot.label("Delay by segment, direction \(direction)")) font ',16'
+      set xlabel 'delay in µs'
+      set ylabel 'packets that took longer'
+      set logscale xyy2
+      set xrange [\(low.value):\(high.value)]
+      set yrange [\(Double("1e\(bottom)") ?? lowest):1]
+      set y2range [\(Double("1e\(bottom)") ?? lowest):1]
+      set xtics \(Gnuplot.decadeTics(low.decade, high.decade))
+      set mxtics 10
+      set ytics (\(yTics.joined(separator: ", ")))
+      set y2tics (\(y2Tics.joined(separator: ", ")))
+      set key outside right top Left reverse samplen 2 spacing 1.4
+      set bmargin 5.5
+      plot \(curves.joined(separator: ", \\\n  "))
+      """
+    let samples = "n = \(segments.map(\.count).max() ?? 0) packets"
+    return Figure(
+      name: name, script: Gnuplot.script(name: name, footer: footer(result, samples: samples), body: body), data: data)
+  }
+
+  // MARK: Packet interval times
+
+  private static let pitOrder: [HookPoint] = [
+    .txg2, .txh0, .rxh1, .rxg0, .rxh0, .txg1, .txh1, .txh2, .wireIn, .wireOut, .txg0, .rxg1,
+  ]
+  private static let mostBins: Int64 = 1000
+
+  /// One panel for each of two hook points, txg2 and txh0 where they exist, up to p99.9 of the intervals.
+  static func pitFigure(_ direction: String, _ result: SessionResult) -> Figure? {
+    let candidates = result.intervals.filter { $0.direction == direction && $0.count > 0 && $0.binWidth > 0 }
+    let ordered = pitOrder.flatMap { hook in candidates.filter { $0.point.hook == hook } }
+    let shown = Array(ordered.prefix(2))
+    guard let first = shown.first else { return nil }
+    let name = fileName("pit", direction, in: result)
+    let end = max(20, shown.map { binHolding(0.999, of: $0) + 1 }.max() ?? 0)
+    // More bins than columns of the picture cannot be seen: whole bins are put together.
+    let group = (end + mostBins - 1) / mostBins
+    let width = Double(first.binWidth * group) / 1000
+    var data: [(name: String, text: String)] = []
+    var panels: [String] = []
+    for (number, histogram) in shown.enumerated() {
+      let file = "\(name)-\(number + 1).csv"
+      let bins = grouped(histogram, group, below: end)
+      let unit = Double(histogram.binWidth * group) / 1000
+      let rows = bins.map { "\((Double($0.index) + 0.5) * unit),\($0.count)" }
+      data.append((file, "# \(histogram.point.hook.name): middle_us,count\n" + rows.joined(separator: "\n") + "\n"))
+      let isLast = number == shown.count - 1
+      let beyond = histogram.count - bins.reduce(0) { $0 + $1.count }
+      let label =
+        "\(histogram.point.hook.name): n = \(histogram.count), mean \(Text.duration(histogram.mean))"
+        + (beyond > 0 ? ", \(beyond) beyond the right edge" : "")
+      let top = Gnuplot.ceilDecade(Double(max(10, bins.map(\.count).max() ?? 10)) * 1.2)
+      panels.append(
+        """
+        set title \(Gnuplot.label(label)) font ',13' offset 0,-0.5
+        set xlabel '\(isLast ? "time between successive packets of a flow in µs" : "")'
+        set ylabel 'packets per \(Text.significant(width)) µs'
+        set ytics \(Gnuplot.decadeTics(0, top))
+        set yrange [0.5:1e\(top)]
+        plot '\(file)' using 1:2 with boxes fillstyle solid 0.85 noborder linecolor rgb '\(Gnuplot.colours[number])' notitle
+        unset label 1
+        """)
+    }
+    let title = "Packet interval times, direction \(direction)"
+    let foot = footer(result, samples: "bins of \(Text.duration(width * 1000)), up to p99.9")
+    let body = """
+      set label 1 \(Gnuplot.label(foot)) at screen 0.012, screen 0.02 left font ',11' textcolor rgb '#707070'
+      set logscale y
+      set xrange [0:\(Double(end * first.binWidth) / 1000)]
+      set xtics auto
+      set boxwidth \(width)
+      set multiplot layout \(shown.count),1 title \(Gnuplot.label(title)) font ',16' margins 0.09,0.975,0.13,0.88 spacing 0.06,0.13
+      \(panels.joined(separator: "\n"))
+      unset multiplot
+      """
+    return Figure(name: name, script: Gnuplot.script(name: name, footer: foot, body: body), data: data)
+  }
+
+  /// Index of the bin that holds the type-1 quantile.
+  static func binHolding(_ probability: Double, of histogram: PITHistogram) -> Int64 {
+    let rank = quantileRank(probability, count: histogram.count)
+    var sum = 0
+    for bin in histogram.bins {
+      sum += bin.count
+      if sum >= rank { return bin.index }
+    }
+    return histogram.bins.last?.index ?? 0
+  }
+
+  /// `group` bins put together to one, only those that begin below `end`.
+  private static func grouped(
+    _ histogram: PITHistogram, _ group: Int64, below end: Int64
+  ) -> [(index: Int64, count: Int)] {
+    var bins: [(index: Int64, count: Int)] = []
+    for bin in histogram.bins where bin.index >= 0 && bin.index < end {
+      if let last = bins.last, last.index == bin.index / group {
+        bins[bins.count - 1].count += bin.count
+      } else {
+        bins.append((bin.index / group, bin.count))
+      }
+    }
+    return bins
+  }
+
+  // MARK: Delay histograms
+
+  /// One panel a segment, the same range of delays in each, both axes logarithmic.
+  static func delayFigure(_ direction: String, _ segments: [SegmentResult], _ result: SessionResult) -> Figure {
+    let name = fileName("delay", direction, in: result)
+    let columns = segments.count == 1 ? 1 : segments.count <= 4 ? 2 : 3
+    let rows = (segments.count + columns - 1) / columns
+    let height = rows <= 2 ? 700 : 100 + 300 * rows
+    let histograms = segments.map { Distribution.logarithmicBins($0.summary?.sorted ?? []) }
+    let all = histograms.joined()
+    let low = Double(all.map(\.low).min() ?? 1) / 1000
+    let high = Double(all.map(\.high).max() ?? 1) / 1000
+    let top = Gnuplot.ceilDecade(Double(max(10, all.map(\.count).max() ?? 10)) * 1.2)
+    var data: [(name: String, text: String)] = []
+    var panels: [String] = []
+    for (number, segment) in segments.enumerated() {
+      let file = "\(name)-\(number + 1).csv"
+      let lines = histograms[number].map { "\(microseconds($0.low)),\(microseconds($0.high)),\($0.count)" }
+      data.append((file, "# \(segment.name): low_us,high_us,count\n" + lines.joined(separator: "\n") + "\n"))
+      let colour = segment.isNeighbour ? Gnuplot.colours[number % Gnuplot.colours.count] : "#404040"
+      let isLowest = number + columns >= segments.count
+      panels.append(
+        """
+        set title \(Gnuplot.label(panelTitle(segment))) font ',12' offset 0,-0.6
+        set xlabel '\(isLowest ? "delay in µs" : "")'
+        set ylabel '\(number % columns == 0 ? "packets" : "")'
+        plot '\(file)' using (sqrt($1*$2)):3:1:2:(0.5):3 with boxxyerror fillstyle solid 0.85 noborder linecolor rgb '\(colour)' notitle
+        unset label 1
+        """)
+    }
+    let pixels = Double(height)
+    let edges = xDecades(low, high)
+    let foot = footer(result, samples: "n = \(segments.map(\.count).max() ?? 0) packets, 20 bins a decade")
+    let body = """
+      set label 1 \(Gnuplot.label(foot)) at screen 0.012, screen \(14 / pixels) left font ',11' textcolor rgb '#707070'
+      set logscale xy
+      set xrange [\(edges.low.value):\(edges.high.value)]
+      set xtics \(Gnuplot.decadeTics(edges.low.decade, edges.high.decade))
+      set yrange [0.5:1e\(top)]
+      set ytics \(Gnuplot.decadeTics(0, top))
+      set multiplot layout \(rows),\(columns) title \(Gnuplot.label("Delay histograms, direction \(direction)")) font ',16' margins 0.085,0.98,\(90 / pixels),\(1 - 80 / pixels) spacing 0.065,\(75 / pixels)
+      \(panels.joined(separator: "\n"))
+      unset multiplot
+      """
+    return Figure(name: name, script: Gnuplot.script(name: name, height: height, footer: foot, body: body), data: data)
+  }
+
+  private static func panelTitle(_ segment: SegmentResult) -> String {
+    var words = "\(segment.name): n = \(segment.count)"
+    for probability in [0.5, 0.99] {
+      guard let quantile = segment.summary?.quantile(probability) else { continue }
+      words += ", \(Text.quantileName(probability)) \(Text.duration(Double(quantile.value)))"
+    }
+    let hidden = segment.summary?.sorted.prefix { $0 <= 0 }.count ?? 0
+    if hidden > 0 { words += ", \(hidden) ≤ 0 not drawn" }
+    return Text.plain(words)
+  }
+
+  /// Ends of a logarithmic axis a little outside the data, and the decades that have a tic.
+  private static func xDecades(
+    _ low: Double, _ high: Double
+  ) -> (low: (value: Double, decade: Int), high: (value: Double, decade: Int)) {
+    let start = low * 0.8
+    let end = max(high * 1.25, start * 10)
+    return ((start, Gnuplot.floorDecade(start)), (end, Gnuplot.ceilDecade(end)))
+  }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Analysis
+import Recording
+
+/// Static pictures by gnuplot: SVG and PNG, with data and script beside them so that `gnuplot NAME.gp` in the
+/// folder draws them again.
+enum Plots {
+  /// One picture: a script and the data files it reads.
+  struct Figure {
+    /// File name without extension, safe for a shell.
+    var name: String
+    var script: String
+    var data: [(name: String, text: String)]
+  }
+
+  /// - Returns: one line for each thing that was not drawn.
+  /// - Throws: ``FileError``; a gnuplot that is missing or fails is no error but a line.
+  static func write(_ result: SessionResult, to directory: String) async throws -> [String] {
+    try OutputFile.makeDirectory(directory)
+    var notes: [String] = []
+    var figures: [Figure] = []
+    for direction in Report.directions(result) {
+      let segments = result.segments.filter { $0.direction == direction }
+      let drawn = segments.filter { ($0.summary?.max ?? 0) > 0 }
+      if drawn.isEmpty {
+        notes.append("no plots for direction \(Text.plain(direction)): no packet has a delay > 0 ns there")
+      } else {
+        figures.append(ccdfFigure(direction, drawn, result))
+        figures.append(delayFigure(direction, drawn, result))
+      }
+      if let figure = pitFigure(direction, result) { figures.append(figure) }
+    }
+    for figure in figures {
+      for file in figure.data { try OutputFile.write(file.text, to: "\(directory)/\(file.name)") }
+      try OutputFile.write(figure.script, to: "\(directory)/\(figure.name).gp")
+    }
+    return notes + (await Gnuplot.draw(figures.map(\.name), in: directory))
+  }
+
+  /// Letters, digits, `.`, `_` and `-` stay; a number keeps names apart that become equal.
+  static func fileName(_ kind: String, _ direction: String, in result: SessionResult) -> String {
+    func safe(_ name: String) -> String {
+      String(name.map { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) ? $0 : "_" })
+    }
+    let directions = Report.directions(result)
+    let index = directions.firstIndex(of: direction) ?? 0
+    let isTaken = directions[..<index].contains { safe($0) == safe(direction) }
+    return "\(kind)-\(safe(direction))" + (isTaken ? "-\(index + 1)" : "")
+  }
+
+  /// Host, kernel, topology and sample count, for the foot of each picture.
+  static func footer(_ result: SessionResult, samples: String) -> String {
+    var words = result.machines.map { "\($0.hostname), Linux \($0.kernel)" }
+    let topologies = Set(result.machines.map(\.topology)).sorted()
+    if !topologies.isEmpty { words.append("topology \(topologies.joined(separator: ", "))") }
+    words.append(samples)
+    return Text.plain(words.joined(separator: "  ·  "))
+  }
+
+  static func microseconds(_ nanoseconds: Int64) -> String { "\(Double(nanoseconds) / 1000)" }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+package import Analysis
+import Recording
+
+extension Report {
+  /// `report.json` as docs/schema/report.schema.json describes it. Times are nanoseconds; what cannot be given is null.
+  package static func json(_ result: SessionResult) -> JSONValue {
+    .fields([
+      ("format", .integer(1)),
+      ("session", session(result.session)),
+      ("segments", .array(result.segments.map(segment))),
+      ("hooks", .array(result.hooks.map(hook))),
+      ("recording", recording(result)),
+      (
+        "clock",
+        .fields([("method", .optional(result.clockMethod)), ("error_ns", .optional(result.clockError))])
+      ),
+      ("pit", .array(result.intervals.map(pit))),
+      ("machines", .array(result.machines.map(machine))),
+      ("warnings", .array(result.warnings.map { .string($0) })),
+    ])
+  }
+
+  private static func session(_ session: Session) -> JSONValue {
+    .fields([
+      ("id", .string(session.id)),
+      ("members", .array(session.members.map { .string($0) })),
+      ("labels", .map(session.labels)),
+      ("command_line", .array(session.commandLine.map { .string($0) })),
+      ("created_at_s", .number(session.createdAt)),
+    ])
+  }
+
+  private static func segment(_ segment: SegmentResult) -> JSONValue {
+    let summary = segment.summary
+    func quantile(_ probability: Double) -> Quantile? { summary?.quantile(probability) }
+    var fields: [(String, JSONValue)] = [
+      ("name", .string(segment.name)),
+      ("direction", .string(segment.direction)),
+      ("from_machine", .string(segment.from.machine)),
+      ("to_machine", .string(segment.to.machine)),
+      ("neighbour", .bool(segment.isNeighbour)),
+      ("count", .count(segment.count)),
+      ("lost", .count(segment.lost)),
+      ("unmatched", .count(segment.unmatched)),
+      ("ambiguous", .count(segment.ambiguous)),
+      ("duplicate", .count(segment.duplicate)),
+      ("late", .count(segment.late)),
+      ("cut_off", .count(segment.cutOff)),
+      ("share", .optional(segment.share)),
+      ("error_ns", .integer(segment.errorBound)),
+      ("n_eff", .optional(summary?.effectiveCount)),
+      ("min_ns", .optional(summary?.min)),
+      ("mean_ns", .optional(summary?.mean)),
+      ("sd_ns", .optional(summary?.standardDeviation)),
+      ("mad_ns", .optional(summary?.medianAbsoluteDeviation)),
+      ("half_iqr_ns", .optional(summary?.halfInterquartileRange)),
+    ]
+    for probability in Summary.probabilities {
+      fields.append((Text.quantileKey(probability) + "_ns", .optional(quantile(probability)?.value)))
+    }
+    fields.append(("max_ns", .optional(summary?.max)))
+    let intervals = Summary.probabilities.map { probability -> (String, JSONValue) in
+      let interval = quantile(probability)?.interval
+      return (
+        Text.quantileKey(probability),
+        interval.map { .array([.integer($0.lowerBound), .integer($0.upperBound)]) } ?? .null
+      )
+    }
+    let resolved = Summary.probabilities.map { probability -> (String, JSONValue) in
+      (Text.quantileKey(probability), .bool(quantile(probability)?.isResolved ?? false))
+    }
+    fields.append(("intervals", .fields(intervals)))
+    fields.append(("resolved", .fields(resolved)))
+    return .fields(fields)
+  }
+
+  private static func hook(_ hook: HookResult) -> JSONValue {
+    .fields([
+      ("name", .string(hook.point.hook.name)),
+      ("machine", .string(hook.point.machine)),
+      ("attached_as", .optional(hook.attachedAs)),
+      ("absent_because", .optional(hook.absentBecause)),
+      ("seen", counted(hook.ledger.seen, at: hook)),
+      ("filtered", counted(hook.ledger.filtered, at: hook)),
+      ("sampled_out", counted(hook.ledger.sampledOut, at: hook)),
+      ("emitted", counted(hook.ledger.emitted, at: hook)),
+      ("lost", counted(hook.ledger.lost, at: hook)),
+      ("unbound", counted(hook.ledger.unbound, at: hook)),
+      ("missed", counted(hook.missed, at: hook)),
+    ])
+  }
+
+  /// A hook point that was not attached has counted nothing: null, not 0.
+  private static func counted(_ number: UInt64, at hook: HookResult) -> JSONValue {
+    hook.attachedAs == nil && number == 0 ? .null : .unsigned(number)
+  }
+
+  private static func recording(_ result: SessionResult) -> JSONValue {
+    let byType = result.eventsByType.sorted { $0.key < $1.key }
+    let discarded = result.discardedByCPU.sorted { $0.key < $1.key }.map { machine, cpus in
+      (
+        machine,
+        JSONValue.fields(cpus.sorted { $0.key < $1.key }.map { (String($0.key), .unsigned($0.value)) })
+      )
+    }
+    return .fields([
+      ("events_total", .unsigned(byType.reduce(0) { $0 + $1.value })),
+      ("by_type", .fields(byType.map { ($0.key, .unsigned($0.value)) })),
+      ("discarded_by_cpu", .fields(discarded)),
+      ("damage", .array(result.damage.map { .string($0) })),
+    ])
+  }
+
+  private static func pit(_ histogram: PITHistogram) -> JSONValue {
+    .fields([
+      ("hook", .string(histogram.point.hook.name)),
+      ("machine", .string(histogram.point.machine)),
+      ("direction", .string(histogram.direction)),
+      ("bin_width_ns", .integer(histogram.binWidth)),
+      ("count", .count(histogram.count)),
+      ("mean_ns", histogram.count > 0 ? .number(histogram.mean) : .null),
+    ])
+  }
+
+  private static func machine(_ machine: Machine) -> JSONValue {
+    .fields([
+      ("name", .string(machine.name)),
+      ("role", .string(machine.role)),
+      ("hostname", .string(machine.hostname)),
+      ("boot_id", .string(machine.bootID)),
+      ("kernel", .string(machine.kernel)),
+      ("architecture", .string(machine.architecture)),
+      ("cpu_model", .string(machine.cpuModel)),
+      ("cpus", .count(machine.cpus)),
+      ("clock_source", .string(machine.clockSource)),
+      ("topology", .string(machine.topology)),
+      ("filter", .optional(machine.filter)),
+      (
+        "sampling",
+        .fields([
+          ("one_in", .unsigned(UInt64(machine.sampling.oneIn))),
+          ("udp_by", .string(machine.sampling.udpBy)),
+          ("tcp_by", .string(machine.sampling.tcpBy)),
+        ])
+      ),
+      ("identity", .string(machine.identity)),
+      ("stamp_cost_ns", .optional(machine.stampCost)),
+      ("started_at_ns", .unsigned(machine.startedAt)),
+      ("stopped_at_ns", .optional(machine.stoppedAt)),
+      ("stopped_by", .optional(machine.stoppedBy)),
+      (
+        "rotation",
+        .fields([
+          ("deleted_streams", .count(machine.rotation.deletedStreams)),
+          ("deleted_events", .unsigned(machine.rotation.deletedEvents)),
+          ("deleted_bytes", .unsigned(machine.rotation.deletedBytes)),
+        ])
+      ),
+      ("settings", .map(machine.settings)),
+    ])
+  }
+}
+
+extension Summary {
+  /// The quantile computed for this probability, nil if there is none.
+  func quantile(_ probability: Double) -> Quantile? {
+    quantiles.first { abs($0.probability - probability) < 1e-9 }
+  }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Analysis
+import Recording
+
+/// What stands below the table: ledger, absent hooks, environment, clock, warnings.
+extension Report {
+  private static let labelWidth = 10
+  private static let width = 100
+
+  static func notes(_ result: SessionResult, verbose: Bool) -> [String] {
+    var lines = ledger(result, verbose: verbose)
+    for hook in result.hooks where hook.attachedAs == nil {
+      lines += note(
+        "Absent", "\(name(hook, result)): \(hook.absentBecause ?? "not attached, the reason is not recorded")")
+    }
+    for machine in result.machines { lines += environment(machine) }
+    lines += clock(result)
+    lines += note("Session", session(result.session))
+    for line in result.damage { lines += note("Damage", line) }
+    for line in result.warnings { lines += note("Warning", line) }
+    return lines
+  }
+
+  /// A label in the first column, the text wrapped behind it.
+  private static func note(_ label: String, _ text: String) -> [String] {
+    Text.wrapped(Text.plain(text), width - labelWidth).enumerated().map { number, line in
+      Text.padded(number == 0 ? label : "", labelWidth) + line
+    }
+  }
+
+  private static func name(_ hook: HookResult, _ result: SessionResult) -> String {
+    result.machines.count > 1 ? "\(hook.point.hook.name) on \(hook.point.machine)" : hook.point.hook.name
+  }
+
+  // MARK: Ledger
+
+  private static func ledger(_ result: SessionResult, verbose: Bool) -> [String] {
+    let emitted = result.hooks.reduce(UInt64(0)) { $0 + $1.ledger.emitted }
+    let lost = result.hooks.reduce(UInt64(0)) { $0 + $1.ledger.lost }
+    let missed = result.hooks.reduce(UInt64(0)) { $0 + $1.missed }
+    var line = "stamps \(emitted), lost \(lost)"
+    if missed > 0 { line += ", missed by recursion \(missed)" }
+    var lines = note("Ledger", line)
+    if lost + missed > 0 || verbose { lines += ledgerRows(result) }
+    return lines
+  }
+
+  private static func ledgerRows(_ result: SessionResult) -> [String] {
+    let columns = ["seen", "filtered", "sampled", "emitted", "lost", "unbound", "missed"]
+    let attached = result.hooks.filter { $0.attachedAs != nil }
+    let names = attached.map { Text.plain(name($0, result)) }
+    let nameWidth = max(4, names.map(\.count).max() ?? 0)
+    var lines = [
+      "  " + Text.padded("hook", nameWidth) + columns.map { Text.aligned($0, 10) }.joined() + "  attached as"
+    ]
+    for (hook, name) in zip(attached, names) {
+      let row = hook.ledger
+      let counts = [row.seen, row.filtered, row.sampledOut, row.emitted, row.lost, row.unbound, hook.missed]
+      lines.append(
+        "  " + Text.padded(name, nameWidth) + counts.map { Text.aligned(String($0), 10) }.joined() + "  "
+          + Text.plain(hook.attachedAs ?? ""))
+    }
+    return lines
+  }
+
+  // MARK: Environment
+
+  private static func environment(_ machine: Machine) -> [String] {
+    var words = ["\(machine.hostname): Linux \(machine.kernel) \(machine.architecture)"]
+    words.append("\(machine.cpus) × \(machine.cpuModel.isEmpty ? "CPU" : machine.cpuModel)")
+    words.append("clock source \(machine.clockSource)")
+    var lines = note("Machine", words.joined(separator: ", "))
+
+    words = ["topology \(machine.topology)", "filter \(machine.filter.map { "'\($0)'" } ?? "none")"]
+    words.append(sampling(machine.sampling))
+    words.append("identity \(machine.identity)")
+    if let cost = machine.stampCost { words.append("a stamp costs \(Text.duration(cost))") }
+    lines += note("", words.joined(separator: ", "))
+
+    if let stop = machine.stoppedAt, stop >= machine.startedAt {
+      let length = Text.duration(Double(stop - machine.startedAt))
+      lines += note("", "recorded \(length), stopped by \(machine.stoppedBy ?? "an unknown reason")")
+    } else {
+      lines += note("", "the recording was cut off: what it holds ends with its last whole packet")
+    }
+    if machine.rotation.deletedStreams > 0 {
+      lines += note(
+        "",
+        "rotation deleted \(machine.rotation.deletedStreams) streams with \(machine.rotation.deletedEvents) events: "
+          + "this is the end of the run, not the whole")
+    }
+    return lines
+  }
+
+  private static func sampling(_ sampling: Machine.Sampling) -> String {
+    guard sampling.oneIn > 1 else { return "every packet" }
+    return "sampled 1/\(sampling.oneIn) (UDP by \(sampling.udpBy), TCP by \(sampling.tcpBy))"
+  }
+
+  private static func clock(_ result: SessionResult) -> [String] {
+    guard let method = result.clockMethod else {
+      return note("Clock", "the machines' clocks could not be aligned: no segment crosses from one to the other")
+    }
+    let bound = result.clockError.map { ", error at most ±\(Text.duration(Double($0)))" } ?? ", error unknown"
+    return note("Clock", method + bound)
+  }
+
+  private static func session(_ session: Session) -> String {
+    let labels = session.labels.sorted { $0.key < $1.key }.map { ", \($0.key)=\($0.value)" }.joined()
+    return session.id + labels
+  }
+}
