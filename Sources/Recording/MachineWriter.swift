@@ -210,19 +210,29 @@ package final class MachineWriter {
     let begin = buffer.isEmpty ? idle : buffer.first
     let end = buffer.isEmpty ? idle : buffer.last
     if needsNewStream(buffer, begin: begin, end: end) { buffer.stream = nil }
-    try makeRoom(for: buffer.used)
-    if buffer.stream == nil { try openStream(buffer, begin: begin) }
-    try put(buffer, begin: begin, end: end)
+    try makeRoom(for: buffer.used + Format.headerSize)
+    if buffer.stream == nil {
+      try openStream(buffer, begin: begin)
+      // babeltrace2 counts losses from one packet to the next: without one that tells none, the losses
+      // of a file's first packet would be "may have discarded", without a number.
+      if buffer.lost != buffer.lostTold {
+        try put(buffer, begin: begin, end: begin, lost: buffer.lostTold, events: false)
+      }
+    }
+    try put(buffer, begin: begin, end: end, lost: buffer.lost, events: true)
   }
 
-  private func put(_ buffer: CPUBuffer, begin: UInt64, end: UInt64) throws(RecordingError) {
+  /// Writes a packet to the CPU's open stream: what the buffer holds, or one without events.
+  private func put(_ buffer: CPUBuffer, begin: UInt64, end: UInt64, lost: UInt64, events: Bool) throws(RecordingError) {
     guard var stream = buffer.stream.take() else { return }
     let info = stream.info
+    let bytes = events ? buffer.used : Format.headerSize
     let header = PacketHeader(
-      uuid: uuid, begin: begin, end: end, size: buffer.used, discarded: buffer.lost - stream.lostBefore,
-      cpu: UInt32(buffer.cpu), sequence: stream.packets)
+      uuid: uuid, begin: begin, end: end, size: bytes, discarded: lost - stream.lostBefore, cpu: UInt32(buffer.cpu),
+      sequence: stream.packets)
     do throws(RecordingError) {
-      try unsafe stream.file.write(buffer.packet(header: header), info.path, call: options.write)
+      let packet = unsafe UnsafeRawBufferPointer(rebasing: buffer.packet(header: header)[..<bytes])
+      try unsafe stream.file.write(packet, info.path, call: options.write)
     } catch {
       try? stream.file.truncate(to: info.size, info.path)
       if info.size == 0 {
@@ -233,11 +243,11 @@ package final class MachineWriter {
     }
     stream.packets += 1
     stream.end = end
-    info.size += buffer.used
-    info.events += UInt64(buffer.count)
+    info.size += bytes
+    info.events += events ? UInt64(buffer.count) : 0
     info.discarded = header.discarded
-    size += buffer.used
-    buffer.lostTold = buffer.lost
+    size += bytes
+    buffer.lostTold = lost
     buffer.stream = consume stream
   }
 

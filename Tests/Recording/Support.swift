@@ -2,6 +2,7 @@
 import CLatprobeABI
 import Foundation
 import Recording
+import Testing
 
 /// A directory of its own for each test; removed with its owner.
 final class Scratch {
@@ -148,10 +149,10 @@ struct Babeltrace {
   var errors: String
 
   /// Fails where babeltrace2 is not installed: the cross-check is part of the promise.
-  init(_ directory: String) throws {
+  init(_ directory: String, seconds: Bool = false) throws {
     let process = Process()
     process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["babeltrace2", "--clock-gmt", "--clock-date", directory]
+    process.arguments = ["babeltrace2", "--clock-gmt", seconds ? "--clock-seconds" : "--clock-date", directory]
     let files = try Scratch()
     let out = "\(files.path)/out"
     let err = "\(files.path)/err"
@@ -182,4 +183,10 @@ struct Babeltrace {
     for match in errors.matches(of: /Tracer discarded (\d+) event/) { sum += UInt64(match.1) ?? 0 }
     return sum
   }
+}
+
+/// The error that `body` must throw.
+func error<Value>(_ body: () throws -> Value) throws -> RecordingError {
+  let error = #expect(throws: RecordingError.self) { _ = try body() }
+  return try #require(error)
 }

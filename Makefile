@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# `make` builds, `make demo` shows, `make test` tests; `make help` lists the rest.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+SWIFT ?= swift
+SWIFT_FLAGS ?=
+CONFIGURATION ?= release
+
+# The Debian packages, the one place that names them: to build, and to run, show and test.
+BUILD_PACKAGES := libbpf-dev libelf-dev libpcap-dev zlib1g-dev pkg-config make git
+RUN_PACKAGES := gnuplot-nox babeltrace2 tcpdump sockperf iperf3 nftables iproute2 iputils-ping ethtool clang-format python3
+
+# The first clang that has the bpf target: on the PATH, beside swift, or Debian's.
+BPF_CLANG ?= $(shell for clang in clang "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")/clang" \
+	/usr/bin/clang /usr/bin/clang-[0-9]*; do \
+	"$$clang" -print-targets 2>/dev/null | grep -qw bpf && { echo "$$clang"; break; }; done)
+# The layout of pt_regs; named as in libbpf's bpf_tracing.h.
+BPF_ARCH := $(shell uname -m | sed -e 's/x86_64/x86/' -e 's/aarch64/arm64/' -e 's/riscv64/riscv/' \
+	-e 's/ppc64le/powerpc/' -e 's/s390x/s390/')
+# BPF_PROG of bpf_tracing.h declares a context that most programs do not use.
+BPF_CFLAGS := -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter \
+	-Ibpf/abi/include -Ibpf/include
+BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
+
+SWIFT_BUILD := $(SWIFT) build -c $(CONFIGURATION) --explicit-target-dependency-import-check error $(SWIFT_FLAGS)
+LATPROBE := .build/$(CONFIGURATION)/latprobe
+C_FILES = $(wildcard bpf/*.[ch] bpf/include/*.h bpf/abi/*.c bpf/abi/include/*.h Sources/C*/*.c Sources/C*/include/*.h)
+SHELL_FILES = $(wildcard .ci/run demo/*.sh Tests/*.sh)
+SWIFT_PATHS = Package.swift Sources $(wildcard Tests benchmarks)
+
+.DELETE_ON_ERROR:
+.PHONY: all deps bpf build share test demo check format install clean help
+
+all: build ## build the BPF object and the program (the default)
+
+deps: ## install the Debian packages that are missing, if any (needs root)
+	@command -v dpkg-query >/dev/null || { \
+		echo "deps: not a Debian; see to it that you have: $(BUILD_PACKAGES) $(RUN_PACKAGES)"; exit 0; }; \
+	missing=; \
+	for package in $(BUILD_PACKAGES) $(RUN_PACKAGES) $(if $(BPF_CLANG),,clang); do \
+		dpkg-query -W -f '$${db:Status-Status}\n' "$$package" 2>/dev/null | grep -qx installed \
+			|| missing="$$missing $$package"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	root=; \
+	if [ "$$(id -u)" != 0 ]; then \
+		command -v sudo >/dev/null || { \
+			echo "deps: missing$$missing; run as root: apt-get install$$missing" >&2; exit 1; }; \
+		echo "deps: installing$$missing (sudo: installing packages needs root)"; root=sudo; \
+	else \
+		echo "deps: installing$$missing"; \
+	fi; \
+	$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing || { \
+		$$root apt-get update && \
+		$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; }
+
+bpf: $(BPF_OBJECTS) ## build the BPF object alone
+
+build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
+	@[ -n "$(BPF_CLANG)" ] || { echo "bpf: no clang with the bpf target; run 'make deps'" >&2; exit 1; }
+	@mkdir -p $(@D)
+	"$(BPF_CLANG)" $(BPF_CFLAGS) -MMD -MP -MF build/bpf/$*.d -MT $@ -c $< -o $@
+
+-include $(BPF_OBJECTS:.o=.d) $(wildcard build/bpf/*.d)
+
+build: bpf ## build everything
+	$(SWIFT_BUILD)
+
+test: deps bpf ## run all tests (root for those that need namespaces)
+	SWIFT="$(SWIFT)" Tests/run.sh $(SWIFT_FLAGS)
+
+demo: deps build ## record, report and gate real traffic between two network namespaces (needs root)
+	LATPROBE="$(LATPROBE)" demo/run.sh
+
+check: ## formatting and lint, as CI sees them
+	$(SWIFT) format lint --strict --parallel --recursive $(SWIFT_PATHS)
+	$(if $(C_FILES),clang-format --dry-run -Werror $(C_FILES))
+	for file in $(SHELL_FILES); do bash -n "$$file" || exit 1; done
+	if command -v shellcheck >/dev/null; then shellcheck $(SHELL_FILES); else echo "check: no shellcheck, left out"; fi
+
+format: ## format all sources in place
+	$(SWIFT) format --in-place --parallel --recursive $(SWIFT_PATHS)
+	$(if $(C_FILES),clang-format -i $(C_FILES))
+
+# Shell completions and manual pages, both made by the argument parser from the commands themselves.
+share: build
+	@mkdir -p build/share/man build/share/completions
+	$(LATPROBE) --generate-completion-script bash >build/share/completions/latprobe
+	$(LATPROBE) --generate-completion-script zsh >build/share/completions/_latprobe
+	$(LATPROBE) --generate-completion-script fish >build/share/completions/latprobe.fish
+	$(SWIFT) package plugin generate-manual --multi-page
+	rm -f build/share/man/*
+	cp .build/plugins/GenerateManual/outputs/latprobe/*.1 build/share/man/
+
+install: share ## install under PREFIX (default /usr/local), below DESTDIR if given
+	install -D -m 755 $(LATPROBE) "$(DESTDIR)$(PREFIX)/bin/latprobe"
+	install -d "$(DESTDIR)$(PREFIX)/lib/latprobe" "$(DESTDIR)$(PREFIX)/share/latprobe/probes" \
+		"$(DESTDIR)$(PREFIX)/share/man/man1"
+	install -m 644 $(BPF_OBJECTS) "$(DESTDIR)$(PREFIX)/lib/latprobe/"
+	install -m 644 probes/*.yaml "$(DESTDIR)$(PREFIX)/share/latprobe/probes/"
+	install -m 644 build/share/man/*.1 "$(DESTDIR)$(PREFIX)/share/man/man1/"
+	install -D -m 644 build/share/completions/latprobe "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/latprobe"
+	install -D -m 644 build/share/completions/_latprobe "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_latprobe"
+	install -D -m 644 build/share/completions/latprobe.fish \
+		"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/latprobe.fish"
+
+clean: ## remove what was built (recordings and reports in out/ stay)
+	rm -rf build .build
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
