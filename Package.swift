@@ -45,7 +45,7 @@ let package = Package(
     module("Clocks", ["CTimestamp"]),
     module("Recording", ["CLatprobeABI"]),
     module("Topology", ["Recording", yams]),
-    module("Probing", ["CBPF", "CNetns", "CPcap", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
+    module("Probing", ["CBPF", "CNetns", "CPcap", "CTimestamp", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
     module("Analysis", ["Recording"]),
     module(
       "Reporting",

@@ -18,5 +18,7 @@ struct Latprobe: AsyncParsableCommand {
       Exit codes: 0 fine, 1 error, 2 gate failed, 3 gate inconclusive or invalid, 64 usage.
       """,
     version: version,
-    subcommands: [Record.self])
+    subcommands: [
+      Record.self, ReportCommand.self, GateCommand.self, Hooks.self, DoctorCommand.self, RepairCommand.self,
+    ])
 }

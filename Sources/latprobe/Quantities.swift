@@ -9,8 +9,16 @@ private func split(_ text: String) -> (Double, String)? {
 }
 
 /// `10s`, `500ms`, `2m`, `1h`; nanoseconds.
-struct TimeArgument: ExpressibleByArgument {
+struct TimeArgument: ExpressibleByArgument, CustomStringConvertible {
   var nanoseconds: Int64
+  var description: String {
+    for (unit, factor) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)] as [(String, Int64)] {
+      if nanoseconds % factor == 0 { return "\(nanoseconds / factor)\(unit)" }
+    }
+    return "\(nanoseconds)ns"
+  }
+
+  init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
   init?(argument: String) {
     let units = ["ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9]

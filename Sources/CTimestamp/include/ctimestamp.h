@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The processor's time stamp counter, which Swift has no instruction for.
+// Time stamps: the processor's counter, which Swift has no instruction for, and what a network device can do.
 #ifndef LATPROBE_CTIMESTAMP_H
 #define LATPROBE_CTIMESTAMP_H
 
@@ -20,5 +20,18 @@ static inline uint64_t lp_timestamp_counter(void)
 	return 0;
 #endif
 }
+
+// What a device offers (ETHTOOL_GET_TS_INFO); flags are 0 or 1.
+struct lp_timestamping {
+	int32_t phc_index; // -1: no hardware clock
+	uint8_t hardware_transmit;
+	uint8_t hardware_receive;
+	uint8_t software_transmit;
+	uint8_t software_receive;
+	uint8_t receive_all; // hardware stamps for every frame, not only PTP's
+};
+
+// 0, or -errno.
+int lp_timestamping_of(const char *device, struct lp_timestamping *result);
 
 #endif

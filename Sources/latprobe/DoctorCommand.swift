@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import ArgumentParser
+import Foundation
+import Probing
+import Topology
+
+struct DoctorCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "doctor",
+    abstract: "Check privileges, kernel, clocks, CPU settings and NICs; each line OK, warning or missing, with the remedy.",
+    discussion: """
+      Exit code 1 if something is missing without which nothing can be recorded.
+
+        sudo latprobe doctor
+        sudo latprobe doctor --json
+      """)
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func run() throws {
+    let facts = KernelFacts.live()
+    var findings: [Finding] = []
+    var resolved: [ResolvedTopology] = []
+    do {
+      let object = try BPFObjectFile.find(executable: TopologyLibrary.executablePath())
+      let programs = try ProbeSet.programs(in: object)
+      let library = TopologyLibrary.standard(environment: ProcessInfo.processInfo.environment)
+      for entry in library.list() {
+        do { resolved.append(try library.load(entry.path).resolve(facts: facts, programs: programs)) } catch {
+          findings.append(Finding("topology \(entry.name)", .warning, "\(error)"))
+        }
+      }
+      findings.append(Finding("BPF programs", .ok, "\(object.path), \(programs.count) programs"))
+    } catch {
+      findings.append(Finding("BPF programs", .missing, "\(error)"))
+    }
+    findings = Doctor.examine(topologies: resolved, facts: facts) + findings
+    if json {
+      Console.output(try encoded(findings))
+    } else {
+      let width = findings.map(\.topic.count).max() ?? 0
+      for finding in findings {
+        let state = finding.state.rawValue.padding(toLength: 8, withPad: " ", startingAt: 0)
+        let topic = finding.topic.padding(toLength: width, withPad: " ", startingAt: 0)
+        Console.output("\(state) \(topic)  \(finding.detail)\n")
+        if let remedy = finding.remedy {
+          Console.output(String(repeating: " ", count: width + 11) + "→ \(remedy)\n")
+        }
+      }
+    }
+    if findings.contains(where: { $0.state == .missing }) { throw ExitCode.failure }
+  }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Analysis
+import ArgumentParser
+import Recording
+import Reporting
+
+struct ReportCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "report",
+    abstract: "Show where the time went: a table, CSV files, report.json and plots.",
+    discussion: """
+      Several recordings of one session (guest and host) make one report.
+
+        latprobe report run1
+        latprobe report run1 -o figures --delays
+        latprobe report run1 --json | jq '.segments[] | {name, p99_ns}'
+      """)
+
+  @Argument(help: ArgumentHelp("Recordings of one session.", valueName: "dir"))
+  var directories: [String]
+
+  @Option(name: .shortAndLong, help: "Directory for the files (default: DIR/report).")
+  var output: String?
+
+  @Option(help: "A packet is looked for at the next hook point for this long.")
+  var window = TimeArgument(nanoseconds: 1_000_000_000)
+
+  @Option(help: "Bin of the packet-interval histograms.")
+  var pitBin = TimeArgument(nanoseconds: 1_000)
+
+  @Flag(help: "Also write delays.csv: a row for each packet and segment.")
+  var delays = false
+
+  @Flag(help: "Print report.json to standard output instead of the table; write files only with -o.")
+  var json = false
+
+  @Flag(name: .shortAndLong, help: "Show the ledger of every hook point.")
+  var verbose = false
+
+  func run() async throws {
+    let result = try analysed(directories, AnalysisOptions(matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds))
+    if json {
+      Console.output(Report.json(result).text)
+    } else {
+      Console.output(Report.table(result, verbose: verbose))
+    }
+    guard let directory = output ?? (json ? nil : directories.first.map { "\($0)/report" }) else { return }
+    for line in try await Report.write(result, to: directory, delays: delays) { Console.error("warning: \(line)") }
+    Console.error("written to \(directory)")
+  }
+}
+
+/// Reads recordings of one session and analyses them.
+func analysed(_ directories: [String], _ options: AnalysisOptions) throws -> SessionResult {
+  let recorded = try RecordedSession.load(paths: directories)
+  return try analyse(session: recorded.session, recordings: recorded.machines, options: options)
+}
