@@ -55,6 +55,9 @@ let package = Package(
       dependencies: [
         "Clocks", "Recording", "Topology", "Probing", "Analysis", "Reporting", argumentParser,
       ], swiftSettings: strict),
+    .executableTarget(
+      name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"], path: "benchmarks/overhead",
+      exclude: ["overhead.bpf.c", "run.sh"], swiftSettings: strict),
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
