@@ -28,7 +28,7 @@ struct {
 		if (!enabled)                                                                      \
 			return 0;                                                                  \
 		device_key_##rung(&device, GET(skb, dev));                                         \
-		target = bpf_map_lookup_elem(&targets, &device);                                   \
+		target = target_of(&device);                                                       \
 		if (!target || !target->hook[site])                                                \
 			return 0;                                                                  \
 		view_##rung(&v, skb, way);                                                         \
@@ -39,9 +39,9 @@ struct {
 			bind_call(now, &device, &v, &p, verdict);                                  \
 		if (site == LP_AT_START_XMIT && target->hook[LP_AT_CONSUME] &&                     \
 		    verdict == VERDICT_STAMP) {                                                    \
-			lp_u64 id = (lp_u64)skb;                                                   \
+			lp_u64 id = (lp_u64)skb, packet = p.key;                                   \
                                                                                                    \
-			bpf_map_update_elem(&leaving, &id, &p.key, BPF_ANY);                       \
+			bpf_map_update_elem(&leaving, &id, &packet, BPF_ANY);                      \
 		}                                                                                  \
 		return 0;                                                                          \
 	}                                                                                          \

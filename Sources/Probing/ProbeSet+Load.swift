@@ -44,14 +44,28 @@ extension ProbeSet {
 
   static func fill(_ map: OpaquePointer, _ targets: Targets) throws(ProbingError) {
     let file = unsafe bpf_map__fd(map)
+    var buckets: [UInt32: [lp_target]] = [:]
     for (key, sites) in targets.rows {
-      var name = lp_target_key(netns: key.namespace, ifindex: key.index)
       var target = lp_target()
-      unsafe withUnsafeMutableBytes(of: &target) { bytes in
+      target.key = lp_target_key(netns: key.namespace, ifindex: key.index)
+      unsafe withUnsafeMutableBytes(of: &target.hook) { bytes in
         for (site, hook) in sites { unsafe bytes[site] = hook.rawValue }
       }
-      guard unsafe bpf_map_update_elem(file, &name, &target, 0) == 0 else {
-        throw ProbingError.system("too many devices to watch", errno, "name fewer with --dev")
+      buckets[lp_target_bucket_of(target.key), default: []].append(target)
+    }
+    for (index, targets) in buckets {
+      guard targets.count <= Int(LP_TARGET_WAYS) else {
+        throw ProbingError("too many devices to watch; name fewer with --dev")
+      }
+      var index = index
+      var bucket = lp_target_bucket()
+      unsafe withUnsafeMutableBytes(of: &bucket) { bytes in
+        for (way, target) in targets.enumerated() {
+          unsafe bytes.storeBytes(of: target, toByteOffset: way * MemoryLayout<lp_target>.stride, as: lp_target.self)
+        }
+      }
+      guard unsafe bpf_map_update_elem(file, &index, &bucket, 0) == 0 else {
+        throw ProbingError.system("the devices to watch cannot be told to the programs", errno)
       }
     }
   }

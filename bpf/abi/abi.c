@@ -18,5 +18,5 @@ int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 capt
 	source.l3 = bytes + l3;
 	source.linear = captured - l3;
 	lp_load(frame.l3, sizeof(frame.l3), &source, 0);
-	return lp_read_packet(packet, &frame, &source, source.linear, length - l3, identity);
+	return lp_read_packet(packet, &frame, &source, source.linear, length - l3, identity, 1);
 }

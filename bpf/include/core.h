@@ -37,10 +37,10 @@ const volatile struct lp_config config = {
 volatile lp_u32 enabled = 0;
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct lp_target_key);
-	__type(value, struct lp_target);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LP_TARGET_BUCKETS);
+	__type(key, lp_u32);
+	__type(value, struct lp_target_bucket);
 } targets SEC(".maps");
 
 struct {
@@ -154,9 +154,22 @@ DEFINE_VIEW(view_probe, PROBE)
 DEFINE_DEVICE_KEY(device_key_direct, DIRECT)
 DEFINE_DEVICE_KEY(device_key_probe, PROBE)
 
+LP_INLINE const struct lp_target *target_of(const struct lp_target_key *key)
+{
+	lp_u32 index = lp_target_bucket_of(*key), i;
+	const struct lp_target_bucket *bucket = bpf_map_lookup_elem(&targets, &index);
+
+	if (!bucket)
+		return NULL;
+	for (i = 0; i < LP_TARGET_WAYS; i++)
+		if (bucket->way[i].key.ifindex == key->ifindex && bucket->way[i].key.netns == key->netns)
+			return &bucket->way[i];
+	return NULL;
+}
+
 LP_INLINE lp_u8 hook_at(const struct lp_target_key *key, enum lp_site site)
 {
-	const struct lp_target *target = bpf_map_lookup_elem(&targets, key);
+	const struct lp_target *target = target_of(key);
 
 	return target ? target->hook[site] : LP_HOOK_NONE;
 }
@@ -278,7 +291,8 @@ LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, lp_u32 *reada
 	}
 	linear = v->tail - l3;
 	*readable = bounded(linear + LP_ETHERNET_BYTES, LP_FRAME_BYTES);
-	return lp_read_packet(p, f, &source, linear, v->length - (l3 - v->data), config.identity);
+	return lp_read_packet(p, f, &source, linear, v->length - (l3 - v->data), config.identity,
+			      config.sample_one_in > 1);
 }
 
 // --------------------------------------------------------------------------------------------- emit
@@ -290,9 +304,8 @@ LP_INLINE void fill_stamp(struct lp_stamp *s, lp_u64 time, lp_u8 event, lp_u8 ho
 	s->event = event;
 	s->hook = hook;
 	s->queue = queue;
-	s->length = p->length;
-	s->header_words = p->header_words;
-	s->kind = p->kind;
+	// The three bit-fields in one store: one by one each would be read, changed and written back.
+	((lp_u32 *)s)[3] = (p->length & 0xfffff) | (lp_u32)p->header_words << 20 | (lp_u32)p->kind << 28;
 	s->flow = p->flow;
 	s->sequence = p->sequence;
 	s->key = p->key;

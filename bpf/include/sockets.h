@@ -179,7 +179,7 @@ LP_INLINE void frame_of_stream(struct lp_frame *f, struct sock *sk, struct lp_pa
 	l4[12] = 0x50;
 	p->source_port = lp_be16(l4);
 	p->destination_port = port;
-	lp_set_flow(p, from, to, lp_word32(l4));
+	lp_set_flow(p, from, to, lp_word32(l4), config.sample_one_in > 1);
 }
 
 LP_INLINE void stamp_stream(lp_u64 now, lp_u8 hook, struct sock *sk, lp_u32 length)

@@ -21,15 +21,30 @@ enum lp_site {
 	LP_SITE_MAX = 12,
 };
 
-// Key of the map `targets`: a device of a network namespace, or (ifindex 0) the sockets of one.
+// A device of a network namespace, or (ifindex 0) the sockets of one. Never all zero.
 struct lp_target_key {
 	lp_u32 netns; // inode number of the namespace
 	lp_u32 ifindex;
 };
 
 struct lp_target {
+	struct lp_target_key key;
 	lp_u8 hook[LP_SITE_MAX]; // enum lp_hook, LP_HOOK_NONE where nothing is stamped
 };
+
+// The map `targets` is an array of buckets: every packet of the machine asks it, and an array is looked up
+// without a call. A target lies in any way of its bucket.
+#define LP_TARGET_BUCKETS 1024
+#define LP_TARGET_WAYS 4
+
+struct lp_target_bucket {
+	struct lp_target way[LP_TARGET_WAYS];
+};
+
+static inline lp_u32 lp_target_bucket_of(struct lp_target_key key)
+{
+	return (key.netns * 31 + key.ifindex) & (LP_TARGET_BUCKETS - 1);
+}
 
 enum lp_sample_by {
 	LP_SAMPLE_PACKET = 0,
@@ -53,7 +68,8 @@ struct lp_config {
 #define LP_FILTER_SLOTS 1024
 
 _Static_assert(sizeof(struct lp_target_key) == 8, "lp_target_key");
-_Static_assert(sizeof(struct lp_target) == 12, "lp_target");
+_Static_assert(sizeof(struct lp_target) == 20, "lp_target");
+_Static_assert(sizeof(struct lp_target_bucket) == 80, "lp_target_bucket");
 _Static_assert(sizeof(struct lp_config) == 64, "lp_config");
 
 #endif

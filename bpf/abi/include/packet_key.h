@@ -103,14 +103,17 @@ LP_INLINE lp_u64 lp_mix_payload(lp_u64 hash, const lp_u8 *payload, lp_u32 bytes)
 	return lp_mix(hash, bytes > 8 ? lp_first_bytes(lp_word64(payload + 8), bytes - 8) : 0);
 }
 
-// Directional flow hash and its undirected sibling from two address hashes and the ports (as loaded).
-LP_INLINE void lp_set_flow(struct lp_packet *p, lp_u64 source, lp_u64 destination, lp_u32 ports)
+// Directional flow hash from two address hashes and the ports (as loaded), and its undirected sibling.
+LP_INLINE lp_u64 lp_set_flow(struct lp_packet *p, lp_u64 source, lp_u64 destination, lp_u32 ports, int sampling)
 {
 	lp_u64 s = lp_mix(source, (lp_u64)p->protocol << 16 | (ports & 0xffff));
 	lp_u64 d = lp_mix(destination, (lp_u64)p->protocol << 16 | ports >> 16);
+	lp_u64 flow = lp_mix(s * 3, d); // mixing alone would be the same for both directions
 
-	p->flow = (lp_u32)(lp_mix(lp_mix(s, 1), d) >> 32); // mixed alone first: mixing is symmetric
-	p->sample_flow = lp_mix(s + d, 2);
+	p->flow = (lp_u32)(flow >> 32);
+	if (sampling)
+		p->sample_flow = lp_mix(s + d, 2);
+	return flow;
 }
 
 // IPv6 extension headers in front of the transport header; at most 6.
@@ -144,14 +147,14 @@ LP_INLINE int lp_skip_extensions(lp_u8 *next, lp_u32 *offset, lp_u32 *fragment, 
 /*
  * Reads the packet whose IP header starts at frame->l3. `linear`: how many bytes from there on can be
  * read; `length`: bytes of the packet from there on, used where the IP header does not tell (BIG TCP).
- * Returns 0, or -1 for what is not IP or too short.
+ * Without `sampling` the sampling hashes stay unset. Returns 0, or -1 for what is not IP or too short.
  */
 LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f, const struct lp_source *source,
-			     lp_u32 linear, lp_u32 length, int identity)
+			     lp_u32 linear, lp_u32 length, int identity, int sampling)
 {
 	const lp_u8 *l3 = f->l3, *l4;
 	lp_u32 offset, fragment = 0, id, ports = 0, i;
-	lp_u64 from, to, hash, words;
+	lp_u64 from, to, hash, words, flow;
 
 	p->sequence = 0;
 	p->source_port = 0;
@@ -192,7 +195,7 @@ LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f, const stru
 	if (fragment) {
 		p->kind = LP_KIND_FRAGMENT;
 		p->header_words = (lp_u8)(offset / 4);
-		lp_set_flow(p, from, to, 0);
+		flow = lp_set_flow(p, from, to, 0, sampling);
 		goto out;
 	}
 
@@ -228,7 +231,7 @@ LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f, const stru
 		p->kind = LP_KIND_UDP;
 		p->header_words = (lp_u8)((offset + 8) / 4);
 		ports = lp_word32(l4);
-		hash = lp_mix(hash, payload);
+		hash += (lp_u64)payload << 32;
 		payload = payload > 8 ? payload - 8 : 0;
 		if (payload > LP_PAYLOAD_KEY_BYTES)
 			payload = LP_PAYLOAD_KEY_BYTES;
@@ -264,11 +267,12 @@ LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f, const stru
 		p->destination_port = lp_be16(l4 + 2);
 	}
 	// Both directions of an echo share its id: it stands on both ends of the flow.
-	lp_set_flow(p, from, to, p->kind == LP_KIND_ICMP ? ports << 16 | ports : ports);
+	flow = lp_set_flow(p, from, to, p->kind == LP_KIND_ICMP ? ports << 16 | ports : ports, sampling);
 out:
-	p->sample = lp_mix(hash, 3);
+	if (sampling)
+		p->sample = lp_mix(hash, 3);
 	if (identity == LP_IDENTITY_FULL)
-		hash = lp_mix(lp_mix(lp_mix(hash, from), to), ports);
+		hash += flow;
 	p->key = lp_mix(hash, 4);
 	if (!p->key)
 		p->key = 1; // 0 is the key of a TCP range
