@@ -226,7 +226,8 @@ import Testing
         errors += 1
         #expect(!problem.description.isEmpty && !problem.description.contains("\n"))
       }
-      for (name, bytes) in original { try scratch.put(name, bytes) }
+      // A repair may change more than the file at hand.
+      for (name, bytes) in original where name == file || round % 10 == 0 { try scratch.put(name, bytes) }
     }
     // The cases must reach both ways out.
     #expect(errors > 20 && damaged > 100)
