@@ -174,7 +174,9 @@ package final class MachineWriter {
         if problem.kind == .diskFull { machine.stoppedBy = "disk full" }
       }
     }
-    for buffer in buffers.values { buffer.stream = nil }
+    buffers = [:]
+    if failure == nil { failure = RecordingError(.invalid, path: directory, "is closed") }
+    flock(metadata.descriptor, LOCK_UN)
     ballast.remove()
     try updateMachine(machine)
     if let error { throw error }

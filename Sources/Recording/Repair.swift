@@ -25,6 +25,13 @@ package struct RepairAction: Sendable, Equatable, CustomStringConvertible {
   package var offset: Int
   package var bytes: Int
 
+  package init(kind: Kind, path: String, offset: Int, bytes: Int) {
+    self.kind = kind
+    self.path = path
+    self.offset = offset
+    self.bytes = bytes
+  }
+
   package var description: String {
     switch kind {
     case .trimmedTail: "\(path): cut off a torn packet of \(bytes) bytes at offset \(offset)"
