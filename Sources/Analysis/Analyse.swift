@@ -92,7 +92,7 @@ struct SessionAnalysis {
     for bootID in bootIDs {
       let members = recordings.filter { $0.machine.bootID == bootID }
       let domain = ClockDomain(recordings: members, order: paths.order)
-      let journeys = Journeys(domain, window: UInt64(options.matchWindow), slack: UInt64(options.slack))
+      let journeys = Journeys(domain, window: UInt64(options.matchWindow), lateness: UInt64(options.lateness))
       domains.append(domain)
       flows.append(FlowTable(domain, journeys))
       self.journeys.append(journeys)

@@ -13,10 +13,14 @@ package struct AnalysisOptions: Sendable, Equatable {
     self.pitBin = pitBin
   }
 
+  /// How long after the last stamp of a packet one with its key at a later hook point still counts as late; after that
+  /// it is another packet whose key came back (a 16-bit IP id does), in nanoseconds.
+  var lateness: Int64 { 10 * matchWindow }
+
   /// How much earlier than at `from` a stamp at `to` may be and still be of the same packet, in nanoseconds.
   ///
-  /// A packet is never there before it left, but clocks err; a millisecond is far more than any alignment leaves.
-  var slack: Int64 { min(matchWindow, 1_000_000) }
+  /// A packet is never there before it left, but clocks of two CPUs err, by less than a microsecond as a rule.
+  var slack: Int64 { min(matchWindow, 10_000) }
 }
 
 /// Why recordings cannot be analysed; each prints as one line.

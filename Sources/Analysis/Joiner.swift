@@ -90,14 +90,19 @@ struct Joiner {
       let isFirst = seen[journey] & (1 << UInt16(slot)) == 0
       seen[journey] |= 1 << UInt16(slot)
       for segment in plans[path].ending[slot] {
-        arrive(index, journey, isFirst: isFirst, &plans[path].segments[segment])
+        let isAmbiguous = isAmbiguous(journey, at: plans[path].segments[segment].from, plans[path].slots)
+        arrive(index, journey, isFirst: isFirst, isAmbiguous: isAmbiguous, &plans[path].segments[segment])
       }
       for segment in plans[path].beginning[slot] {
-        if journeys.isRepeated(journey, slot) {
+        if isAmbiguous(journey, at: slot, plans[path].slots) {
           plans[path].segments[segment].result.ambiguous += 1
           continue
         }
-        let arrival = arrival(of: index, journey, from: slot, to: plans[path].segments[segment].to, plans[path].slots)
+        let to = plans[path].segments[segment].to
+        if journeys.cell(journey, to, notBefore: earliest(after: index), in: domain.stamps) != nil {
+          plans[path].segments[segment].result.duplicate -= 1
+        }
+        let arrival = arrival(of: index, journey, from: slot, to: to, plans[path].slots)
         count(arrival, of: index, journey, &plans[path].segments[segment])
       }
     }
@@ -149,14 +154,23 @@ struct Joiner {
   }
 
   /// A stamp at the end of a segment: a further copy, or a packet that was never seen at the beginning.
-  private mutating func arrive(_ index: Int, _ journey: Int, isFirst: Bool, _ segment: inout SegmentPlan) {
+  private mutating func arrive(
+    _ index: Int, _ journey: Int, isFirst: Bool, isAmbiguous: Bool, _ segment: inout SegmentPlan
+  ) {
     let from = segment.from
-    if journeys.cell(journey, from) != nil {
-      if !isFirst, !journeys.isRepeated(journey, from) { segment.result.duplicate += 1 }
+    let stamp = domain.stamps[index]
+    if let start = journeys.cell(journey, from) {
+      if isAmbiguous { return }
+      let earliest = earliest(after: start)
+      if stamp.time >= earliest {
+        // All of them; the one that stands for the packet is taken off again where the packet is followed.
+        segment.result.duplicate += 1
+        return
+      }
+    } else if !isFirst {
       return
     }
-    guard isFirst, !isSocket[from], let state = domain.hooks[from] else { return }
-    let stamp = domain.stamps[index]
+    guard !isSocket[from], let state = domain.hooks[from] else { return }
     // It may have passed `from` before that began, or after it had stopped.
     guard stamp.time > state.started &+ UInt64(window), stamp.time <= state.stopped else { return }
     if isData(stamp), wasCovered(index, at: from) { return }
@@ -170,8 +184,6 @@ struct Joiner {
       let delay = Int64(bitPattern: time &- stamp.time)
       if delay > window {
         segment.result.late += 1
-      } else if delay < -slack {
-        segment.result.unmatched += 1
       } else {
         segment.result.delays.append(delay)
         segment.result.starts.append(stamp.time)
@@ -200,6 +212,20 @@ struct Joiner {
     }
   }
 
+  /// Whether several packets may share the key where a segment begins. txg0 has a stamp for some packets only, so there
+  /// the device behind it tells.
+  private func isAmbiguous(_ journey: Int, at slot: Int, _ path: [Int]) -> Bool {
+    if journeys.isRepeated(journey, slot) { return true }
+    guard isSocket[slot], let device = path.first(where: { $0 > slot && !isSocket[$0] }) else { return false }
+    return journeys.isRepeated(journey, device)
+  }
+
+  /// The earliest time at which the packet of a stamp can be at a later hook point.
+  private func earliest(after index: Int) -> UInt64 {
+    let time = domain.stamps[index].time
+    return time > UInt64(slack) ? time - UInt64(slack) : 0
+  }
+
   private func isData(_ stamp: Stamp) -> Bool { stamp.kind == .tcp && stamp.payloadLength > 0 }
 
   /// When the packet with stamp `index` at `from` was at `to`: all of it, for TCP data.
@@ -207,7 +233,7 @@ struct Joiner {
     of index: Int, _ journey: Int, from: Int, to: Int, _ path: [Int]
   ) -> Arrival {
     let stamp = domain.stamps[index]
-    if let there = journeys.cell(journey, to) {
+    if let there = journeys.cell(journey, to, notBefore: earliest(after: index), in: domain.stamps) {
       let other = domain.stamps[there]
       if !isData(stamp) || coversEnd(other, of: stamp) { return .at(other.time) }
     }
@@ -233,8 +259,7 @@ struct Joiner {
 
   /// The first byte range at socket `to` with the packet's last byte, not before the packet was at `reference`.
   private mutating func read(endOf index: Int, from reference: Int, at to: Int) -> Arrival {
-    let since = domain.stamps[reference].time
-    let earliest = since > UInt64(slack) ? since - UInt64(slack) : 0
+    let earliest = earliest(after: reference)
     var first: UInt64?
     var isBefore = false
     forEachCover(ofEnd: index, flowOf: reference, at: to) { range in
@@ -252,8 +277,7 @@ struct Joiner {
   ///
   /// Left out is a stamp that belongs to another packet of just these bytes: a copy sent again stands for itself.
   private mutating func cover(ofEnd index: Int, _ journey: Int, from: Int, at to: Int) -> Int? {
-    let stamp = domain.stamps[index]
-    let earliest = stamp.time > UInt64(slack) ? stamp.time - UInt64(slack) : 0
+    let earliest = earliest(after: index)
     var first: RangeIndex.Range?
     let domain = self.domain
     let journeys = self.journeys

@@ -4,10 +4,11 @@ import Recording
 /// The stamps of a clock domain, joined by key into journeys.
 ///
 /// A journey is a run of stamps of one key in time order. A stamp begins a new journey where the last one of its hook
-/// point is more than the match window ago, or where it is of a hook point before one that the packet has passed more
-/// than the slack ago. So a packet's later stamps may come late, and a key that comes back is another packet.
+/// point is more than the match window ago, or where it is of a hook point that lies before one already passed and the
+/// last stamp is more than the window ago, or in any case after the lateness that is allowed. So a packet's later stamps
+/// may come late, a key that comes back is another packet, and packets with one key that cannot be told apart by time share a journey with repeated stamps.
 ///
-/// Trade: tables instead of objects, 4 bytes a stamp and 4 bytes a journey and hook point.
+/// Trade: tables instead of objects, 8 bytes a stamp and 4 bytes a journey and hook point.
 struct Journeys {
   static let none = UInt32.max
 
@@ -16,20 +17,29 @@ struct Journeys {
   private(set) var of: [UInt32]
   /// First stamp of journey j at slot s: `cells[j * slotCount + s]`, or `none`.
   private(set) var cells: [UInt32] = []
+  /// The next stamp of the same journey and slot, by stamp, or `none`.
+  private(set) var nextCopy: [UInt32] = []
   /// One bit a slot: the journey has more than one stamp there.
   private(set) var repeated: [UInt16] = []
   let slotCount: Int
 
   /// - Complexity: O(n log n) in the number of stamps with one key, else linear.
-  init(_ domain: ClockDomain, window: UInt64, slack: UInt64) {
+  init(_ domain: ClockDomain, window: UInt64, lateness: UInt64) {
     slotCount = domain.hooks.count
     of = [UInt32](repeating: Journeys.none, count: domain.stamps.count)
-    let provisional = assign(domain, window: window, slack: slack)
+    let provisional = assign(domain, window: window, lateness: lateness)
     number(domain, provisional: provisional)
   }
 
   func cell(_ journey: Int, _ slot: Int) -> Int? {
     let stamp = cells[journey * slotCount + slot]
+    return stamp == Journeys.none ? nil : Int(stamp)
+  }
+
+  /// The journey's first stamp at the slot that is not before `time`.
+  func cell(_ journey: Int, _ slot: Int, notBefore time: UInt64, in stamps: [Stamp]) -> Int? {
+    var stamp = cells[journey * slotCount + slot]
+    while stamp != Journeys.none, stamps[Int(stamp)].time < time { stamp = nextCopy[Int(stamp)] }
     return stamp == Journeys.none ? nil : Int(stamp)
   }
 
@@ -43,7 +53,7 @@ struct Journeys {
   }
 
   /// Gives each stamp a journey number in order of keys; returns how many there are.
-  private mutating func assign(_ domain: ClockDomain, window: UInt64, slack: UInt64) -> Int {
+  private mutating func assign(_ domain: ClockDomain, window: UInt64, lateness: UInt64) -> Int {
     let stamps = domain.stamps
     // Keys are spread over buckets of about a thousand stamps, which sort in the processor's cache.
     var bits = 1
@@ -75,7 +85,9 @@ struct Journeys {
       entries.sort { $0.key == $1.key ? $0.stamp < $1.stamp : $0.key < $1.key }
       var key: UInt64?
       for entry in entries {
-        if entry.key != key || !cluster.takes(slot: Int(entry.slot), time: entry.time, window: window, slack: slack) {
+        if entry.key != key
+          || !cluster.takes(slot: Int(entry.slot), time: entry.time, window: window, lateness: lateness)
+        {
           cluster.begin()
           key = entry.key
         }
@@ -100,9 +112,9 @@ struct Journeys {
       lastSlot = -1
     }
 
-    func takes(slot: Int, time: UInt64, window: UInt64, slack: UInt64) -> Bool {
+    func takes(slot: Int, time: UInt64, window: UInt64, lateness: UInt64) -> Bool {
       if seen & (1 << UInt16(slot)) != 0 { return time - lastAt[slot] <= window }
-      return slot > lastSlot || time - lastTime <= slack
+      return time - lastTime <= (slot > lastSlot ? lateness : window)
     }
 
     mutating func add(slot: Int, time: UInt64) {
@@ -124,14 +136,19 @@ struct Journeys {
         final[old] = UInt32(count)
         count += 1
       }
-      let journey = Int(final[old])
-      of[index] = UInt32(journey)
+      of[index] = final[old]
+    }
+    // Backwards, so that each cell ends with the first stamp and the copies hang on it in time order.
+    nextCopy = [UInt32](repeating: Journeys.none, count: of.count)
+    for index in of.indices.reversed() where of[index] != Journeys.none {
+      let journey = Int(of[index])
       let slot = Int(domain.slots[Int(domain.stamps[index].hook.rawValue)])
-      if cells[journey * slotCount + slot] == Journeys.none {
-        cells[journey * slotCount + slot] = UInt32(index)
-      } else {
+      let place = journey * slotCount + slot
+      if cells[place] != Journeys.none {
+        nextCopy[index] = cells[place]
         repeated[journey] |= 1 << UInt16(slot)
       }
+      cells[place] = UInt32(index)
     }
   }
 }

@@ -55,6 +55,12 @@ import Testing
     #expect(paths.choose(seen: HookPoint.txh2.bit) == nil)
   }
 
+  @Test func theOrderOfPathsDoesNotHideTheShorterOne() {
+    let paths = PathSet(machines: [Lab(paths: Lab.vethPaths.reversed()).recording.machine])
+    #expect(paths.choose(seen: HookPoint.txg1.bit | HookPoint.txg2.bit) == 2)
+    #expect(paths.choose(seen: HookPoint.rxg0.bit) == 1)
+  }
+
   @Test func segmentNamesMayHoldADash() {
     #expect(PathSet.segment(named: "wire-in-txh0")?.from == .wireIn)
     #expect(PathSet.segment(named: "txh2-wire-out")?.to == .wireOut)

@@ -101,6 +101,25 @@ import Testing
     }
   }
 
+  @Test func aKeyTwiceBehindTxg0IsAmbiguousThereToo() throws {
+    var lab = Lab()
+    lab.packet(.tx, from: 0, key: 2)
+    lab.packet([.txg1, .txg2, .txh0], from: millisecond, key: 1)
+    lab.packet(.tx, from: 2 * millisecond, key: 1)
+    let result = try lab.analysed()
+    #expect(try result.segment("tx", "txg0-txg1").fates == Fates(count: 1, ambiguous: 1))
+    #expect(try result.segment("tx", "txg1-txg2").fates == Fates(count: 1, ambiguous: 2))
+  }
+
+  @Test func aCopyBeforeItsPacketIsNotTaken() throws {
+    var lab = Lab(hooks: ["txg1", "txg2"])
+    lab.stamp(.txg2, at: 0, key: 1)
+    lab.packet([.txg1, .txg2], from: millisecond, key: 1)
+    let segment = try lab.analysed().segment("tx", "txg1-txg2")
+    #expect(segment.fates == Fates(count: 1, unmatched: 1))
+    #expect(segment.delays == [1_000])
+  }
+
   @Test func aKeyThatComesBackLaterIsAnotherPacket() throws {
     var lab = Lab()
     for packet in 0..<23 { lab.packet(.tx, from: Int64(packet) * (second + 1), step: 100 * millisecond, key: 1) }
@@ -120,6 +139,14 @@ import Testing
     #expect(try result.segment("tx", "txg1-txg2").fates == Fates(count: 2))
     #expect(try result.segment("tx", "txg2-txh0").fates == Fates(count: 1, late: 1))
     #expect(try result.segment("tx", "txg0-txh0").fates == Fates(count: 1, late: 1))
+  }
+
+  @Test func afterTenWindowsItIsAnotherPacket() throws {
+    var lab = Lab()
+    lab.packet([.txg0, .txg1, .txg2], from: 0, key: 1)
+    lab.packet(.tx, from: 2 * second, key: 2)
+    lab.stamp(.txh0, at: 11 * second, key: 1)
+    #expect(try lab.analysed().segment("tx", "txg2-txh0").fates == Fates(count: 1, lost: 1, unmatched: 1))
   }
 
   @Test func theWindowIsAnOption() throws {
