@@ -43,22 +43,23 @@ enum Gnuplot {
   static let colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#8C564B"]
 
   /// Script around `body` that draws it as SVG and as PNG; `body` must leave no state that hurts the second time.
+  /// Several panels drop label 1, the footer, after the first.
   static func script(name: String, height: Int = 700, footer: String, body: String) -> String {
     """
     # Draws \(name).svg and \(name).png: run 'gnuplot \(name).gp' in this folder.
     set encoding utf8
     set datafile separator ','
     set border linewidth 1 linecolor rgb '#404040'
-    set grid xtics ytics linewidth 1 linecolor rgb '#dddddd'
+    set grid back xtics ytics linetype 1 linewidth 0.7 linecolor rgb '#d8d8d8'
     set tics nomirror textcolor rgb '#202020'
-    set label 1 \(label(footer)) at screen 0.012, screen \(14.0 / Double(height)) left font ',11' textcolor rgb '#707070'
     do for [format in 'svg png'] {
     if (format eq 'svg') {
-      set terminal svg size 1200,\(height) dynamic noenhanced font 'DejaVu Sans,Arial,sans-serif,14' background rgb 'white'
+      set terminal svg size 1200,\(height) dynamic noenhanced rounded font 'DejaVu Sans,Arial,sans-serif,14' background rgb 'white'
     } else {
-      set terminal pngcairo size 1200,\(height) noenhanced font 'Sans,13' background rgb 'white'
+      set terminal pngcairo size 1200,\(height) noenhanced rounded font 'Sans,13' background rgb 'white'
     }
     set output '\(name).' . format
+    set label 1 \(label(footer)) at screen 0.012, screen \(14.0 / Double(height)) left font ',11' textcolor rgb '#707070'
     \(body)
     unset output
     }
@@ -66,15 +67,31 @@ enum Gnuplot {
     """
   }
 
-  /// Tics at the powers of ten from `low` to `high` as plain numbers: `0.1`, `1`, `10`, `1 000`.
-  static func decadeTics(_ low: Int, _ high: Int) -> String {
-    let tics = (low...max(low, high)).map { "'\(decade($0))' 1e\($0)" }
+  /// Tics of a logarithmic axis within a range, at the powers of ten as plain numbers (`0.1`, `1`, `10`, `1 000`),
+  /// small ones between them; 2 and 5 have their number too where there would be hardly any.
+  static func logarithmicTics(_ range: ClosedRange<Double>) -> String {
+    let first = floorDecade(range.lowerBound)
+    let last = floorDecade(range.upperBound)
+    let isShort = last - first <= 2
+    var tics: [String] = []
+    for exponent in first...last {
+      for digit in 1...9 {
+        let isInRange = Double("\(digit)e\(exponent)").map(range.contains) ?? false
+        guard isInRange else { continue }
+        if digit == 1 || isShort && (digit == 2 || digit == 5) {
+          tics.append("'\(number(digit, exponent))' \(digit)e\(exponent)")
+        } else {
+          tics.append("'' \(digit)e\(exponent) 1")
+        }
+      }
+    }
     return "(" + tics.joined(separator: ", ") + ")"
   }
 
-  private static func decade(_ exponent: Int) -> String {
-    guard exponent >= 0 else { return "0." + String(repeating: "0", count: -exponent - 1) + "1" }
-    var digits = Array("1" + String(repeating: "0", count: exponent))
+  /// digit · 10^exponent with a thin space between thousands.
+  private static func number(_ digit: Int, _ exponent: Int) -> String {
+    guard exponent >= 0 else { return "0." + String(repeating: "0", count: -exponent - 1) + "\(digit)" }
+    var digits = Array("\(digit)" + String(repeating: "0", count: exponent))
     guard digits.count > 3 else { return String(digits) }
     var position = digits.count - 3
     while position > 0 {
@@ -91,13 +108,5 @@ enum Gnuplot {
     while power * 10 <= value, exponent < 18 { (power, exponent) = (power * 10, exponent + 1) }
     while power > value, exponent > -18 { (power, exponent) = (power / 10, exponent - 1) }
     return exponent
-  }
-
-  /// Smallest power of ten not below a positive number.
-  static func ceilDecade(_ value: Double) -> Int {
-    let floor = floorDecade(value)
-    var power = 1.0
-    for _ in 0..<abs(floor) { power = floor > 0 ? power * 10 : power / 10 }
-    return power < value * (1 - 1e-12) ? floor + 1 : floor
   }
 }

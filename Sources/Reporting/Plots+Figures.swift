@@ -27,6 +27,7 @@ extension Plots {
       curves.append("'\(file)' using 1:2 with steps \(style) title \(Gnuplot.label(segment.name))")
     }
     let bottom = Gnuplot.floorDecade(lowest)
+    let floor = lowest * 0.7
     // A tic's label is a format: %% prints as %.
     let percent = ["100 %%", "10 %%", "1 %%", "0.1 %%", "0.01 %%", "0.001 %%"]
     let yTics = (bottom...0).map { exponent in
@@ -34,17 +35,16 @@ extension Plots {
     }
     let marks = ["p50": 0.5, "p90": 0.1, "p99": 0.01, "p99.9": 0.001, "p99.99": 0.0001].filter { $0.value >= lowest }
     let y2Tics = marks.sorted { $0.value > $1.value }.map { "'\($0.key)' \($0.value)" }
-    let (low, high) = xDecades(range.low, range.high)
+    let axis = axis(range.low, range.high)
     let body = """
       set title \(Gnuplot.label("Delay by segment, direction \(direction)")) font ',16'
       set xlabel 'delay in µs'
       set ylabel 'packets that took longer'
       set logscale xyy2
-      set xrange [\(low.value):\(high.value)]
-      set yrange [\(Double("1e\(bottom)") ?? lowest):1]
-      set y2range [\(Double("1e\(bottom)") ?? lowest):1]
-      set xtics \(Gnuplot.decadeTics(low.decade, high.decade))
-      set mxtics 10
+      set xrange [\(axis.lowerBound):\(axis.upperBound)]
+      set yrange [\(floor):1]
+      set y2range [\(floor):1]
+      set xtics \(Gnuplot.logarithmicTics(axis))
       set ytics (\(yTics.joined(separator: ", ")))
       set y2tics (\(y2Tics.joined(separator: ", ")))
       set key outside right top Left reverse samplen 2 spacing 1.4
@@ -61,7 +61,7 @@ extension Plots {
   private static let pitOrder: [HookPoint] = [
     .txg2, .txh0, .rxh1, .rxg0, .rxh0, .txg1, .txh1, .txh2, .wireIn, .wireOut, .txg0, .rxg1,
   ]
-  private static let mostBins: Int64 = 1000
+  private static let mostBins: Int64 = 500
 
   /// One panel for each of two hook points, txg2 and txh0 where they exist, up to p99.9 of the intervals.
   static func pitFigure(_ direction: String, _ result: SessionResult) -> Figure? {
@@ -70,9 +70,10 @@ extension Plots {
     let shown = Array(ordered.prefix(2))
     guard let first = shown.first else { return nil }
     let name = fileName("pit", direction, in: result)
-    let end = max(20, shown.map { binHolding(0.999, of: $0) + 1 }.max() ?? 0)
-    // More bins than columns of the picture cannot be seen: whole bins are put together.
-    let group = (end + mostBins - 1) / mostBins
+    let needed = max(20, shown.map { binHolding(0.999, of: $0) + 1 }.max() ?? 0)
+    // More bins than the picture has room for cannot be seen: whole bins are put together.
+    let group = roundGroup((needed + mostBins - 1) / mostBins)
+    let end = (needed + group - 1) / group * group
     let width = Double(first.binWidth * group) / 1000
     var data: [(name: String, text: String)] = []
     var panels: [String] = []
@@ -87,22 +88,21 @@ extension Plots {
       let label =
         "\(histogram.point.hook.name): n = \(histogram.count), mean \(Text.duration(histogram.mean))"
         + (beyond > 0 ? ", \(beyond) beyond the right edge" : "")
-      let top = Gnuplot.ceilDecade(Double(max(10, bins.map(\.count).max() ?? 10)) * 1.2)
+      let top = Double(max(5, bins.map(\.count).max() ?? 5)) * 2
       panels.append(
         """
         set title \(Gnuplot.label(label)) font ',13' offset 0,-0.5
         set xlabel '\(isLast ? "time between successive packets of a flow in µs" : "")'
-        set ylabel 'packets per \(Text.significant(width)) µs'
-        set ytics \(Gnuplot.decadeTics(0, top))
-        set yrange [0.5:1e\(top)]
+        set ylabel 'packets per \(text(width)) µs'
+        set yrange [0.7:\(top)]
+        set ytics \(Gnuplot.logarithmicTics(1...top))
         plot '\(file)' using 1:2 with boxes fillstyle solid 0.85 noborder linecolor rgb '\(Gnuplot.colours[number])' notitle
         unset label 1
         """)
     }
     let title = "Packet interval times, direction \(direction)"
-    let foot = footer(result, samples: "bins of \(Text.duration(width * 1000)), up to p99.9")
+    let foot = footer(result, samples: "bins of \(text(width)) µs, drawn up to p99.9")
     let body = """
-      set label 1 \(Gnuplot.label(foot)) at screen 0.012, screen 0.02 left font ',11' textcolor rgb '#707070'
       set logscale y
       set xrange [0:\(Double(end * first.binWidth) / 1000)]
       set xtics auto
@@ -112,6 +112,21 @@ extension Plots {
       unset multiplot
       """
     return Figure(name: name, script: Gnuplot.script(name: name, footer: foot, body: body), data: data)
+  }
+
+  /// 1, 2, 5, 10, 20, 50 …, the smallest not below.
+  private static func roundGroup(_ least: Int64) -> Int64 {
+    var power: Int64 = 1
+    while power < Int64.max / 100 {
+      for factor: Int64 in [1, 2, 5] where power * factor >= least { return power * factor }
+      power *= 10
+    }
+    return least
+  }
+
+  /// Without a fraction where there is none.
+  private static func text(_ number: Double) -> String {
+    number == number.rounded() ? Text.fixed(number, 0) : Text.significant(number)
   }
 
   /// Index of the bin that holds the type-1 quantile.
@@ -152,7 +167,7 @@ extension Plots {
     let all = histograms.joined()
     let low = Double(all.map(\.low).min() ?? 1) / 1000
     let high = Double(all.map(\.high).max() ?? 1) / 1000
-    let top = Gnuplot.ceilDecade(Double(max(10, all.map(\.count).max() ?? 10)) * 1.2)
+    let top = Double(max(5, all.map(\.count).max() ?? 5)) * 2
     var data: [(name: String, text: String)] = []
     var panels: [String] = []
     for (number, segment) in segments.enumerated() {
@@ -163,47 +178,48 @@ extension Plots {
       let isLowest = number + columns >= segments.count
       panels.append(
         """
-        set title \(Gnuplot.label(panelTitle(segment))) font ',12' offset 0,-0.6
+        set title \(Gnuplot.label(segment.name)) font ',13' offset 0,-0.6
+        \(panelLabels(segment))
         set xlabel '\(isLowest ? "delay in µs" : "")'
         set ylabel '\(number % columns == 0 ? "packets" : "")'
-        plot '\(file)' using (sqrt($1*$2)):3:1:2:(0.5):3 with boxxyerror fillstyle solid 0.85 noborder linecolor rgb '\(colour)' notitle
+        plot '\(file)' using (sqrt($1*$2)):3:1:2:(0.7):3 with boxxyerror fillstyle solid 0.85 noborder linecolor rgb '\(colour)' notitle
         unset label 1
         """)
     }
     let pixels = Double(height)
-    let edges = xDecades(low, high)
+    let axis = axis(low, high)
     let foot = footer(result, samples: "n = \(segments.map(\.count).max() ?? 0) packets, 20 bins a decade")
     let body = """
-      set label 1 \(Gnuplot.label(foot)) at screen 0.012, screen \(14 / pixels) left font ',11' textcolor rgb '#707070'
       set logscale xy
-      set xrange [\(edges.low.value):\(edges.high.value)]
-      set xtics \(Gnuplot.decadeTics(edges.low.decade, edges.high.decade))
-      set yrange [0.5:1e\(top)]
-      set ytics \(Gnuplot.decadeTics(0, top))
-      set multiplot layout \(rows),\(columns) title \(Gnuplot.label("Delay histograms, direction \(direction)")) font ',16' margins 0.085,0.98,\(90 / pixels),\(1 - 80 / pixels) spacing 0.065,\(75 / pixels)
+      set xrange [\(axis.lowerBound):\(axis.upperBound)]
+      set xtics \(Gnuplot.logarithmicTics(axis))
+      set yrange [0.7:\(top)]
+      set ytics \(Gnuplot.logarithmicTics(1...top))
+      set multiplot layout \(rows),\(columns) title \(Gnuplot.label("Delay histograms, direction \(direction)")) font ',16' margins 0.1,0.985,\(90 / pixels),\(1 - 80 / pixels) spacing 0.065,\(75 / pixels)
       \(panels.joined(separator: "\n"))
       unset multiplot
       """
     return Figure(name: name, script: Gnuplot.script(name: name, height: height, footer: foot, body: body), data: data)
   }
 
-  private static func panelTitle(_ segment: SegmentResult) -> String {
-    var words = "\(segment.name): n = \(segment.count)"
+  /// Figures in the corner where a delay's histogram is lowest.
+  private static func panelLabels(_ segment: SegmentResult) -> String {
+    var words = ["n = \(segment.count)"]
     for probability in [0.5, 0.99] {
       guard let quantile = segment.summary?.quantile(probability) else { continue }
-      words += ", \(Text.quantileName(probability)) \(Text.duration(Double(quantile.value)))"
+      words.append("\(Text.quantileName(probability)) \(Text.duration(Double(quantile.value)))")
     }
     let hidden = segment.summary?.sorted.prefix { $0 <= 0 }.count ?? 0
-    if hidden > 0 { words += ", \(hidden) ≤ 0 not drawn" }
-    return Text.plain(words)
+    words.append(hidden > 0 ? "\(hidden) ≤ 0 ns not drawn" : "")
+    return words.enumerated().map { number, word in
+      "set label \(number + 2) \(Gnuplot.label(word)) at graph 0.97, graph 0.93 right "
+        + "offset 0,\(-1.1 * Double(number)) font ',11' textcolor rgb '#404040' front"
+    }.joined(separator: "\n  ")
   }
 
-  /// Ends of a logarithmic axis a little outside the data, and the decades that have a tic.
-  private static func xDecades(
-    _ low: Double, _ high: Double
-  ) -> (low: (value: Double, decade: Int), high: (value: Double, decade: Int)) {
+  /// A logarithmic axis that reaches a little beyond the data and spans a decade at least.
+  private static func axis(_ low: Double, _ high: Double) -> ClosedRange<Double> {
     let start = low * 0.8
-    let end = max(high * 1.25, start * 10)
-    return ((start, Gnuplot.floorDecade(start)), (end, Gnuplot.ceilDecade(end)))
+    return start...max(high * 1.25, start * 10)
   }
 }

@@ -77,17 +77,10 @@ extension Report {
     if let cost = machine.stampCost { words.append("a stamp costs \(Text.duration(cost))") }
     lines += note("", words.joined(separator: ", "))
 
+    // A recording that was cut off or lost streams to rotation has a warning of its own.
     if let stop = machine.stoppedAt, stop >= machine.startedAt {
       let length = Text.duration(Double(stop - machine.startedAt))
       lines += note("", "recorded \(length), stopped by \(machine.stoppedBy ?? "an unknown reason")")
-    } else {
-      lines += note("", "the recording was cut off: what it holds ends with its last whole packet")
-    }
-    if machine.rotation.deletedStreams > 0 {
-      lines += note(
-        "",
-        "rotation deleted \(machine.rotation.deletedStreams) streams with \(machine.rotation.deletedEvents) events: "
-          + "this is the end of the run, not the whole")
     }
     return lines
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
 import Foundation
+import FoundationXML
 import Recording
 import Testing
 
@@ -8,30 +9,135 @@ import Testing
 
 /// gnuplot is really run here; a machine without it fails.
 @Suite struct PlotTests {
-  @Test func demoDrawsEveryPicture() async throws {
-    let folder = try Folder()
-    let notes = try await Report.write(Synthetic.demo(), to: folder.path + "/report", delays: false)
-    #expect(notes == [])
-    for name in ["ccdf-east-west", "ccdf-rx", "delay-east-west", "delay-rx", "pit-east-west", "pit-rx"] {
-      let png = try Data(contentsOf: URL(fileURLWithPath: "\(folder.path)/report/plots/\(name).png"))
+  private func check(_ names: [String], in folder: Folder) throws {
+    for name in names {
+      let png = try folder.bytes("plots/\(name).png")
       #expect(Array(png.prefix(8)) == [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A], "\(name)")
-      #expect(png.count > 8_000 && png.count < 400_000, "\(name): \(png.count) bytes")
       #expect(Array(png[16..<20]) == [0, 0, 0x04, 0xB0], "\(name) is 1200 pixels wide")
+      #expect(png[20...23].reduce(0) { $0 << 8 | Int($1) } >= 700, "\(name) is 700 pixels high or more")
+      #expect(png.count > 8_000 && png.count < 400_000, "\(name): \(png.count) bytes")
+      let svg = XMLParser(data: Data(try folder.bytes("plots/\(name).svg")))
+      #expect(svg.parse(), "\(name).svg: \(String(describing: svg.parserError))")
+      #expect(try folder.text("plots/\(name).svg").contains("</svg>"))
     }
+  }
+
+  @Test func everyPictureIsDrawn() async throws {
+    let folder = try Folder()
+    let notes = try await Report.write(Synthetic.demo(), to: folder.path, delays: false)
+    #expect(notes == [])
+    try check(["ccdf-east-west", "ccdf-rx", "delay-east-west", "delay-rx", "pit-east-west", "pit-rx"], in: folder)
+    let svg = try folder.text("plots/ccdf-east-west.svg")
+    for text in ["txg2-txh0", "delay in µs", "packets that took longer", "testhost, Linux 6.18.5", "n = 49999"] {
+      #expect(svg.contains(text), "\(text)")
+    }
+  }
+
+  @Test func namesCannotBreakTheScript() async throws {
+    let folder = try Folder()
+    let name = "it's {a} `date` $b @c \"<&>\" \\ % #"
+    var result = Synthetic.session([
+      Synthetic.segment(.txg1, .txg2, direction: name, delays: Synthetic.realistic(997, median: 800, seed: 1)),
+      Synthetic.segment(.txg1, .txg2, direction: "it's {a} `date`/$b @c \"<&>\" \\ % #", delays: [5, 7, 11]),
+    ])
+    result.machines[0].hostname = name + "\n\u{1B}"
+    result.intervals = [Synthetic.intervals(.txg2, direction: name, mean: 12_000, count: 997, seed: 2)]
+    #expect(try await Report.write(result, to: folder.path, delays: false) == [])
+    let made = try FileManager.default.contentsOfDirectory(atPath: folder.path + "/plots").filter {
+      $0.hasSuffix(".png")
+    }
+    #expect(made.count == 5, "\(made)")
+    #expect(made.allSatisfy { $0.hasPrefix("ccdf-it_s_") || $0.hasPrefix("delay-it_s_") || $0.hasPrefix("pit-it_s_") })
+    try check(made.map { String($0.dropLast(4)) }, in: folder)
+  }
+
+  @Test func aFolderNameCannotBreakGnuplot() async throws {
+    let folder = try Folder()
+    let inner = "it's {a} \"b\" `c`"
+    let segment = Synthetic.segment(.txg1, .txg2, delays: [3, 5, 700])
+    #expect(try await Report.write(Synthetic.session([segment]), to: "\(folder.path)/\(inner)", delays: false) == [])
+    #expect(try folder.bytes("\(inner)/plots/ccdf-tx.png").count > 8_000)
+  }
+
+  @Test func extremesAreDrawn() async throws {
+    let folder = try Folder()
+    let one = Synthetic.segment(.txg1, .txg2, direction: "one", delays: [1])
+    let equal = Synthetic.segment(.txg1, .txg2, direction: "equal", delays: [Int64](repeating: 1_000, count: 23))
+    let wide = Synthetic.segment(.txg1, .txg2, direction: "wide", delays: [-7, 0, 1, 1_000_000_000, 900_000_000_000])
+    #expect(try await Report.write(Synthetic.session([one, equal, wide]), to: folder.path, delays: false) == [])
+    try check(["ccdf-one", "delay-one", "ccdf-equal", "delay-equal", "ccdf-wide", "delay-wide"], in: folder)
+    #expect(try folder.text("plots/delay-wide.svg").contains("2 ≤ 0 ns not drawn"))
+  }
+
+  @Test func aDirectionWithoutDataIsLeftOutAndSaid() async throws {
+    let folder = try Folder()
+    let empty = Synthetic.segment(.rxh1, .rxg0, direction: "rx", delays: [])
+    let full = Synthetic.segment(.txg1, .txg2, delays: [100, 200, 300])
+    let notes = try await Report.write(Synthetic.session([full, empty]), to: folder.path, delays: false)
+    #expect(notes == ["no plots for direction rx: no packet has a delay > 0 ns there"])
+    let files = try FileManager.default.contentsOfDirectory(atPath: folder.path + "/plots")
+    #expect(files.contains("ccdf-tx.png"))
+    #expect(!files.contains { $0.contains("rx") })
+  }
+
+  @Test func withoutGnuplotTheRemedyIsNamed() async throws {
+    let notes = await Gnuplot.draw(["a", "b"], in: "/out/plots", executable: "no-such-gnuplot")
+    #expect(
+      notes == [
+        "no plots: gnuplot is not installed; install gnuplot (Debian: apt install gnuplot-nox) "
+          + "and run 'gnuplot *.gp' in /out/plots"
+      ])
+  }
+
+  @Test func aFailingScriptIsReported() async throws {
+    let folder = try Folder()
+    try OutputFile.write("plot nonsense((\n", to: folder.path + "/bad.gp")
+    let notes = await Gnuplot.draw(["bad"], in: folder.path)
+    #expect(notes.count == 1)
+    #expect(notes.first?.hasPrefix("no plot bad: gnuplot failed (") == true)
+    #expect(notes.first?.contains("line 1") == true)
+  }
+
+  @Test func longIntervalsArePutTogether() throws {
+    let far = PITHistogram(
+      point: Point(hook: .txg2, machine: Synthetic.machine), direction: "tx", binWidth: 1_000,
+      bins: [(index: 3, count: 500), (index: 999_999, count: 497)], count: 997, mean: 5e8)
+    var result = Synthetic.session([Synthetic.segment(.txg1, .txg2, delays: [1])])
+    result.intervals = [far]
+    let figure = try #require(Plots.pitFigure("tx", result))
+    #expect(figure.data.first?.text == "# txg2: middle_us,count\n1000.0,500\n999000.0,497\n")
+    #expect(figure.script.contains("packets per 2000 µs"))
+    #expect(Plots.binHolding(0.5, of: far) == 3)
+    #expect(Plots.binHolding(0.999, of: far) == 999_999)
   }
 }
 
-/// A directory that goes when the test ends.
-final class Folder {
-  let path: String
-
-  init() throws {
-    path = NSTemporaryDirectory() + "latprobe-reporting-" + UUID().uuidString
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    if let keep = ProcessInfo.processInfo.environment["LATPROBE_KEEP"] { print("\(keep) \(path)") }
+@Suite struct DistributionTests {
+  @Test func logarithmicBinsHoldEverySampleOnce() {
+    let delays = Synthetic.realistic(9_973, median: 800, seed: 4).sorted()
+    let bins = Distribution.logarithmicBins(delays)
+    #expect(bins.reduce(0) { $0 + $1.count } == 9_973)
+    for bin in bins {
+      #expect(bin.low < bin.high)
+      #expect(bin.count == delays.filter { $0 >= bin.low && $0 < bin.high }.count)
+    }
+    for (bin, next) in zip(bins, bins.dropFirst()) { #expect(bin.high <= next.low) }
   }
 
-  deinit {
-    if ProcessInfo.processInfo.environment["LATPROBE_KEEP"] == nil { try? FileManager.default.removeItem(atPath: path) }
+  @Test func logarithmicBinsHaveRoundDecades() {
+    let bins = Distribution.logarithmicBins([1, 10, 99, 100, 1_000, Int64.max])
+    #expect(bins.map(\.low).starts(with: [1, 10, 89, 100, 1_000]))
+    #expect(Distribution.logarithmicBins([-5, 0]) == [])
+  }
+
+  @Test func drawnCCDFReachesTheMaximum() {
+    let corners = Distribution.drawnCCDF([-3, 5, 5, 7, 100])
+    #expect(
+      corners == [
+        Distribution.Corner(value: 5, fraction: 0.8), Distribution.Corner(value: 5, fraction: 0.4),
+        Distribution.Corner(value: 7, fraction: 0.2), Distribution.Corner(value: 100, fraction: 0.2),
+      ])
+    #expect(Distribution.drawnCCDF([0, -1]) == [])
+    #expect(Distribution.drawnCCDF([9]).map(\.value) == [9, 9])
   }
 }

@@ -60,7 +60,7 @@ extension Gate {
     guard Double(segment.errorBound) > limits.clockError * requirement.threshold else { return nil }
     return Problem(
       reason: "the clock error ±\(Text.duration(Double(segment.errorBound))) is more than "
-        + "\(Text.percent(limits.clockError)) of the threshold \(Text.duration(requirement.threshold))",
+        + "\(Text.percent(limits.clockError)) of the threshold \(requirement.thresholdText)",
       remedy: "align the clocks better, or ask for a segment on one machine")
   }
 

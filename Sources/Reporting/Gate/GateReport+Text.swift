@@ -39,7 +39,7 @@ extension GateReport {
     let requirement = check.requirement
     let unit = requirement.metric.unit
     let name = check.segment.map { "\(check.direction ?? "")/\($0)" } ?? requirement.segment
-    let threshold = "\(requirement.comparison.rawValue) \(unit.text(requirement.threshold))"
+    let threshold = "\(requirement.comparison.rawValue) \(requirement.thresholdText)"
     var line = Text.padded(check.verdict.rawValue, 14) + Text.padded(name, 22)
     line += Text.padded(requirement.metric.name, 7)
     line += Text.aligned(check.measured.map(unit.text) ?? "–", 9) + "  " + Text.padded(threshold, 12)
@@ -54,16 +54,12 @@ extension GateReport {
     return lines
   }
 
-  /// `3 (passes up to 4, fails from 16)`; with n' < n also what K becomes.
+  /// `3 (pass ≤ 4, fail ≥ 16)`; with n' < n the violations scaled to n', down and up: `505–506 (…)`.
   private static func counted(_ counts: GateCheck.Counts) -> String {
-    var words = "\(counts.violations)"
-    if counts.violationsForPass != counts.violations || counts.violationsForFail != counts.violations {
-      words += " → \(counts.violationsForFail)"
-      if counts.violationsForFail != counts.violationsForPass { words += "–\(counts.violationsForPass)" }
-      words += " of \(counts.independentCount)"
-    }
-    let passes = counts.passesUpTo.map { "passes up to \($0)" } ?? "none passes"
-    let fails = counts.failsFrom.map { "fails from \($0)" } ?? "none fails"
+    var words = "\(counts.violationsForFail)"
+    if counts.violationsForPass != counts.violationsForFail { words += "–\(counts.violationsForPass)" }
+    let passes = counts.passesUpTo.map { "pass ≤ \($0)" } ?? "too few to pass"
+    let fails = counts.failsFrom.map { "fail ≥ \($0)" } ?? "too few to fail"
     return "\(words) (\(passes), \(fails))"
   }
 

@@ -33,14 +33,18 @@ private struct RequirementParser {
     let (direction, segment) = try name()
     let metric = try metric()
     let comparison = try comparison()
+    skipSpaces()
+    let valueStart = position
     let threshold = try value(of: metric)
+    let valueEnd = position
     skipSpaces()
     guard position == characters.count else {
       throw fail("expected the end, found '\(characters[position])': one requirement has one comparison")
     }
     return Requirement(
       text: text.split(whereSeparator: \.isWhitespace).joined(separator: " "),
-      direction: direction, segment: segment, metric: metric, comparison: comparison, threshold: threshold)
+      direction: direction, segment: segment, metric: metric, comparison: comparison, threshold: threshold,
+      thresholdText: String(characters[valueStart..<valueEnd]))
   }
 
   private func fail(_ message: String, at column: Int? = nil) -> RequirementError {

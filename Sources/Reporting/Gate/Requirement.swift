@@ -88,6 +88,8 @@ package struct Requirement: Sendable, Equatable {
   package var comparison: Operator
   /// In the metric's unit.
   package var threshold: Double
+  /// The threshold as it was written, `200us`: rounding it for the eye could hide why a verdict came out as it did.
+  package var thresholdText: String
 
   func matches(_ result: SegmentResult) -> Bool {
     if let direction, !Requirement.glob(direction, matches: result.direction) { return false }

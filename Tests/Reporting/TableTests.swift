@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Analysis
+import Recording
+import Testing
+
+@testable import Reporting
+
+/// The terminal table, letter by letter.
+@Suite struct TableTests {
+  /// 2 000 delays, 1 ns apart, in no order: enough for p99 (20 beyond it), not for p99.9 (2).
+  private func quiet() -> SessionResult {
+    var random = SplitMix(seed: 3)
+    let first = (1...2_000).map { Int64($0) }.shuffled(using: &random)
+    let second = first.map { $0 * 10_000 }
+    return Synthetic.session([
+      Synthetic.segment(.txg1, .txg2, share: 0.0625, delays: first),
+      Synthetic.segment(.txg2, .txh0, share: 0.9375, delays: second),
+      Synthetic.segment(.txg1, .txh0, neighbour: false, delays: zip(first, second).map { $0 + $1 }),
+    ])
+  }
+
+  @Test func allIsClear() {
+    #expect(
+      Report.table(quiet()) == """
+        tx:  txg1 → txg2 → txh0
+          segment     packets       p50       p90       p99     p99.9       max    share
+          txg1-txg2      2000   1.00 µs   1.80 µs   1.98 µs  ?2.00 µs   2.00 µs    6.3 %  ▊
+          txg2-txh0      2000   10.0 ms   18.0 ms   19.8 ms  ?20.0 ms   20.0 ms   93.8 %  ███████████▎
+          ──────────────────────────────────────────────────────────────────────────────
+          txg1-txh0      2000   10.0 ms   18.0 ms   19.8 ms  ?20.0 ms   20.0 ms
+
+          ? unresolved: too few samples for an upper bound, or below the clock error
+
+        Ledger    stamps 2991, lost 0
+        Machine   testhost: Linux 6.18.5 x86_64, 2 × Test CPU, clock source tsc
+                  topology veth, filter 'udp port 5001', every packet, identity full, a stamp costs 118 ns
+                  recorded 10.0 s, stopped by duration
+        Clock     same clock, error at most ±0 ns
+        Session   7d1c, run=1
+
+        """)
+  }
+
+  @Test func everythingIsOdd() {
+    var result = quiet()
+    result.segments[0].share = 1
+    result.segments[0].lost = 3
+    result.segments[0].unmatched = 5
+    result.segments[0].ambiguous = 7
+    result.segments[0].duplicate = 11
+    result.segments[0].late = 13
+    result.segments[0].cutOff = 17
+    result.segments[0].errorBound = 1_900
+    result.segments[1] = Synthetic.segment(.txg2, .txh0, delays: [])
+    result.segments.removeLast()
+    result.hooks[1].ledger.lost = 29
+    result.hooks[1].missed = 31
+    result.hooks.append(
+      HookResult(
+        point: Point(hook: .txh2, machine: Synthetic.machine), attachedAs: nil,
+        absentBecause: "veth\u{1B}[31m has no stamp",
+        ledger: LedgerRow(hook: "txh2", cpu: 0), missed: 0))
+    result.machines[0].sampling = Machine.Sampling(oneIn: 16, udpBy: "packet", tcpBy: "flow")
+    result.machines[0].stoppedAt = nil
+    result.machines[0].filter = nil
+    result.machines[0].stampCost = nil
+    result.clockMethod = nil
+    result.damage = ["stream_0_1: ends within a packet"]
+    result.warnings = ["one is odd"]
+    #expect(
+      Report.table(result) == """
+        tx:  txg1 → txg2 → txh0
+          segment     packets       p50       p90       p99     p99.9       max    share
+          txg1-txg2      2000   1.00 µs   1.80 µs   1.98 µs  ?2.00 µs   2.00 µs  100.0 %  ████████████
+                        └ lost 3, unmatched 5, ambiguous 7, duplicate 11, late 13, cut off 17, clock ±1.90 µs
+          txg2-txh0         0         –         –         –         –         –        –
+
+          ? unresolved: too few samples for an upper bound, or below the clock error
+          – no samples
+
+        Ledger    stamps 2991, lost 29, missed by recursion 31
+          hook      seen  filtered   sampled   emitted      lost   unbound    missed  attached as
+          txg1      1020        23         0       997         0         0         0  tp_btf:net_dev_queue
+          txg2      1020        23         0       997        29         0        31  tp_btf:net_dev_queue
+          txh0      1020        23         0       997         0         0         0  tp_btf:net_dev_queue
+        Absent    txh2: veth?[31m has no stamp
+        Machine   testhost: Linux 6.18.5 x86_64, 2 × Test CPU, clock source tsc
+                  topology veth, filter none, sampled 1/16 (UDP by packet, TCP by flow), identity full
+        Clock     the machines' clocks could not be aligned: no segment crosses from one to the other
+        Session   7d1c, run=1
+        Damage    stream_0_1: ends within a packet
+        Warning   one is odd
+
+        """)
+  }
+
+  @Test func delaysThatDependOnOneAnotherAreUnresolved() {
+    let ramp = Synthetic.segment(.txg1, .txg2, delays: (1...2_000).map { Int64($0) })
+    #expect(Report.table(Synthetic.session([ramp])).contains("?1.00 µs  ?1.80 µs  ?1.98 µs"))
+  }
+
+  @Test func marksTellTooFewFromUnresolved() {
+    func row(_ quantile: Quantile) -> String {
+      var result = quiet()
+      result.segments[0].summary?.quantiles[2] = quantile
+      return Report.table(result).split(separator: "\n").first { $0.contains("txg1-txg2") }.map { String($0) } ?? ""
+    }
+    let few = Quantile(probability: 0.99, value: 1_980, interval: 1...2, isResolved: true, hasEnoughSamples: false)
+    #expect(row(few).contains("  ~1.98 µs  "))
+    var fine = few
+    fine.hasEnoughSamples = true
+    #expect(row(fine).contains("   1.98 µs  "))
+  }
+
+  @Test func withoutAnySegmentTheTableSaysSo() {
+    #expect(Report.table(Synthetic.session()).hasPrefix("No packets were seen at two hook points"))
+  }
+
+  @Test func verboseShowsTheLedger() {
+    let rows = Report.table(quiet(), verbose: true).split(separator: "\n").filter { $0.contains("tp_btf:") }
+    #expect(rows.count == 3)
+  }
+
+  @Test func demoFitsATerminal() {
+    for line in Report.table(Synthetic.demo(), verbose: true).split(separator: "\n") {
+      #expect(line.count <= 100, "\(line)")
+    }
+  }
+}
+
+@Suite struct TextTests {
+  @Test(arguments: [
+    (0.0, "0 ns"), (7, "7 ns"), (873, "873 ns"), (999, "999 ns"), (12.34, "12.3 ns"), (1_000, "1.00 µs"),
+    (1_234, "1.23 µs"), (9_995, "10.0 µs"), (12_345, "12.3 µs"), (99_950, "100 µs"), (999_499, "999 µs"),
+    (999_500, "1.00 ms"), (-1_234, "-1.23 µs"), (-7, "-7 ns"), (4_000_000, "4.00 ms"), (1e9, "1.00 s"),
+    (1_234e9, "1234 s"),
+  ])
+  func durations(_ nanoseconds: Double, _ text: String) {
+    #expect(Text.duration(nanoseconds) == text)
+  }
+
+  @Test(arguments: [
+    (0.5, "p50", "p50"), (0.999, "p99.9", "p99_9"), (0.9999, "p99.99", "p99_99"), (0.99999, "p99.999", "p99_999"),
+    (0.1, "p10", "p10"), (0.005, "p0.5", "p0_5"),
+  ])
+  func quantiles(_ probability: Double, _ name: String, _ key: String) {
+    #expect(Text.quantileName(probability) == name)
+    #expect(Text.quantileKey(probability) == key)
+  }
+
+  @Test(arguments: [
+    (0.0, "0 %"), (1, "100.0 %"), (0.0412, "4.1 %"), (0.001, "0.100 %"), (0.00012, "0.012 %"), (1e-9, "<0.001 %"),
+  ])
+  func percentages(_ fraction: Double, _ text: String) {
+    #expect(Text.percent(fraction) == text)
+  }
+}
