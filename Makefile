@@ -84,9 +84,11 @@ format: ## format all sources in place
 	$(SWIFT) format --in-place --parallel --recursive $(SWIFT_PATHS)
 	$(if $(C_FILES),clang-format -i $(C_FILES))
 
-# Shell completions and manual pages, both made by the argument parser from the commands themselves.
+# Shell completions and manual pages, both made by the argument parser from the commands themselves. The plugin builds
+# the program anew without SWIFT_FLAGS, so what is to be installed is put aside first.
 share: build
 	@mkdir -p build/share/man build/share/completions
+	cp $(LATPROBE) build/share/latprobe
 	$(LATPROBE) --generate-completion-script bash >build/share/completions/latprobe
 	$(LATPROBE) --generate-completion-script zsh >build/share/completions/_latprobe
 	$(LATPROBE) --generate-completion-script fish >build/share/completions/latprobe.fish
@@ -95,7 +97,7 @@ share: build
 	cp .build/plugins/GenerateManual/outputs/latprobe/*.1 build/share/man/
 
 install: share ## install under PREFIX (default /usr/local), below DESTDIR if given
-	install -D -m 755 $(LATPROBE) "$(DESTDIR)$(PREFIX)/bin/latprobe"
+	install -D -m 755 build/share/latprobe "$(DESTDIR)$(PREFIX)/bin/latprobe"
 	install -d "$(DESTDIR)$(PREFIX)/lib/latprobe" "$(DESTDIR)$(PREFIX)/share/latprobe/probes" \
 		"$(DESTDIR)$(PREFIX)/share/man/man1"
 	install -m 644 $(BPF_OBJECTS) "$(DESTDIR)$(PREFIX)/lib/latprobe/"
