@@ -22,6 +22,9 @@ BPF_ARCH := $(shell uname -m | sed -e 's/x86_64/x86/' -e 's/aarch64/arm64/' -e '
 # BPF_PROG of bpf_tracing.h declares a context that most programs do not use.
 BPF_CFLAGS := -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter \
 	-Ibpf/abi/include -Ibpf/include
+# Swift's clang moves cold code into functions of its own, which libbpf cannot link; other clangs have no such switch.
+BPF_CFLAGS += $(shell [ -n "$(BPF_CLANG)" ] && "$(BPF_CLANG)" -Xclang -fno-split-cold-code -x c -fsyntax-only /dev/null \
+	2>/dev/null && echo -Xclang -fno-split-cold-code)
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
 SWIFT_BUILD := $(SWIFT) build -c $(CONFIGURATION) --explicit-target-dependency-import-check error $(SWIFT_FLAGS)

@@ -59,6 +59,8 @@ let package = Package(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"], path: "benchmarks/overhead",
       exclude: ["overhead.bpf.c", "run.sh"], swiftSettings: strict),
     tests("Recording", ["Recording", "CLatprobeABI"]),
+    tests("Probing", ["Probing", "CLatprobeABI", "CPcap"]),
+    tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "latprobe"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
     tests("Reporting", ["Analysis", "Recording", "Reporting"]),

@@ -67,10 +67,8 @@ struct {
 		hook = hook_at(&device, LP_AT_CONSUME);                                            \
 		row = hook ? ledger_of(hook) : NULL;                                               \
 		view_##rung(&v, skb, WAY_OUT);                                                     \
-		if (row && !read_packet(&p, &f, &readable, &v) && p.key == *key) {                 \
-			row->seen++;                                                               \
+		if (row && !read_packet(&p, &f, &readable, &v) && p.key == *key)                   \
 			emit_stamp(row, now, hook, v.queue, &p);                                   \
-		}                                                                                  \
 		bpf_map_delete_elem(&leaving, &id);                                                \
 		return 0;                                                                          \
 	}

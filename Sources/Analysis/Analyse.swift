@@ -57,7 +57,7 @@ extension SessionResult {
     }
     for (type, count) in recording.eventsByType { eventsByType[type, default: 0] &+= count }
     discardedByCPU[machine.name] = recording.discardedByCPU
-    warnings += recording.damage.map { "\(machine.name): \($0)" }
+    damage += recording.damage.map { "\(machine.name): \($0)" }
     if machine.stoppedAt == nil {
       warnings.append("\(machine.name): the recording was cut off; it counts up to its last stamp")
     }

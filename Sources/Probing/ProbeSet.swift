@@ -90,6 +90,9 @@ package struct ProbeSet: ~Copyable {
   /// The section .bss, which holds nothing but the switch `enabled`.
   private let switchMap: Int32
   private let ledgerMap: Int32
+  private let flowMap: Int32
+  /// Bytes of one CPU's value in the map `flows`.
+  private let flowCacheSize: Int
   private let hooks: [HookPoint]
 
   /// One ring buffer a CPU, index = CPU.
@@ -122,6 +125,7 @@ package struct ProbeSet: ~Copyable {
       cpus: cpus, size: options.bufferSize ?? ProbeSet.defaultBuffer(cpus), outer: unsafe bpf_map__fd(outer))
     try unsafe ProbeSet.fill(try ProbeSet.map(object.pointer, "targets"), targets)
     let ledgerMap = unsafe bpf_map__fd(try ProbeSet.map(object.pointer, "ledger"))
+    let flows = try unsafe ProbeSet.map(object.pointer, "flows")
     let switchMap = unsafe bpf_map__fd(try ProbeSet.map(object.pointer, ".bss"))
     var links = Links()
     for name in wanted.sorted() { try links.attach(name, of: object) }
@@ -129,6 +133,8 @@ package struct ProbeSet: ~Copyable {
     self.links = links
     self.buffers = buffers
     self.ledgerMap = ledgerMap
+    flowMap = unsafe bpf_map__fd(flows)
+    flowCacheSize = Int(unsafe bpf_map__value_size(flows))
     self.switchMap = switchMap
     hooks = resolved.attachedHooks.map(\.point)
   }
@@ -145,6 +151,15 @@ package struct ProbeSet: ~Copyable {
     }
   }
 
+  /// Makes the programs write each flow's 5-tuple once more, for streams that begin now.
+  package borrowing func forgetFlows() throws(ProbingError) {
+    var key: UInt32 = 0
+    let nothing = [UInt8](repeating: 0, count: flowCacheSize * rings.count)
+    guard unsafe bpf_map_update_elem(flowMap, &key, nothing, 0) == 0 else {
+      throw ProbingError.system("the programs' list of flows cannot be cleared", errno)
+    }
+  }
+
   /// The ledger as it stands, a row for each hook point and CPU that saw anything.
   package borrowing func ledger() throws(ProbingError) -> [LedgerRow] {
     var rows: [LedgerRow] = []
@@ -155,10 +170,12 @@ package struct ProbeSet: ~Copyable {
       guard unsafe bpf_map_lookup_elem(ledgerMap, &key, &values) == 0 else {
         throw ProbingError.system("the loss ledger cannot be read", errno)
       }
-      for (cpu, value) in values.enumerated() where value.seen != 0 || cpu == 0 {
+      for (cpu, value) in values.enumerated() {
+        let seen = value.filtered + value.sampled_out + value.emitted + value.lost + value.unbound
+        if seen == 0 && cpu != 0 { continue }
         rows.append(
           LedgerRow(
-            hook: hook.name, cpu: cpu, seen: value.seen, filtered: value.filtered, sampledOut: value.sampled_out,
+            hook: hook.name, cpu: cpu, seen: seen, filtered: value.filtered, sampledOut: value.sampled_out,
             emitted: value.emitted, lost: value.lost, unbound: value.unbound))
       }
     }

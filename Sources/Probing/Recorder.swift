@@ -112,6 +112,10 @@ package struct Recorder: ~Copyable {
         nextClock = now + Recorder.clockInterval
         try sampleClocks()
         try writer.updateMachine(machine)
+        // Rotation may delete the stream that has a flow's 5-tuple.
+        if options.writer.rotateSize ?? options.writer.maxSize != nil || options.writer.rotateTime != nil {
+          try probes.forgetFlows()
+        }
       }
       if let reason = stopRequested() { return reason }
       var pause = Recorder.drainInterval

@@ -46,7 +46,7 @@ package struct AttachedHook: Codable, Sendable, Equatable {
   package var name: String
   /// For example `tp_btf:net_dev_queue`; null where the hook is absent.
   package var attachedAs: String?
-  /// Why the hook is absent; null where it is attached.
+  /// Why the hook, or a part of it, is absent; null where all of it is attached.
   package var absentBecause: String?
   /// Devices or sockets it watches, for people: `eth0@ns-a (host: va)`.
   package var watches: [String]

@@ -92,7 +92,9 @@ package struct ResolvedHook: Sendable, Equatable {
   ///
   /// - Parameter watches: the devices or sockets it watches, for people.
   package func attachedHook(watches: [String] = []) -> AttachedHook {
-    AttachedHook(name: point.name, attachedAs: attachedAs, absentBecause: absentBecause, watches: watches)
+    AttachedHook(
+      name: point.name, attachedAs: attachedAs,
+      absentBecause: absentBecause ?? (notes.isEmpty ? nil : notes.joined(separator: "; ")), watches: watches)
   }
 }
 

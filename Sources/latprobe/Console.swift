@@ -39,6 +39,8 @@ enum StopSignal {
     for number in [SIGINT, SIGTERM] {
       signal(number) { number in StopSignal.received.store(number, ordering: .relaxed) }
     }
+    // A limit on file sizes then fails a write, which is handled, instead of ending the process.
+    signal(SIGXFSZ, SIG_IGN)
   }
 
   /// `SIGINT`, `SIGTERM`, or nil while there was none.

@@ -62,30 +62,18 @@ struct Sender {
   }
 }
 
-/// Attaches one program of overhead.bpf.o for the time of a round.
-@safe final class Rival {
-  private let object: OpaquePointer
-  private let program: OpaquePointer
-  private var drain: OpaquePointer?
-  private var buffer = [UInt8](repeating: 0, count: 4 << 20)
-
-  init(path: String, name: String) throws {
-    guard let object = unsafe bpf_object__open_file(path, nil),
-      unsafe bpf_object__load(object) == 0,
-      let program = unsafe bpf_object__find_program_by_name(object, name)
-    else { throw Failure(description: "\(path), \(name): errno \(errno)") }
-    unsafe self.object = unsafe object
-    unsafe self.program = unsafe program
-    unsafe drain = unsafe lp_drain_open(bpf_object__find_map_fd_by_name(object, "ring"))
+/// Loads one program of overhead.bpf.o, attaches it and measures a round. Loaded anew each time, as latprobe's
+/// programs are: a ring buffer that is in the caches already would flatter it.
+func rival(_ name: String, of path: String, _ round: () -> Double) throws -> Double {
+  guard let object = unsafe bpf_object__open_file(path, nil) else {
+    throw Failure(description: "\(path): errno \(errno)")
   }
-
-  func measure(_ round: () -> Double) throws -> Double {
-    guard let link = unsafe bpf_program__attach(program) else { throw Failure(description: "attach: errno \(errno)") }
-    let result = round()
-    unsafe bpf_link__destroy(link)
-    while unsafe lp_drain_read(drain, &buffer, buffer.count) > 0 {}
-    return result
-  }
+  defer { unsafe bpf_object__close(object) }
+  guard unsafe bpf_object__load(object) == 0, let program = unsafe bpf_object__find_program_by_name(object, name),
+    let link = unsafe bpf_program__attach(program)
+  else { throw Failure(description: "\(path), \(name): errno \(errno)") }
+  defer { unsafe bpf_link__destroy(link) }
+  return round()
 }
 
 func latprobe(_ file: BPFObjectFile, _ resolved: ResolvedTopology, _ plan: WatchPlan, _ packets: Int, _ round: () -> Double)
@@ -115,8 +103,6 @@ func run() throws {
     throw Failure(description: "usage: overhead OBJECT DEVICE ROUNDS PACKETS (see run.sh)")
   }
   let sender = try Sender(address: "198.18.0.2", port: 9)
-  let empty = try Rival(path: arguments[1], name: "empty")
-  let minimal = try Rival(path: arguments[1], name: "minimal")
   let file = try BPFObjectFile.find(executable: TopologyLibrary.executablePath())
   let parsed = try Topology(yaml: topology, file: "overhead")
   let resolved = try parsed.resolve(facts: KernelFacts.live(), programs: try ProbeSet.programs(in: file), side: .guest)
@@ -130,11 +116,9 @@ func run() throws {
     for name in ["empty", "minimal", "latprobe"] {
       let before = sender.round(packets)
       let with =
-        switch name {
-        case "empty": try empty.measure { sender.round(packets) }
-        case "minimal": try minimal.measure { sender.round(packets) }
-        default: try latprobe(file, resolved, plan, packets) { sender.round(packets) }
-        }
+        name == "latprobe"
+        ? try latprobe(file, resolved, plan, packets) { sender.round(packets) }
+        : try rival(name, of: arguments[1]) { sender.round(packets) }
       let after = sender.round(packets)
       bare += [before, after]
       added[name, default: []].append(with - (before + after) / 2)

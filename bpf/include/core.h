@@ -232,9 +232,9 @@ enum verdict {
 
 LP_INLINE enum verdict judge(const struct lp_frame *frame, lp_u32 readable, const struct lp_packet *p)
 {
-	if (config.filter && !passes_filter(frame, readable, p->length + LP_ETHERNET_BYTES))
+	if (LP_UNLIKELY(config.filter) && !passes_filter(frame, readable, p->length + LP_ETHERNET_BYTES))
 		return VERDICT_FILTERED;
-	if (config.sample_one_in > 1) {
+	if (LP_UNLIKELY(config.sample_one_in > 1)) {
 		lp_u8 by = p->kind == LP_KIND_TCP || p->kind == LP_KIND_TCP_RANGE
 				   ? config.sample_tcp_by
 				   : config.sample_other_by;
@@ -248,10 +248,9 @@ LP_INLINE enum verdict judge(const struct lp_frame *frame, lp_u32 readable, cons
 
 LP_INLINE int account(struct lp_ledger *row, enum verdict verdict)
 {
-	row->seen++;
-	if (verdict == VERDICT_FILTERED)
+	if (LP_UNLIKELY(verdict == VERDICT_FILTERED))
 		row->filtered++;
-	else if (verdict == VERDICT_SAMPLED_OUT)
+	else if (LP_UNLIKELY(verdict == VERDICT_SAMPLED_OUT))
 		row->sampled_out++;
 	return verdict == VERDICT_STAMP;
 }
@@ -269,13 +268,17 @@ LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, lp_u32 *reada
 	struct lp_source source = { .l3 = v->head + v->l3 };
 	lp_u32 l3 = v->l3, linear;
 
-	if (v->ethernet) {
+	if (!LP_UNLIKELY(!v->ethernet)) {
 		lp_u16 type;
 
-		if (bpf_probe_read_kernel(f->ethernet, LP_FRAME_BYTES, source.l3 - LP_ETHERNET_BYTES))
+		// IPv4 with UDP or a TCP header without options lies in the first half.
+		if (LP_UNLIKELY(bpf_probe_read_kernel(f->ethernet, LP_FRAME_BYTES / 2, source.l3 - LP_ETHERNET_BYTES)))
 			return -1;
+		if (config.filter || f->l3[0] != 0x45 || f->l3[9] != PROTO_UDP)
+			bpf_probe_read_kernel(f->ethernet + LP_FRAME_BYTES / 2, LP_FRAME_BYTES / 2,
+					      source.l3 - LP_ETHERNET_BYTES + LP_FRAME_BYTES / 2);
 		type = lp_be16(f->ethernet + 12);
-		if (type == ETH_P_8021Q || type == ETH_P_8021AD) {
+		if (LP_UNLIKELY(type == ETH_P_8021Q || type == ETH_P_8021AD)) {
 			// In-band VLAN tags: look again, one or two tags further on.
 			l3 += type == ETH_P_8021AD ? 8 : 4;
 			source.l3 = v->head + l3;
@@ -323,7 +326,7 @@ LP_INLINE void emit_stamp(struct lp_ledger *row, lp_u64 time, lp_u8 hook, lp_u16
 	void *ring = ring_of_this_cpu();
 	struct lp_stamp *s = ring ? bpf_ringbuf_reserve(ring, sizeof(*s), 0) : NULL;
 
-	if (!s) {
+	if (LP_UNLIKELY(!s)) {
 		row->lost++;
 		return;
 	}
@@ -337,7 +340,7 @@ LP_INLINE void emit_held(struct lp_ledger *row, lp_u64 time, lp_u64 at, lp_u8 ho
 	void *ring = ring_of_this_cpu();
 	struct lp_stamp_held *s = ring ? bpf_ringbuf_reserve(ring, sizeof(*s), 0) : NULL;
 
-	if (!s) {
+	if (LP_UNLIKELY(!s)) {
 		row->lost++;
 		return;
 	}
@@ -355,7 +358,7 @@ LP_INLINE void emit_flow(lp_u64 time, const struct lp_packet *p, const struct lp
 	struct lp_flow *flow;
 	void *ring;
 
-	if (!cache || cache->flow[slot] == p->flow)
+	if (!cache || !LP_UNLIKELY(cache->flow[slot] != p->flow))
 		return;
 	ring = ring_of_this_cpu();
 	flow = ring ? bpf_ringbuf_reserve(ring, sizeof(*flow), 0) : NULL;

@@ -89,10 +89,8 @@ LP_INLINE void hold_call(lp_u64 now, lp_u32 fd)
 	if (earlier) {
 		struct lp_ledger *row = ledger_of(hook);
 
-		if (row) {
-			row->seen++;
+		if (row)
 			row->unbound++;
-		}
 		// An earlier call whose first byte still waits to be sent keeps its place.
 		if (call.is_stream && earlier->write_seq != call.write_seq &&
 		    (lp_s32)(BPF_CORE_READ((struct tcp_sock *)sk, snd_nxt) - earlier->write_seq) <= 0)
@@ -319,7 +317,6 @@ LP_INLINE void datagram_read(lp_u64 now, struct sock *sk, int result, int flags)
 		if (account(row, note->verdict))
 			emit_stamp(row, now, hook, 0, &note->packet);
 	} else {
-		row->seen++;
 		row->unbound++;
 	}
 	// First "nothing noted", then look: a datagram that comes in between is noted by one of the two.

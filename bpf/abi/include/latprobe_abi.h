@@ -109,10 +109,8 @@ struct lp_clock_sample {
 	lp_u64 tsc;	// time stamp counter, 0 where there is none
 };
 
-// Per hook point and CPU: what became of every packet that came by. In each ledger
-// seen = filtered + sampled_out + emitted + lost + unbound.
+// Per hook point and CPU: what became of every packet that came by; the sum is what was seen.
 struct lp_ledger {
-	lp_u64 seen;
 	lp_u64 filtered;    // the filter said no
 	lp_u64 sampled_out; // left out by 1-in-N sampling
 	lp_u64 emitted;	    // stamped and handed to user space
@@ -143,6 +141,6 @@ LP_ASSERT_AT(lp_clock_sample, event, 8);
 LP_ASSERT_AT(lp_clock_sample, window_ns, 12);
 LP_ASSERT_AT(lp_clock_sample, monotonic_raw_ns, 16);
 LP_ASSERT_AT(lp_clock_sample, tsc, 48);
-_Static_assert(sizeof(struct lp_ledger) == 48, "lp_ledger");
+_Static_assert(sizeof(struct lp_ledger) == 40, "lp_ledger");
 
 #endif

@@ -12,6 +12,8 @@
 #include "latprobe_abi.h"
 
 #define LP_INLINE static inline __attribute__((always_inline))
+// Keeps rare code out of the way of the common packet: cold instructions cost more than what they do.
+#define LP_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 #define LP_ETHERNET_BYTES 14
 #define LP_FRAME_BYTES 128 // what is looked at: Ethernet 14 + IPv6 40 + TCP with options 60, rounded up
@@ -122,6 +124,7 @@ LP_INLINE int lp_skip_extensions(lp_u8 *next, lp_u32 *offset, lp_u32 *fragment, 
 {
 	lp_u32 i;
 
+#pragma clang loop unroll(disable)
 	for (i = 0; i < 6; i++) {
 		lp_u8 header[8] __attribute__((aligned(8)));
 
@@ -163,7 +166,7 @@ LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f, const stru
 	if (l3[0] >> 4 == 4) {
 		lp_u32 total = lp_be16(l3 + 2);
 
-		if (linear < 20)
+		if (LP_UNLIKELY(linear < 20))
 			return -1;
 		p->family = 4;
 		p->protocol = l3[9];
@@ -176,7 +179,7 @@ LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f, const stru
 	} else if (l3[0] >> 4 == 6) {
 		lp_u32 payload = lp_be16(l3 + 4);
 
-		if (linear < 40)
+		if (LP_UNLIKELY(linear < 40))
 			return -1;
 		p->family = 6;
 		p->protocol = l3[6];
@@ -185,14 +188,15 @@ LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f, const stru
 		id = lp_word32(l3) & 0xffff0f00; // flow label, as loaded
 		from = lp_mix(lp_mix(6, lp_word64(l3 + 8)), lp_word64(l3 + 16));
 		to = lp_mix(lp_mix(6, lp_word64(l3 + 24)), lp_word64(l3 + 32));
-		if (lp_skip_extensions(&p->protocol, &offset, &fragment, &id, source))
+		if (LP_UNLIKELY(p->protocol != 6 && p->protocol != 17 && p->protocol != 58) &&
+		    lp_skip_extensions(&p->protocol, &offset, &fragment, &id, source))
 			return -1;
 	} else {
 		return -1;
 	}
 
 	hash = lp_mix(p->family, (lp_u64)id << 32 | fragment << 8 | p->protocol);
-	if (fragment) {
+	if (LP_UNLIKELY(fragment)) {
 		p->kind = LP_KIND_FRAGMENT;
 		p->header_words = (lp_u8)(offset / 4);
 		flow = lp_set_flow(p, from, to, 0, sampling);
@@ -220,6 +224,7 @@ LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f, const stru
 		words = lp_word32(l4 + 12);		// data offset, flags, window
 		// Pure acknowledgements differ in little but their options (time stamps, SACK blocks).
 		if (offset + header == p->length && offset + header <= linear) {
+#pragma clang loop unroll(disable)
 			for (i = 20; i < LP_L4_BYTES; i += 4)
 				if (i < header)
 					words = lp_mix(words, lp_word32(l4 + i));
@@ -274,7 +279,7 @@ out:
 	if (identity == LP_IDENTITY_FULL)
 		hash += flow;
 	p->key = lp_mix(hash, 4);
-	if (!p->key)
+	if (LP_UNLIKELY(!p->key))
 		p->key = 1; // 0 is the key of a TCP range
 	return 0;
 }
