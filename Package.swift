@@ -56,7 +56,8 @@ let package = Package(
         "Clocks", "Recording", "Topology", "Probing", "Analysis", "Reporting", argumentParser,
       ], swiftSettings: strict),
     .executableTarget(
-      name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"], path: "benchmarks/overhead",
+      name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
+      path: "benchmarks/overhead",
       exclude: ["overhead.bpf.c", "run.sh"], swiftSettings: strict),
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap"]),

@@ -123,11 +123,12 @@ LP_INLINE void send_call(struct pt_regs *regs, long number)
 }
 
 SOCKET_TRACEPOINT(sys_enter, send_call(regs, number), struct pt_regs *regs, long number)
-SOCKET_TRACEPOINT(skb_copy_datagram_iovec, stamp_copy(bpf_ktime_get_ns(), skb, length), struct sk_buff *skb,
-		  int length)
-SOCKET_TRACEPOINT(sock_recv_length, datagram_read(bpf_ktime_get_ns(), sk, result, flags), struct sock *sk,
-		  int result, int flags)
-SOCKET_TRACEPOINT(sk_data_ready, datagram_came(bpf_ktime_get_ns(), (struct sock *)sk), const struct sock *sk)
+SOCKET_TRACEPOINT(skb_copy_datagram_iovec, stamp_copy(bpf_ktime_get_ns(), skb, length),
+		  struct sk_buff *skb, int length)
+SOCKET_TRACEPOINT(sock_recv_length, datagram_read(bpf_ktime_get_ns(), sk, result, flags),
+		  struct sock *sk, int result, int flags)
+SOCKET_TRACEPOINT(sk_data_ready, datagram_came(bpf_ktime_get_ns(), (struct sock *)sk),
+		  const struct sock *sk)
 
 SEC("fentry/skb_consume_udp")
 int BPF_PROG(fentry_skb_consume_udp, struct sock *sk, struct sk_buff *skb)

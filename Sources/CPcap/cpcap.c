@@ -7,7 +7,8 @@
 
 _Static_assert(sizeof(struct lp_cbpf_instruction) == sizeof(struct bpf_insn), "bpf_insn");
 
-int lp_pcap_compile(const char *expression, struct lp_cbpf_instruction *program, size_t capacity, char *error)
+int lp_pcap_compile(const char *expression, struct lp_cbpf_instruction *program, size_t capacity,
+		    char *error)
 {
 	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, 262144);
 	struct bpf_program compiled;
@@ -35,7 +36,8 @@ int lp_pcap_compile(const char *expression, struct lp_cbpf_instruction *program,
 uint32_t lp_pcap_run(const struct lp_cbpf_instruction *program, size_t count, const uint8_t *frame,
 		     uint32_t length, uint32_t captured)
 {
-	struct bpf_program filter = { .bf_len = (u_int)count, .bf_insns = (struct bpf_insn *)program };
+	struct bpf_program filter = { .bf_len = (u_int)count,
+				      .bf_insns = (struct bpf_insn *)program };
 	struct pcap_pkthdr header = { .caplen = captured, .len = length };
 
 	return (uint32_t)pcap_offline_filter(&filter, &header, frame);

@@ -51,7 +51,8 @@ package enum Doctor {
         "BTF", .missing, "the kernel \(facts.release) has no readable /sys/kernel/btf/vmlinux",
         remedy: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y")
     }
-    return Finding("BTF", .ok, "kernel \(facts.release): \(facts.tracepoints.count) tracepoints, \(facts.functions.count) functions")
+    return Finding(
+      "BTF", .ok, "kernel \(facts.release): \(facts.tracepoints.count) tracepoints, \(facts.functions.count) functions")
   }
 
   private static func rung(_ rung: Rung, _ facts: KernelFacts) -> Finding {
@@ -144,11 +145,15 @@ package enum Doctor {
     let clock = info.phc_index >= 0 ? "/dev/ptp\(info.phc_index)" : "no hardware clock"
     let hardware = info.hardware_transmit != 0 && info.hardware_receive != 0 && info.phc_index >= 0
     if hardware {
-      return Finding(topic, .ok, "hardware, transmit and receive; \(clock)" + (info.receive_all != 0 ? "" : "; only PTP frames on receive"))
+      return Finding(
+        topic, .ok,
+        "hardware, transmit and receive; \(clock)" + (info.receive_all != 0 ? "" : "; only PTP frames on receive"))
     }
     let kinds = [info.software_transmit != 0 ? "transmit" : nil, info.software_receive != 0 ? "receive" : nil]
     let software = kinds.compactMap(\.self).joined(separator: " and ")
-    return Finding(topic, .warning, "software \(software.isEmpty ? "none" : software); \(clock)", remedy: "times at the wire need a NIC with hardware stamps")
+    return Finding(
+      topic, .warning, "software \(software.isEmpty ? "none" : software); \(clock)",
+      remedy: "times at the wire need a NIC with hardware stamps")
   }
 
   private static func affinity(_ link: Link, _ interrupts: [Substring]) -> Finding? {

@@ -18,7 +18,7 @@ internal import Glibc
   }
 
   deinit {
-    for unsafe reader in unsafe readers { unsafe lp_drain_close(reader) }
+    unsafe readers.forEach { unsafe lp_drain_close($0) }
     unsafe buffer.deallocate()
   }
 
@@ -26,9 +26,12 @@ internal import Glibc
   ///
   /// One round takes at most four buffers of a CPU, so that a busy one does not starve the others.
   /// - Returns: the number of bytes handed over.
-  package borrowing func run<E>(_ take: (_ cpu: Int, _ records: UnsafeRawBufferPointer) throws(E) -> Void) throws(E) -> Int {
+  package borrowing func run<E>(_ take: (_ cpu: Int, _ records: UnsafeRawBufferPointer) throws(E) -> Void) throws(E)
+    -> Int
+  {
     var total = 0
-    for unsafe (cpu, reader) in unsafe readers.enumerated() {
+    for cpu in unsafe readers.indices {
+      let reader = unsafe readers[cpu]
       for _ in 0..<4 {
         let count = unsafe lp_drain_read(reader, buffer.baseAddress, buffer.count)
         guard count > 0 else { break }

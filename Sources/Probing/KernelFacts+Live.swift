@@ -14,7 +14,9 @@ extension KernelFacts {
     unsafe withUnsafeMutablePointer(to: &facts) { facts in
       _ = unsafe lp_kernel_symbols(
         { context, kind, name in
-          guard let facts = unsafe context?.assumingMemoryBound(to: KernelFacts.self), let name = unsafe name else { return }
+          guard let facts = unsafe context?.assumingMemoryBound(to: KernelFacts.self), let name = unsafe name else {
+            return
+          }
           if kind == 0 {
             unsafe facts.pointee.tracepoints.insert(String(cString: name))
           } else {

@@ -19,7 +19,9 @@ extension ProbeSet {
   static func configure(_ object: OpaquePointer, _ options: ProbeOptions) throws(ProbingError) {
     var size = 0
     let rodata = try unsafe map(object, ".rodata")
-    guard let memory = unsafe bpf_map__initial_value(rodata, &size), size == MemoryLayout<lp_config>.size else { throw ProbingError("the BPF object does not belong to this latprobe: run 'make bpf'") }
+    guard let memory = unsafe bpf_map__initial_value(rodata, &size), size == MemoryLayout<lp_config>.size else {
+      throw ProbingError("the BPF object does not belong to this latprobe: run 'make bpf'")
+    }
     func by(_ unit: String) -> UInt8 { UInt8((unit == "flow" ? LP_SAMPLE_FLOW : LP_SAMPLE_PACKET).rawValue) }
     var config = unsafe memory.load(as: lp_config.self)
     config.sample_one_in = max(1, options.sampling.oneIn)

@@ -57,7 +57,7 @@ package struct ProbeOptions: Sendable {
   }
 
   deinit {
-    for unsafe link in unsafe links { unsafe bpf_link__destroy(link) }
+    unsafe links.forEach { unsafe bpf_link__destroy($0) }
   }
 }
 

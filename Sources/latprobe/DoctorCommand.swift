@@ -7,7 +7,8 @@ import Topology
 struct DoctorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
-    abstract: "Check privileges, kernel, clocks, CPU settings and NICs; each line OK, warning or missing, with the remedy.",
+    abstract:
+      "Check privileges, kernel, clocks, CPU settings and NICs; each line OK, warning or missing, with the remedy.",
     discussion: """
       Exit code 1 if something is missing without which nothing can be recorded.
 

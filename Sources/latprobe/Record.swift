@@ -160,7 +160,9 @@ struct Record: ParsableCommand {
     var text = String(format: "%llu stamps in %.1f s, lost %llu", stamps, seconds, lost)
     text += "; stopped by \(machine.stoppedBy ?? "?"). Next: latprobe report \(output)"
     if lost > 0 { text += "\nwarning: stamps were lost; use a filter, --sample or a larger --buffer" }
-    if stamps == 0 { text += "\nwarning: no packet was stamped; see 'latprobe hooks' and check --dev, --netns, --filter" }
+    if stamps == 0 {
+      text += "\nwarning: no packet was stamped; see 'latprobe hooks' and check --dev, --netns, --filter"
+    }
     return text
   }
 }

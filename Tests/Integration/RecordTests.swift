@@ -2,23 +2,25 @@
 import Foundation
 import Testing
 
-/// The tests share one machine's tracepoints and its two CPUs: one at a time.
-@Suite(.serialized) struct RecordTests {
-  @Test func udpPingPongPassesEveryHook() throws {
-    let bed = try Testbed()
-    let server = try bed.start(in: bed.b, "sockperf", "sr", "-i", "10.77.0.2", "-p", "5001")
-    try server.expect("using recvfrom")
-    let recording = try bed.record("r")
-    try bed.run(
-      "ip", "netns", "exec", bed.a, "sockperf", "pp", "-i", "10.77.0.2", "-p", "5001", "-t", "1", "--mps=997")
-    try bed.finish(recording)
-    let report = try bed.report("r")
-    let whole = try report.segment("txg0-rxg1")
-    #expect(whole.count > 900)
-    for segment in report.segments where segment.direction == "east-west" {
-      #expect(segment.ambiguous == 0 && segment.lost == 0 && segment.unmatched == 0, "\(segment)")
-      #expect((segment.minNs ?? -1) >= 0, "\(segment)")
+extension IntegrationSuites {
+  @Suite struct RecordTests {
+    @Test func udpPingPongPassesEveryHook() throws {
+      let bed = try Testbed()
+      let server = try bed.start(in: bed.b, "sockperf", "sr", "-i", "10.77.0.2", "-p", "5001")
+      try server.expect("using recvfrom")
+      // The filter keeps out what repeats by nature (IPv6 router solicitations): that is ambiguous, rightly.
+      let recording = try bed.record("r", "--filter", "udp port 5001")
+      try bed.run(
+        "ip", "netns", "exec", bed.a, "sockperf", "pp", "-i", "10.77.0.2", "-p", "5001", "-t", "1", "--mps=997")
+      try bed.finish(recording)
+      let report = try bed.report("r")
+      let whole = try report.segment("txg0-rxg1")
+      #expect(whole.count > 900)
+      for segment in report.segments where segment.direction == "east-west" {
+        #expect(segment.ambiguous == 0 && segment.lost == 0 && segment.unmatched == 0, "\(segment)")
+        #expect((segment.minNs ?? -1) >= 0, "\(segment)")
+      }
+      for hook in report.hooks { #expect(hook.lost == 0 && hook.emitted > 900, "\(hook)") }
     }
-    for hook in report.hooks { #expect(hook.lost == 0 && hook.emitted > 900, "\(hook)") }
   }
 }

@@ -76,7 +76,9 @@ func rival(_ name: String, of path: String, _ round: () -> Double) throws -> Dou
   return round()
 }
 
-func latprobe(_ file: BPFObjectFile, _ resolved: ResolvedTopology, _ plan: WatchPlan, _ packets: Int, _ round: () -> Double)
+func latprobe(
+  _ file: BPFObjectFile, _ resolved: ResolvedTopology, _ plan: WatchPlan, _ packets: Int, _ round: () -> Double
+)
   throws -> Double
 {
   let probes = try ProbeSet(file, resolved, plan, ProbeOptions())
@@ -99,7 +101,8 @@ func percentile(_ values: [Double], _ p: Double) -> Double {
 
 func run() throws {
   let arguments = CommandLine.arguments
-  guard arguments.count >= 5, let rounds = Int(arguments[3]), let packets = Int(arguments[4]), rounds > 0, packets > 0 else {
+  guard arguments.count >= 5, let rounds = Int(arguments[3]), let packets = Int(arguments[4]), rounds > 0, packets > 0
+  else {
     throw Failure(description: "usage: overhead OBJECT DEVICE ROUNDS PACKETS (see run.sh)")
   }
   let sender = try Sender(address: "198.18.0.2", port: 9)

@@ -5,13 +5,15 @@
 #include "latprobe_config.h"
 #include "packet_key.h"
 
-int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 captured, lp_u32 length, int identity)
+int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 captured, lp_u32 length,
+		       int identity)
 {
 	struct lp_frame frame = {};
 	struct lp_source source;
 	lp_u32 l3 = LP_ETHERNET_BYTES;
 
-	while (l3 <= captured && (lp_be16(bytes + l3 - 2) == 0x8100 || lp_be16(bytes + l3 - 2) == 0x88a8))
+	while (l3 <= captured &&
+	       (lp_be16(bytes + l3 - 2) == 0x8100 || lp_be16(bytes + l3 - 2) == 0x88a8))
 		l3 += 4;
 	if (l3 > captured)
 		return -1;

@@ -56,10 +56,11 @@ struct {
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(lp_u32));
 	__uint(value_size, sizeof(lp_u32));
-	__array(values, struct {
-		__uint(type, BPF_MAP_TYPE_RINGBUF);
-		__uint(max_entries, 4096);
-	});
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_RINGBUF);
+			__uint(max_entries, 4096);
+		});
 } rings SEC(".maps");
 
 // Flow ids written lately, by CPU: keeps a flow's 5-tuple from being written with every packet.
@@ -81,9 +82,9 @@ struct {
 struct view {
 	const unsigned char *head;
 	lp_u64 sk;
-	lp_u32 l3;	 // offset of the IP header from head (in-band VLAN tags not yet skipped)
-	lp_u32 tail;	 // end of the linear part, from head
-	lp_u32 data;	 // first byte that `length` counts, from head
+	lp_u32 l3;   // offset of the IP header from head (in-band VLAN tags not yet skipped)
+	lp_u32 tail; // end of the linear part, from head
+	lp_u32 data; // first byte that `length` counts, from head
 	lp_u32 length;
 	lp_u32 ifindex;
 	lp_u32 netns;
@@ -103,8 +104,8 @@ LP_INLINE int lp_load(void *to, lp_u32 size, const struct lp_source *source, lp_
 
 // Which way the packet goes decides where its headers are.
 enum way {
-	WAY_OUT, // data at the link-layer header
-	WAY_IN,	 // data behind the link-layer header
+	WAY_OUT,    // data at the link-layer header
+	WAY_IN,	    // data behind the link-layer header
 	WAY_SOCKET, // no device any more; network_header set by the stack
 };
 
@@ -162,7 +163,8 @@ LP_INLINE const struct lp_target *target_of(const struct lp_target_key *key)
 	if (!bucket)
 		return NULL;
 	for (i = 0; i < LP_TARGET_WAYS; i++)
-		if (bucket->way[i].key.ifindex == key->ifindex && bucket->way[i].key.netns == key->netns)
+		if (bucket->way[i].key.ifindex == key->ifindex &&
+		    bucket->way[i].key.netns == key->netns)
 			return &bucket->way[i];
 	return NULL;
 }
@@ -217,8 +219,8 @@ LP_INLINE int passes_filter(const struct lp_frame *frame, lp_u32 readable, lp_u3
 		     "call lp_filter;"
 		     "%[passes] = r0;"
 		     : [passes] "=r"(passes)
-		     : [frame] "r"(ethernet), [readable] "r"((lp_u64)readable), [length] "r"((lp_u64)length),
-		       "m"(*frame)
+		     : [frame] "r"(ethernet), [readable] "r"((lp_u64)readable),
+		       [length] "r"((lp_u64)length), "m"(*frame)
 		     : "r0", "r1", "r2", "r3", "r4", "r5", "memory");
 	return passes;
 }
@@ -230,9 +232,11 @@ enum verdict {
 	VERDICT_NO_PACKET,
 };
 
-LP_INLINE enum verdict judge(const struct lp_frame *frame, lp_u32 readable, const struct lp_packet *p)
+LP_INLINE enum verdict judge(const struct lp_frame *frame, lp_u32 readable,
+			     const struct lp_packet *p)
 {
-	if (LP_UNLIKELY(config.filter) && !passes_filter(frame, readable, p->length + LP_ETHERNET_BYTES))
+	if (LP_UNLIKELY(config.filter) &&
+	    !passes_filter(frame, readable, p->length + LP_ETHERNET_BYTES))
 		return VERDICT_FILTERED;
 	if (LP_UNLIKELY(config.sample_one_in > 1)) {
 		lp_u8 by = p->kind == LP_KIND_TCP || p->kind == LP_KIND_TCP_RANGE
@@ -263,7 +267,8 @@ LP_INLINE lp_u32 bounded(lp_u32 value, lp_u32 limit)
 }
 
 // 0 if it is an IP packet. Reads a fixed number of bytes: behind the linear part lies the skb's shared info.
-LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, lp_u32 *readable, const struct view *v)
+LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, lp_u32 *readable,
+			  const struct view *v)
 {
 	struct lp_source source = { .l3 = v->head + v->l3 };
 	lp_u32 l3 = v->l3, linear;
@@ -272,7 +277,8 @@ LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, lp_u32 *reada
 		lp_u16 type;
 
 		// IPv4 with UDP or a TCP header without options lies in the first half.
-		if (LP_UNLIKELY(bpf_probe_read_kernel(f->ethernet, LP_FRAME_BYTES / 2, source.l3 - LP_ETHERNET_BYTES)))
+		if (LP_UNLIKELY(bpf_probe_read_kernel(f->ethernet, LP_FRAME_BYTES / 2,
+						      source.l3 - LP_ETHERNET_BYTES)))
 			return -1;
 		if (config.filter || f->l3[0] != 0x45 || f->l3[9] != PROTO_UDP)
 			bpf_probe_read_kernel(f->ethernet + LP_FRAME_BYTES / 2, LP_FRAME_BYTES / 2,
@@ -282,7 +288,8 @@ LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, lp_u32 *reada
 			// In-band VLAN tags: look again, one or two tags further on.
 			l3 += type == ETH_P_8021AD ? 8 : 4;
 			source.l3 = v->head + l3;
-			if (bpf_probe_read_kernel(f->ethernet, LP_FRAME_BYTES, source.l3 - LP_ETHERNET_BYTES))
+			if (bpf_probe_read_kernel(f->ethernet, LP_FRAME_BYTES,
+						  source.l3 - LP_ETHERNET_BYTES))
 				return -1;
 		}
 	} else {
@@ -308,7 +315,8 @@ LP_INLINE void fill_stamp(struct lp_stamp *s, lp_u64 time, lp_u8 event, lp_u8 ho
 	s->hook = hook;
 	s->queue = queue;
 	// The three bit-fields in one store: one by one each would be read, changed and written back.
-	((lp_u32 *)s)[3] = (p->length & 0xfffff) | (lp_u32)p->header_words << 20 | (lp_u32)p->kind << 28;
+	((lp_u32 *)s)[3] =
+		(p->length & 0xfffff) | (lp_u32)p->header_words << 20 | (lp_u32)p->kind << 28;
 	s->flow = p->flow;
 	s->sequence = p->sequence;
 	s->key = p->key;
@@ -321,7 +329,8 @@ LP_INLINE void *ring_of_this_cpu(void)
 	return bpf_map_lookup_elem(&rings, &cpu);
 }
 
-LP_INLINE void emit_stamp(struct lp_ledger *row, lp_u64 time, lp_u8 hook, lp_u16 queue, const struct lp_packet *p)
+LP_INLINE void emit_stamp(struct lp_ledger *row, lp_u64 time, lp_u8 hook, lp_u16 queue,
+			  const struct lp_packet *p)
 {
 	void *ring = ring_of_this_cpu();
 	struct lp_stamp *s = ring ? bpf_ringbuf_reserve(ring, sizeof(*s), 0) : NULL;
@@ -335,7 +344,8 @@ LP_INLINE void emit_stamp(struct lp_ledger *row, lp_u64 time, lp_u8 hook, lp_u16
 	bpf_ringbuf_submit(s, BPF_RB_NO_WAKEUP); // user space looks by the clock
 }
 
-LP_INLINE void emit_held(struct lp_ledger *row, lp_u64 time, lp_u64 at, lp_u8 hook, const struct lp_packet *p)
+LP_INLINE void emit_held(struct lp_ledger *row, lp_u64 time, lp_u64 at, lp_u8 hook,
+			 const struct lp_packet *p)
 {
 	void *ring = ring_of_this_cpu();
 	struct lp_stamp_held *s = ring ? bpf_ringbuf_reserve(ring, sizeof(*s), 0) : NULL;
@@ -384,8 +394,8 @@ LP_INLINE void emit_flow(lp_u64 time, const struct lp_packet *p, const struct lp
 }
 
 // The whole way of a packet at a hook. p is filled unless it is VERDICT_NO_PACKET (not IP).
-LP_INLINE enum verdict stamp_packet(lp_u64 time, lp_u8 hook, const struct view *v, struct lp_packet *p,
-				    struct lp_frame *f)
+LP_INLINE enum verdict stamp_packet(lp_u64 time, lp_u8 hook, const struct view *v,
+				    struct lp_packet *p, struct lp_frame *f)
 {
 	struct lp_ledger *row = ledger_of(hook);
 	enum verdict verdict;

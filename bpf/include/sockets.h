@@ -17,8 +17,8 @@
 // The last send call on a socket, until its first packet reaches the device queue.
 struct held_call {
 	lp_u64 at_ns;
-	lp_u64 task;	    // thread id; a datagram leaves in the call that sends it
-	lp_u32 write_seq;   // TCP: sequence number of the call's first byte
+	lp_u64 task;	  // thread id; a datagram leaves in the call that sends it
+	lp_u32 write_seq; // TCP: sequence number of the call's first byte
 	lp_u32 is_stream;
 };
 
@@ -93,7 +93,8 @@ LP_INLINE void hold_call(lp_u64 now, lp_u32 fd)
 			row->unbound++;
 		// An earlier call whose first byte still waits to be sent keeps its place.
 		if (call.is_stream && earlier->write_seq != call.write_seq &&
-		    (lp_s32)(BPF_CORE_READ((struct tcp_sock *)sk, snd_nxt) - earlier->write_seq) <= 0)
+		    (lp_s32)(BPF_CORE_READ((struct tcp_sock *)sk, snd_nxt) - earlier->write_seq) <=
+			    0)
 			return;
 	}
 	bpf_map_update_elem(&calls, &id, &call, BPF_ANY);
@@ -118,7 +119,8 @@ LP_INLINE void bind_call(lp_u64 now, const struct lp_target_key *device, const s
 
 		if (p->kind != LP_KIND_TCP || call->write_seq - p->sequence >= payload)
 			return;
-	} else if (call->task != bpf_get_current_pid_tgid() || now - call->at_ns > config.call_expiry_ns) {
+	} else if (call->task != bpf_get_current_pid_tgid() ||
+		   now - call->at_ns > config.call_expiry_ns) {
 		return;
 	}
 	hook = socket_hook_at(device->netns, LP_AT_SEND_CALL);
@@ -144,8 +146,10 @@ LP_INLINE void frame_of_stream(struct lp_frame *f, struct sock *sk, struct lp_pa
 	p->protocol = PROTO_TCP;
 	// A mapped IPv4 address has both forms filled in; plain IPv6 has no IPv4 peer.
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6) {
-		BPF_CORE_READ_INTO((lp_u8(*)[16])(f->l3 + 8), sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
-		BPF_CORE_READ_INTO((lp_u8(*)[16])(f->l3 + 24), sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO((lp_u8(*)[16])(f->l3 + 8), sk,
+				   __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO((lp_u8(*)[16])(f->l3 + 24), sk,
+				   __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
 		if (!lp_word64(f->l3 + 8) && lp_word32(f->l3 + 16) == 0xffff0000)
 			p->family = 4;
 		else
@@ -262,7 +266,8 @@ LP_INLINE struct sk_buff *head_datagram(struct sock *sk)
 }
 
 // Reads what stands at the head; only kept if it still stands there afterwards.
-LP_INLINE void note_head(struct next_datagram *note, struct sock *sk, struct lp_frame *f, lp_u64 now)
+LP_INLINE void note_head(struct next_datagram *note, struct sock *sk, struct lp_frame *f,
+			 lp_u64 now)
 {
 	struct sk_buff *skb = head_datagram(sk);
 	struct lp_packet p;

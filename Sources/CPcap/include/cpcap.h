@@ -16,7 +16,8 @@ struct lp_cbpf_instruction {
 
 // Compiles a filter in pcap syntax for Ethernet frames. Returns the number of instructions placed in
 // `program`, or -1 with libpcap's words in `error` (at least 256 bytes).
-int lp_pcap_compile(const char *expression, struct lp_cbpf_instruction *program, size_t capacity, char *error);
+int lp_pcap_compile(const char *expression, struct lp_cbpf_instruction *program, size_t capacity,
+		    char *error);
 // What libpcap's own interpreter says of a frame: 0 leaves it out.
 uint32_t lp_pcap_run(const struct lp_cbpf_instruction *program, size_t count, const uint8_t *frame,
 		     uint32_t length, uint32_t captured);

@@ -52,32 +52,32 @@ enum lp_event {
 
 // What a stamp's key and sequence mean.
 enum lp_kind {
-	LP_KIND_OTHER = 0,	// key over the IP header only
+	LP_KIND_OTHER = 0, // key over the IP header only
 	LP_KIND_UDP = 1,
-	LP_KIND_TCP = 2,	// sequence is that of the first payload byte
-	LP_KIND_ICMP = 3,	// ICMP and ICMPv6
-	LP_KIND_FRAGMENT = 4,	// a fragment after the first
-	LP_KIND_TCP_RANGE = 5,	// bytes of a TCP stream at a socket: no packet, key is 0
+	LP_KIND_TCP = 2,       // sequence is that of the first payload byte
+	LP_KIND_ICMP = 3,      // ICMP and ICMPv6
+	LP_KIND_FRAGMENT = 4,  // a fragment after the first
+	LP_KIND_TCP_RANGE = 5, // bytes of a TCP stream at a socket: no packet, key is 0
 };
 
 // One packet at one hook point.
 struct lp_stamp {
-	lp_u64 time_ns;	// when the program ran; never decreases by more than one interrupt on a CPU
+	lp_u64 time_ns; // when the program ran; never decreases by more than one interrupt on a CPU
 	lp_u8 event;	// LP_EVENT_STAMP
 	lp_u8 hook;	// enum lp_hook
 	lp_u16 queue;	// device queue, 0 where the hook knows none
 	lp_u32 length : 20;	 // bytes from the start of the IP header (BIG TCP: up to 524 280)
 	lp_u32 header_words : 8; // IP and transport header, in units of 4 bytes
 	lp_u32 kind : 4;	 // enum lp_kind
-	lp_u32 flow;	 // hash of the 5-tuple in this direction
-	lp_u32 sequence; // TCP: sequence number of the first payload byte, else 0
-	lp_u64 key;	 // packet identity, see packet_key.h
+	lp_u32 flow;		 // hash of the 5-tuple in this direction
+	lp_u32 sequence;	 // TCP: sequence number of the first payload byte, else 0
+	lp_u64 key;		 // packet identity, see packet_key.h
 };
 
 // A stamp whose time lies before its emission: the call that asked for a packet (txg0) is known
 // only when the packet shows up. stamp.time_ns is the time of emission, at_ns the stamp's time.
 struct lp_stamp_held {
-	struct lp_stamp stamp;	// event is LP_EVENT_STAMP_HELD
+	struct lp_stamp stamp; // event is LP_EVENT_STAMP_HELD
 	lp_u64 at_ns;
 };
 
@@ -98,15 +98,15 @@ struct lp_flow {
 
 // The machine's clocks read at one moment.
 struct lp_clock_sample {
-	lp_u64 time_ns;	// CLOCK_MONOTONIC, middle of the reading
+	lp_u64 time_ns; // CLOCK_MONOTONIC, middle of the reading
 	lp_u8 event;	// LP_EVENT_CLOCK_SAMPLE
 	lp_u8 reserved[3];
-	lp_u32 window_ns;	// how long the reading took: each clock below is within +-window/2
+	lp_u32 window_ns; // how long the reading took: each clock below is within +-window/2
 	lp_s64 monotonic_raw_ns;
 	lp_s64 realtime_ns;
 	lp_s64 tai_ns;
 	lp_s64 boottime_ns;
-	lp_u64 tsc;	// time stamp counter, 0 where there is none
+	lp_u64 tsc; // time stamp counter, 0 where there is none
 };
 
 // Per hook point and CPU: what became of every packet that came by; the sum is what was seen.

@@ -54,13 +54,14 @@ enum lp_sample_by {
 #define LP_SEND_CALLS 6
 
 struct lp_config {
-	lp_u32 sample_one_in;	// 1: every packet
-	lp_u8 sample_tcp_by;	// enum lp_sample_by
-	lp_u8 sample_other_by;	// enum lp_sample_by
-	lp_u8 identity;		// enum lp_identity
-	lp_u8 filter;		// 1: ask lp_filter()
-	lp_u64 call_expiry_ns;	// a datagram's send call is bound to a packet no later than this
-	lp_s64 send_calls[LP_SEND_CALLS]; // system call numbers whose first argument is the socket; -1: none
+	lp_u32 sample_one_in;  // 1: every packet
+	lp_u8 sample_tcp_by;   // enum lp_sample_by
+	lp_u8 sample_other_by; // enum lp_sample_by
+	lp_u8 identity;	       // enum lp_identity
+	lp_u8 filter;	       // 1: ask lp_filter()
+	lp_u64 call_expiry_ns; // a datagram's send call is bound to a packet no later than this
+	lp_s64 send_calls
+		[LP_SEND_CALLS]; // system call numbers whose first argument is the socket; -1: none
 };
 
 // The body of lp_filter(): a marker and room for the translated filter, see docs/decisions.

@@ -16,8 +16,9 @@
 #define LP_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 #define LP_ETHERNET_BYTES 14
-#define LP_FRAME_BYTES 128 // what is looked at: Ethernet 14 + IPv6 40 + TCP with options 60, rounded up
-#define LP_L4_BYTES 60	   // TCP with all options
+#define LP_FRAME_BYTES                                                                             \
+	128	       // what is looked at: Ethernet 14 + IPv6 40 + TCP with options 60, rounded up
+#define LP_L4_BYTES 60 // TCP with all options
 #define LP_PAYLOAD_KEY_BYTES 16
 
 // The first bytes of a frame; l3 and l4 are 8-aligned so that header fields are read aligned.
@@ -25,7 +26,8 @@ struct lp_frame {
 	lp_u16 pad __attribute__((aligned(8)));
 	lp_u8 ethernet[LP_ETHERNET_BYTES];
 	lp_u8 l3[LP_FRAME_BYTES - LP_ETHERNET_BYTES];
-	lp_u8 l4[64] __attribute__((aligned(8))); // the transport header where it is not at its usual place
+	lp_u8 l4[64] __attribute__((
+		aligned(8))); // the transport header where it is not at its usual place
 };
 
 enum lp_identity {
@@ -66,7 +68,8 @@ LP_INLINE int lp_load(void *to, lp_u32 size, const struct lp_source *source, lp_
 {
 	memset(to, 0, size);
 	if (offset < source->linear)
-		memcpy(to, source->l3 + offset, size < source->linear - offset ? size : source->linear - offset);
+		memcpy(to, source->l3 + offset,
+		       size < source->linear - offset ? size : source->linear - offset);
 	return 0;
 }
 #endif
@@ -106,7 +109,8 @@ LP_INLINE lp_u64 lp_mix_payload(lp_u64 hash, const lp_u8 *payload, lp_u32 bytes)
 }
 
 // Directional flow hash from two address hashes and the ports (as loaded), and its undirected sibling.
-LP_INLINE lp_u64 lp_set_flow(struct lp_packet *p, lp_u64 source, lp_u64 destination, lp_u32 ports, int sampling)
+LP_INLINE lp_u64 lp_set_flow(struct lp_packet *p, lp_u64 source, lp_u64 destination, lp_u32 ports,
+			     int sampling)
 {
 	lp_u64 s = lp_mix(source, (lp_u64)p->protocol << 16 | (ports & 0xffff));
 	lp_u64 d = lp_mix(destination, (lp_u64)p->protocol << 16 | ports >> 16);
@@ -152,8 +156,9 @@ LP_INLINE int lp_skip_extensions(lp_u8 *next, lp_u32 *offset, lp_u32 *fragment, 
  * read; `length`: bytes of the packet from there on, used where the IP header does not tell (BIG TCP).
  * Without `sampling` the sampling hashes stay unset. Returns 0, or -1 for what is not IP or too short.
  */
-LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f, const struct lp_source *source,
-			     lp_u32 linear, lp_u32 length, int identity, int sampling)
+LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f,
+			     const struct lp_source *source, lp_u32 linear, lp_u32 length,
+			     int identity, int sampling)
 {
 	const lp_u8 *l3 = f->l3, *l4;
 	lp_u32 offset, fragment = 0, id, ports = 0, i;
@@ -272,7 +277,8 @@ LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f, const stru
 		p->destination_port = lp_be16(l4 + 2);
 	}
 	// Both directions of an echo share its id: it stands on both ends of the flow.
-	flow = lp_set_flow(p, from, to, p->kind == LP_KIND_ICMP ? ports << 16 | ports : ports, sampling);
+	flow = lp_set_flow(p, from, to, p->kind == LP_KIND_ICMP ? ports << 16 | ports : ports,
+			   sampling);
 out:
 	if (sampling)
 		p->sample = lp_mix(hash, 3);
@@ -286,7 +292,8 @@ out:
 
 #ifndef __bpf__
 // The packet of a captured Ethernet frame, `captured` bytes of `length`, VLAN tags skipped; -1 if not IP.
-int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *frame, lp_u32 captured, lp_u32 length, int identity);
+int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *frame, lp_u32 captured, lp_u32 length,
+		       int identity);
 #endif
 
 #endif
