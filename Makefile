@@ -34,7 +34,8 @@ SHELL_FILES = $(wildcard .ci/run demo/*.sh Tests/*.sh benchmarks/*/*.sh)
 SWIFT_PATHS = Package.swift Sources $(wildcard Tests benchmarks)
 
 .DELETE_ON_ERROR:
-.PHONY: all deps bpf build share test demo check format install clean help
+
+.PHONY: all deps bpf build share test demo bench check format install clean help
 
 all: build ## build the BPF object and the program (the default)
 
@@ -66,6 +67,10 @@ build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	@mkdir -p $(@D)
 	"$(BPF_CLANG)" $(BPF_CFLAGS) -MMD -MP -MF build/bpf/$*.d -MT $@ -c $< -o $@
 
+build/bpf/overhead.bpf.o: benchmarks/overhead/overhead.bpf.c bpf/include/kernel.h Makefile
+	@mkdir -p $(@D)
+	"$(BPF_CLANG)" $(BPF_CFLAGS) -c $< -o $@
+
 -include $(BPF_OBJECTS:.o=.d) $(wildcard build/bpf/*.d)
 
 build: bpf ## build everything
@@ -76,6 +81,9 @@ test: deps bpf ## run all tests (root for those that need namespaces)
 
 demo: deps build ## record, report and gate real traffic between two network namespaces (needs root)
 	LATPROBE="$(LATPROBE)" demo/run.sh
+
+bench: deps build build/bpf/overhead.bpf.o ## measure what a stamp costs (needs root)
+	benchmarks/overhead/run.sh
 
 check: ## formatting and lint, as CI sees them
 	$(SWIFT) format lint --strict --parallel --recursive $(SWIFT_PATHS)

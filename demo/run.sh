@@ -55,7 +55,7 @@ add_guest() { # NAMESPACE PORT HOST-NUMBER
   ip -n "$bridge" link set "$2" master bridge up
   ip -n "$1" address add "10.77.0.$3/24" dev eth0
   ip -n "$1" address add "fd77::$3/64" dev eth0 nodad
-  ip -n "$1" link set eth0 up
+  ip -n "$1" link set eth0 addrgenmode none up
 }
 
 # Runs a program in a namespace in the background: NAMESPACE LOG COMMAND…
@@ -85,6 +85,8 @@ traffic_and_recording() {
   add_namespace "$bridge"
   add_namespace "$a"
   add_namespace "$b"
+  # The bridge needs no address of its own; with IPv6 off it sends no discovery into the recording.
+  ip netns exec "$bridge" sysctl -qw net.ipv6.conf.default.disable_ipv6=1
   ip -n "$bridge" link add bridge type bridge
   ip -n "$bridge" link set bridge up
   add_guest "$a" to-a 1

@@ -61,26 +61,25 @@ extension Plots {
   private static let pitOrder: [HookPoint] = [
     .txg2, .txh0, .rxh1, .rxg0, .rxh0, .txg1, .txh1, .txh2, .wireIn, .wireOut, .txg0, .rxg1,
   ]
-  private static let mostBins: Int64 = 500
+  /// Bins are drawn as they were counted, so that a burst is not blurred; more than these do not fit side by side.
+  private static let mostBins: Int64 = 1000
 
-  /// One panel for each of two hook points, txg2 and txh0 where they exist, up to p99.9 of the intervals.
+  /// One panel for each of two hook points, txg2 and txh0 where they exist, up to p99 of the intervals or
+  /// ``mostBins``, whichever is less; what lies beyond is counted in the panel's title.
   static func pitFigure(_ direction: String, _ result: SessionResult) -> Figure? {
     let candidates = result.intervals.filter { $0.direction == direction && $0.count > 0 && $0.binWidth > 0 }
     let ordered = pitOrder.flatMap { hook in candidates.filter { $0.point.hook == hook } }
     let shown = Array(ordered.prefix(2))
     guard let first = shown.first else { return nil }
     let name = fileName("pit", direction, in: result)
-    let needed = max(20, shown.map { binHolding(0.999, of: $0) + 1 }.max() ?? 0)
-    // More bins than the picture has room for cannot be seen: whole bins are put together.
-    let group = roundGroup((needed + mostBins - 1) / mostBins)
-    let end = (needed + group - 1) / group * group
-    let width = Double(first.binWidth * group) / 1000
+    let end = min(mostBins, max(20, shown.map { binHolding(0.99, of: $0) + 1 }.max() ?? 0))
+    let width = Double(first.binWidth) / 1000
     var data: [(name: String, text: String)] = []
     var panels: [String] = []
     for (number, histogram) in shown.enumerated() {
       let file = "\(name)-\(number + 1).csv"
-      let bins = grouped(histogram, group, below: end)
-      let unit = Double(histogram.binWidth * group) / 1000
+      let bins = histogram.bins.filter { $0.index >= 0 && $0.index < end }
+      let unit = Double(histogram.binWidth) / 1000
       let rows = bins.map { "\((Double($0.index) + 0.5) * unit),\($0.count)" }
       data.append((file, "# \(histogram.point.hook.name): middle_us,count\n" + rows.joined(separator: "\n") + "\n"))
       let isLast = number == shown.count - 1
@@ -101,7 +100,7 @@ extension Plots {
         """)
     }
     let title = "Packet interval times, direction \(direction)"
-    let foot = footer(result, samples: "bins of \(text(width)) µs, drawn up to p99.9")
+    let foot = footer(result, samples: "bins of \(text(width)) µs")
     let body = """
       set logscale y
       set xrange [0:\(Double(end * first.binWidth) / 1000)]
@@ -112,16 +111,6 @@ extension Plots {
       unset multiplot
       """
     return Figure(name: name, script: Gnuplot.script(name: name, footer: foot, body: body), data: data)
-  }
-
-  /// 1, 2, 5, 10, 20, 50 …, the smallest not below.
-  private static func roundGroup(_ least: Int64) -> Int64 {
-    var power: Int64 = 1
-    while power < Int64.max / 100 {
-      for factor: Int64 in [1, 2, 5] where power * factor >= least { return power * factor }
-      power *= 10
-    }
-    return least
   }
 
   /// Without a fraction where there is none.
@@ -138,21 +127,6 @@ extension Plots {
       if sum >= rank { return bin.index }
     }
     return histogram.bins.last?.index ?? 0
-  }
-
-  /// `group` bins put together to one, only those that begin below `end`.
-  private static func grouped(
-    _ histogram: PITHistogram, _ group: Int64, below end: Int64
-  ) -> [(index: Int64, count: Int)] {
-    var bins: [(index: Int64, count: Int)] = []
-    for bin in histogram.bins where bin.index >= 0 && bin.index < end {
-      if let last = bins.last, last.index == bin.index / group {
-        bins[bins.count - 1].count += bin.count
-      } else {
-        bins.append((bin.index / group, bin.count))
-      }
-    }
-    return bins
   }
 
   // MARK: Delay histograms
@@ -195,7 +169,7 @@ extension Plots {
       set xtics \(Gnuplot.logarithmicTics(axis))
       set yrange [0.7:\(top)]
       set ytics \(Gnuplot.logarithmicTics(1...top))
-      set multiplot layout \(rows),\(columns) title \(Gnuplot.label("Delay histograms, direction \(direction)")) font ',16' margins 0.1,0.985,\(90 / pixels),\(1 - 80 / pixels) spacing 0.065,\(75 / pixels)
+      set multiplot layout \(rows),\(columns) title \(Gnuplot.label("Delay histograms, direction \(direction)")) font ',16' margins 0.1,0.97,\(90 / pixels),\(1 - 80 / pixels) spacing 0.065,\(75 / pixels)
       \(panels.joined(separator: "\n"))
       unset multiplot
       """

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
+import Foundation
 import Recording
 
 /// Static pictures by gnuplot: SVG and PNG, with data and script beside them so that `gnuplot NAME.gp` in the
@@ -17,6 +18,7 @@ enum Plots {
   /// - Throws: ``FileError``; a gnuplot that is missing or fails is no error but a line.
   static func write(_ result: SessionResult, to directory: String) async throws -> [String] {
     try OutputFile.makeDirectory(directory)
+    try removeEarlier(in: directory)
     var notes: [String] = []
     var figures: [Figure] = []
     for direction in Report.directions(result) {
@@ -35,6 +37,19 @@ enum Plots {
       try OutputFile.write(figure.script, to: "\(directory)/\(figure.name).gp")
     }
     return notes + (await Gnuplot.draw(figures.map(\.name), in: directory))
+  }
+
+  /// Pictures of an earlier report, which may have had other directions; other files stay.
+  private static func removeEarlier(in directory: String) throws(FileError) {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+    for name in names
+    where ["ccdf-", "delay-", "pit-"].contains(where: name.hasPrefix)
+      && [".csv", ".gp", ".png", ".svg"].contains(where: name.hasSuffix)
+    {
+      do { try FileManager.default.removeItem(atPath: "\(directory)/\(name)") } catch {
+        throw FileError("\(directory)/\(name): cannot be replaced: \(error.localizedDescription)")
+      }
+    }
   }
 
   /// Letters, digits, `.`, `_` and `-` stay; a number keeps names apart that become equal.
