@@ -7,6 +7,11 @@ package struct WatchPlan: Sendable, Equatable {
     package var name: String
     package var index: Int
     package var namespace: NetworkNamespace
+    /// As in ``Link/kind``.
+    package var kind: String
+
+    /// Whether its driver ever says that a frame has left; veth and loopback hand the buffer itself to the receiver.
+    package var hasCompletions: Bool { kind != "veth" && name != "lo" }
 
     package var description: String { "\(name)@\(namespace.label)" }
   }
@@ -28,6 +33,15 @@ package struct WatchPlan: Sendable, Equatable {
   package func watches(_ watch: Topology.Watch) -> [String] {
     watch == .guestSocket
       ? socketNamespaces.map { "sockets of \($0.label)" } : devices(watch).map(\.description)
+  }
+
+  /// Why a hook point has nothing to see on these devices, whatever the kernel offers; nil where it has.
+  package func obstacle(to hook: ResolvedHook) -> String? {
+    guard hook.probes.contains(where: { $0.symbol == "consume_skb" }) else { return nil }
+    let without = devices(hook.watch).filter { !$0.hasCompletions }
+    return without.isEmpty
+      ? nil
+      : "\(without.map(\.name).joined(separator: " ")): the driver hands the buffer on, it never completes a frame"
   }
 
   /// - Parameters:
@@ -69,8 +83,8 @@ package struct WatchPlan: Sendable, Equatable {
         guard let peer = try peerNamespace.links().first(where: { $0.index == peerIndex }) else {
           throw ProbingError("the other end of \(link.name)@\(namespace.label) is gone")
         }
-        let near = Device(name: link.name, index: link.index, namespace: namespace)
-        let far = Device(name: peer.name, index: peer.index, namespace: peerNamespace)
+        let near = Device(name: link.name, index: link.index, namespace: namespace, kind: link.kind)
+        let far = Device(name: peer.name, index: peer.index, namespace: peerNamespace, kind: peer.kind)
         plan.guestDevices.append(fromGuests ? near : far)
         plan.hostDevices.append(fromGuests ? far : near)
       }
@@ -93,7 +107,7 @@ package struct WatchPlan: Sendable, Equatable {
     var plan = WatchPlan(guestDevices: [], hostDevices: [], socketNamespaces: [])
     for namespace in namespaces.isEmpty ? [try NetworkNamespace.current()] : namespaces {
       for link in try chosen(in: namespace, devices, veth: false) {
-        let device = Device(name: link.name, index: link.index, namespace: namespace)
+        let device = Device(name: link.name, index: link.index, namespace: namespace, kind: link.kind)
         if guest { plan.guestDevices.append(device) } else { plan.hostDevices.append(device) }
       }
       plan.socketNamespaces.append(namespace)

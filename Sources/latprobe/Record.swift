@@ -95,14 +95,20 @@ struct Record: ParsableCommand {
     let topology = try TopologyLibrary.standard(environment: ProcessInfo.processInfo.environment).load(topology)
     if let complaint = Capability.complaint(executable: executable ?? "latprobe") { throw ProbingError(complaint) }
     let object = try BPFObjectFile.find(executable: executable)
-    let resolved = try topology.resolve(
+    var resolved = try topology.resolve(
       facts: KernelFacts.live(), programs: try ProbeSet.programs(in: object), side: side)
     for warning in resolved.warnings { Console.error("warning: \(warning)") }
     let plan = try WatchPlan.make(topology: topology, namespaces: namespaces, devices: devices)
+    let hooks = resolved.hooks.map { hook in
+      guard let obstacle = plan.obstacle(to: hook) else { return hook.attachedHook(watches: plan.watches(hook.watch)) }
+      Console.error("warning: \(hook.point.name) is absent: \(obstacle)")
+      return AttachedHook(name: hook.point.name, attachedAs: nil, absentBecause: obstacle)
+    }
+    resolved.hooks.removeAll { plan.obstacle(to: $0) != nil }
     let probes = try ProbeSet(object, resolved, plan, probe)
 
     var machine = Environment.machine(role: side?.rawValue ?? "both", topology: topology.name, plan: plan)
-    machine.hooks = resolved.hooks.map { $0.attachedHook(watches: plan.watches($0.watch)) }
+    machine.hooks = hooks
     machine.paths = resolved.recordedPaths
     machine.segments = resolved.recordedSegments
     machine.filter = filter
