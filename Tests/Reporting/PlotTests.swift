@@ -98,15 +98,16 @@ import Testing
     #expect(notes.first?.contains("line 1") == true)
   }
 
-  @Test func longIntervalsArePutTogether() throws {
+  @Test func longIntervalsAreCountedBeyondTheEdge() throws {
     let far = PITHistogram(
       point: Point(hook: .txg2, machine: Synthetic.machine), direction: "tx", binWidth: 1_000,
       bins: [(index: 3, count: 500), (index: 999_999, count: 497)], count: 997, mean: 5e8)
     var result = Synthetic.session([Synthetic.segment(.txg1, .txg2, delays: [1])])
     result.intervals = [far]
     let figure = try #require(Plots.pitFigure("tx", result))
-    #expect(figure.data.first?.text == "# txg2: middle_us,count\n1000.0,500\n999000.0,497\n")
-    #expect(figure.script.contains("packets per 2000 µs"))
+    #expect(figure.data.first?.text == "# txg2: middle_us,count\n3.5,500\n")
+    #expect(figure.script.contains("packets per 1 µs"))
+    #expect(figure.script.contains("497 beyond the right edge"))
     #expect(Plots.binHolding(0.5, of: far) == 3)
     #expect(Plots.binHolding(0.999, of: far) == 999_999)
   }
