@@ -14,15 +14,50 @@ struct {
 	__type(value, lp_u64); // packet key
 } leaving SEC(".maps");
 
+// A packet `id` of a watched device, read into v.
+LP_INLINE int stamp_at(lp_u64 now, enum lp_site site, const struct lp_target *target,
+		       const struct view *v, lp_u64 id)
+{
+	enum verdict verdict;
+	struct lp_packet p;
+	struct lp_frame f;
+
+	verdict = stamp_packet(now, target->hook[site], v, &p, &f);
+	if (verdict == VERDICT_NO_PACKET)
+		return 0;
+	if (site == LP_AT_DEV_QUEUE)
+		bind_call(now, target->key.netns, v, &p, verdict);
+	if (site == LP_AT_START_XMIT && target->hook[LP_AT_CONSUME] && verdict == VERDICT_STAMP) {
+		lp_u64 key = p.key;
+
+		bpf_map_update_elem(&leaving, &id, &key, BPF_ANY);
+	}
+	return 0;
+}
+
+// The driver is done with a packet. The address alone may be another packet's by now, so the keys must agree.
+LP_INLINE int stamp_completion(lp_u64 now, const struct lp_target *target, const struct view *v,
+			       lp_u64 id)
+{
+	lp_u64 *key = bpf_map_lookup_elem(&leaving, &id);
+	lp_u8 hook = target->hook[LP_AT_CONSUME];
+	struct lp_ledger *row = hook ? ledger_of(hook) : NULL;
+	struct lp_packet p;
+	struct lp_frame f;
+	lp_u32 readable;
+
+	if (key && row && !read_packet(&p, &f, &readable, v) && p.key == *key)
+		emit_stamp(row, now, hook, v->queue, &p);
+	bpf_map_delete_elem(&leaving, &id);
+	return 0;
+}
+
 #define DEFINE_DEVICE_STAMP(rung, GET)                                                             \
 	LP_INLINE int stamp_##rung(struct sk_buff *skb, enum way way, enum lp_site site)           \
 	{                                                                                          \
 		lp_u64 now = bpf_ktime_get_ns();                                                   \
-		struct lp_target_key device;                                                       \
 		const struct lp_target *target;                                                    \
-		enum verdict verdict;                                                              \
-		struct lp_packet p;                                                                \
-		struct lp_frame f;                                                                 \
+		struct lp_target_key device;                                                       \
 		struct view v;                                                                     \
                                                                                                    \
 		if (!enabled)                                                                      \
@@ -31,46 +66,25 @@ struct {
 		target = target_of(&device);                                                       \
 		if (!target || !target->hook[site])                                                \
 			return 0;                                                                  \
-		view_##rung(&v, skb, way);                                                         \
-		verdict = stamp_packet(now, target->hook[site], &v, &p, &f);                       \
-		if (verdict == VERDICT_NO_PACKET)                                                  \
-			return 0;                                                                  \
-		if (site == LP_AT_DEV_QUEUE)                                                       \
-			bind_call(now, &device, &v, &p, verdict);                                  \
-		if (site == LP_AT_START_XMIT && target->hook[LP_AT_CONSUME] &&                     \
-		    verdict == VERDICT_STAMP) {                                                    \
-			lp_u64 id = (lp_u64)skb, packet = p.key;                                   \
-                                                                                                   \
-			bpf_map_update_elem(&leaving, &id, &packet, BPF_ANY);                      \
-		}                                                                                  \
-		return 0;                                                                          \
+		view_##rung(&v, skb, way, target->ethernet);                                       \
+		return stamp_at(now, site, target, &v, (lp_u64)skb);                               \
 	}                                                                                          \
                                                                                                    \
-	/* The driver is done with a packet. The address alone may be another packet's by now. */  \
 	LP_INLINE int stamp_consumed_##rung(struct sk_buff *skb)                                   \
 	{                                                                                          \
-		lp_u64 now = bpf_ktime_get_ns(), id = (lp_u64)skb, *key;                           \
+		lp_u64 now = bpf_ktime_get_ns(), id = (lp_u64)skb;                                 \
+		const struct lp_target *target;                                                    \
 		struct lp_target_key device;                                                       \
-		struct lp_ledger *row;                                                             \
-		struct lp_packet p;                                                                \
-		struct lp_frame f;                                                                 \
 		struct view v;                                                                     \
-		lp_u32 readable;                                                                   \
-		lp_u8 hook;                                                                        \
                                                                                                    \
-		if (!enabled)                                                                      \
-			return 0;                                                                  \
-		key = bpf_map_lookup_elem(&leaving, &id);                                          \
-		if (!key)                                                                          \
+		if (!enabled || !bpf_map_lookup_elem(&leaving, &id))                               \
 			return 0;                                                                  \
 		device_key_##rung(&device, GET(skb, dev));                                         \
-		hook = hook_at(&device, LP_AT_CONSUME);                                            \
-		row = hook ? ledger_of(hook) : NULL;                                               \
-		view_##rung(&v, skb, WAY_OUT);                                                     \
-		if (row && !read_packet(&p, &f, &readable, &v) && p.key == *key)                   \
-			emit_stamp(row, now, hook, v.queue, &p);                                   \
-		bpf_map_delete_elem(&leaving, &id);                                                \
-		return 0;                                                                          \
+		target = target_of(&device);                                                       \
+		if (!target)                                                                       \
+			return 0;                                                                  \
+		view_##rung(&v, skb, WAY_OUT, target->ethernet);                                   \
+		return stamp_completion(now, target, &v, id);                                      \
 	}
 
 DEFINE_DEVICE_STAMP(direct, DIRECT)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
+#include <linux/if_arp.h>
 #include <linux/net_namespace.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -74,6 +75,7 @@ static void read_link(struct lp_link *link, const struct nlmsghdr *message)
 
 	memset(link, 0, sizeof(*link));
 	link->index = info->ifi_index;
+	link->ethernet = info->ifi_type == ARPHRD_ETHER || info->ifi_type == ARPHRD_LOOPBACK;
 	link->up = !!(info->ifi_flags & IFF_UP);
 	link->peer_nsid = -1;
 	for (; RTA_OK(a, length); a = RTA_NEXT(a, length)) {

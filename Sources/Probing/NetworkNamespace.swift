@@ -9,6 +9,8 @@ package struct Link: Sendable, Equatable {
   /// `veth`, `bridge`, `tun`, …; empty for a plain device.
   package var kind: String
   package var isUp: Bool
+  /// Whether its frames begin with an Ethernet header; loopback's do.
+  package var isEthernet: Bool
   /// Index of the other end (or lower device); nil where there is none.
   package var peerIndex: Int?
   /// The id that this namespace has given to the peer's; nil: the same namespace.
@@ -82,6 +84,7 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
     return result.1.prefix(Int(result.0)).map { link in
       Link(
         index: Int(link.index), name: Self.text(link.name), kind: Self.text(link.kind), isUp: link.up != 0,
+        isEthernet: link.ethernet != 0,
         peerIndex: link.peer_index > 0 && link.peer_index != link.index || link.peer_nsid >= 0
           ? Int(link.peer_index) : nil,
         peerNamespaceID: link.peer_nsid >= 0 ? Int(link.peer_nsid) : nil)

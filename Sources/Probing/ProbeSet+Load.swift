@@ -50,6 +50,7 @@ extension ProbeSet {
     for (key, sites) in targets.rows {
       var target = lp_target()
       target.key = lp_target_key(netns: key.namespace, ifindex: key.index)
+      target.ethernet = key.isEthernet ? 1 : 0
       unsafe withUnsafeMutableBytes(of: &target.hook) { bytes in
         for (site, hook) in sites { unsafe bytes[site] = hook.rawValue }
       }

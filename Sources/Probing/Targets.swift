@@ -24,6 +24,7 @@ struct Targets {
   struct Key: Hashable {
     var namespace: UInt32
     var index: UInt32
+    var isEthernet: Bool
   }
 
   /// Hook point by site.
@@ -50,7 +51,9 @@ struct Targets {
 
   private func keys(_ watch: Topology.Watch, _ plan: WatchPlan) -> [Key] {
     watch == .guestSocket
-      ? plan.socketNamespaces.map { Key(namespace: $0.inode, index: 0) }
-      : plan.devices(watch).map { Key(namespace: $0.namespace.inode, index: UInt32($0.index)) }
+      ? plan.socketNamespaces.map { Key(namespace: $0.inode, index: 0, isEthernet: false) }
+      : plan.devices(watch).map {
+        Key(namespace: $0.namespace.inode, index: UInt32($0.index), isEthernet: $0.isEthernet)
+      }
   }
 }

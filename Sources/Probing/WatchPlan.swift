@@ -9,6 +9,7 @@ package struct WatchPlan: Sendable, Equatable {
     package var namespace: NetworkNamespace
     /// As in ``Link/kind``.
     package var kind: String
+    package var isEthernet: Bool
 
     /// Whether its driver ever says that a frame has left; veth and loopback hand the buffer itself to the receiver.
     package var hasCompletions: Bool { kind != "veth" && name != "lo" }
@@ -83,8 +84,12 @@ package struct WatchPlan: Sendable, Equatable {
         guard let peer = try peerNamespace.links().first(where: { $0.index == peerIndex }) else {
           throw ProbingError("the other end of \(link.name)@\(namespace.label) is gone")
         }
-        let near = Device(name: link.name, index: link.index, namespace: namespace, kind: link.kind)
-        let far = Device(name: peer.name, index: peer.index, namespace: peerNamespace, kind: peer.kind)
+        let near = Device(
+          name: link.name, index: link.index, namespace: namespace, kind: link.kind,
+          isEthernet: link.isEthernet)
+        let far = Device(
+          name: peer.name, index: peer.index, namespace: peerNamespace, kind: peer.kind,
+          isEthernet: peer.isEthernet)
         plan.guestDevices.append(fromGuests ? near : far)
         plan.hostDevices.append(fromGuests ? far : near)
       }
@@ -107,7 +112,9 @@ package struct WatchPlan: Sendable, Equatable {
     var plan = WatchPlan(guestDevices: [], hostDevices: [], socketNamespaces: [])
     for namespace in namespaces.isEmpty ? [try NetworkNamespace.current()] : namespaces {
       for link in try chosen(in: namespace, devices, veth: false) {
-        let device = Device(name: link.name, index: link.index, namespace: namespace, kind: link.kind)
+        let device = Device(
+          name: link.name, index: link.index, namespace: namespace, kind: link.kind,
+          isEthernet: link.isEthernet)
         if guest { plan.guestDevices.append(device) } else { plan.hostDevices.append(device) }
       }
       plan.socketNamespaces.append(namespace)

@@ -17,8 +17,6 @@
 
 #define AF_INET 2
 #define AF_INET6 10
-#define ARPHRD_ETHER 1
-#define ARPHRD_LOOPBACK 772
 #define ETH_P_8021Q 0x8100
 #define ETH_P_8021AD 0x88a8
 #define PROTO_TCP 6
@@ -111,13 +109,14 @@ enum way {
 
 /*
  * Fills a view from an sk_buff. GET reads a field: DIRECT where the verifier knows the pointer's type
- * (tp_btf, fentry), PROBE where it does not (raw_tp, kprobe).
+ * (tp_btf, fentry), PROBE where it does not (raw_tp, kprobe). `ethernet` is the target's; a socket's packet
+ * tells by itself.
  */
 #define DIRECT(p, ...) ___arrow(p, __VA_ARGS__)
 #define PROBE(p, ...) BPF_CORE_READ(p, __VA_ARGS__)
 
 #define DEFINE_VIEW(name, GET)                                                                     \
-	LP_INLINE void name(struct view *v, struct sk_buff *skb, enum way way)                     \
+	LP_INLINE void name(struct view *v, struct sk_buff *skb, enum way way, lp_u8 ethernet)     \
 	{                                                                                          \
 		lp_u32 mac = GET(skb, mac_header), network = GET(skb, network_header);             \
                                                                                                    \
@@ -132,9 +131,7 @@ enum way {
 			v->l3 = network;                                                           \
 			v->ethernet = network - mac == LP_ETHERNET_BYTES;                          \
 		} else {                                                                           \
-			lp_u16 type = GET(skb, dev, type);                                         \
-                                                                                                   \
-			v->ethernet = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK;             \
+			v->ethernet = ethernet;                                                    \
 			if (v->ethernet)                                                           \
 				v->l3 = mac + LP_ETHERNET_BYTES;                                   \
 			else                                                                       \

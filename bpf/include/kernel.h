@@ -88,7 +88,6 @@ struct tcp_sock {
 
 struct net_device {
 	int ifindex;
-	unsigned short type;
 	possible_net_t nd_net;
 };
 

@@ -100,8 +100,8 @@ LP_INLINE void hold_call(lp_u64 now, lp_u32 fd)
 	bpf_map_update_elem(&calls, &id, &call, BPF_ANY);
 }
 
-LP_INLINE void bind_call(lp_u64 now, const struct lp_target_key *device, const struct view *v,
-			 const struct lp_packet *p, enum verdict verdict)
+LP_INLINE void bind_call(lp_u64 now, lp_u32 netns, const struct view *v, const struct lp_packet *p,
+			 enum verdict verdict)
 {
 	const struct held_call *call;
 	struct lp_ledger *row;
@@ -123,7 +123,7 @@ LP_INLINE void bind_call(lp_u64 now, const struct lp_target_key *device, const s
 		   now - call->at_ns > config.call_expiry_ns) {
 		return;
 	}
-	hook = socket_hook_at(device->netns, LP_AT_SEND_CALL);
+	hook = socket_hook_at(netns, LP_AT_SEND_CALL);
 	row = hook ? ledger_of(hook) : NULL;
 	if (row && account(row, verdict))
 		emit_held(row, now, call->at_ns, hook, p);
@@ -224,7 +224,7 @@ LP_INLINE void stamp_copy(lp_u64 now, struct sk_buff *skb, int length)
 		struct lp_frame f;
 		struct view v;
 
-		view_probe(&v, skb, WAY_SOCKET);
+		view_probe(&v, skb, WAY_SOCKET, 0);
 		stamp_packet(now, hook, &v, &p, &f);
 	}
 }
@@ -277,7 +277,7 @@ LP_INLINE void note_head(struct next_datagram *note, struct sock *sk, struct lp_
 
 	if (!skb)
 		return;
-	view_probe(&v, skb, WAY_SOCKET);
+	view_probe(&v, skb, WAY_SOCKET, 0);
 	if (read_packet(&p, f, &readable, &v) || head_datagram(sk) != skb)
 		return;
 	verdict = judge(f, readable, &p);
@@ -358,7 +358,7 @@ LP_INLINE void datagram_consumed(lp_u64 now, struct sock *sk, struct sk_buff *sk
 
 	if (!hook)
 		return;
-	view_probe(&v, skb, WAY_SOCKET);
+	view_probe(&v, skb, WAY_SOCKET, 0);
 	stamp_packet(now, hook, &v, &p, &f);
 }
 

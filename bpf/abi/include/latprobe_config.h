@@ -30,6 +30,8 @@ struct lp_target_key {
 struct lp_target {
 	struct lp_target_key key;
 	lp_u8 hook[LP_SITE_MAX]; // enum lp_hook, LP_HOOK_NONE where nothing is stamped
+	lp_u8 ethernet;		 // 1: the device's frames begin with an Ethernet header
+	lp_u8 reserved[3];
 };
 
 // The map `targets` is an array of buckets: every packet of the machine asks it, and an array is looked up
@@ -69,8 +71,8 @@ struct lp_config {
 #define LP_FILTER_SLOTS 1024
 
 _Static_assert(sizeof(struct lp_target_key) == 8, "lp_target_key");
-_Static_assert(sizeof(struct lp_target) == 20, "lp_target");
-_Static_assert(sizeof(struct lp_target_bucket) == 80, "lp_target_bucket");
+_Static_assert(sizeof(struct lp_target) == 24, "lp_target");
+_Static_assert(sizeof(struct lp_target_bucket) == 96, "lp_target_bucket");
 _Static_assert(sizeof(struct lp_config) == 64, "lp_config");
 
 #endif
