@@ -17,7 +17,9 @@ struct Capture {
   init(path: String) throws {
     let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
     func word(_ at: Int) throws -> UInt32 {
-      guard at + 4 <= bytes.count else { throw TestbedError(description: "\(path) ends within a record, at byte \(at)") }
+      guard at + 4 <= bytes.count else {
+        throw TestbedError(description: "\(path) ends within a record")
+      }
       return (0..<4).reduce(0) { $0 | UInt32(bytes[at + $1]) << UInt32(8 * $1) }
     }
     // File header: magic for little-endian nanoseconds, and at 20 the link type, Ethernet.
