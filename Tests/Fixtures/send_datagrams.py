@@ -5,6 +5,7 @@ send_datagrams.py MODE DESTINATION PORT COUNT GAP_MS
   connected  a connected UDP socket, one payload
   counted    a connected UDP socket, the payload counts
   raw        IPv4 with a header of our own: every datagram has the same id (runs as root)
+  tagged     whole frames with VLAN tag 5 from eth0 to everybody, ids and payload count (runs as root)
   receive    reads COUNT datagrams on DESTINATION:PORT (GAP_MS: patience without any), prints how many came
   streams    COUNT TCP connections one after another, 10 000 bytes each
   accept     serves them
@@ -28,14 +29,25 @@ def send():
         time.sleep(gap)
 
 
+def packet(number, payload):
+    # ports, length, no checksum; for a raw socket the kernel fills in the IP header's checksum and source
+    udp = struct.pack("!HHHH", 40_000, port, 8 + len(payload), 0) + payload
+    return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), number, 0x4000, 64, 17, 0, bytes(4), socket.inet_aton(host)) + udp
+
+
 def send_raw():
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-    payload = b"the same"
-    # ports, length, no checksum; the kernel fills in the IP header's checksum and source
-    udp = struct.pack("!HHHH", 40_000, port, 8 + len(payload), 0) + payload
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0x4242, 0x4000, 64, 17, 0, bytes(4), socket.inet_aton(host))
     for _ in range(count):
-        raw.sendto(ip + udp, (host, 0))
+        raw.sendto(packet(0x4242, b"the same"), (host, 0))
+        time.sleep(gap)
+
+
+def send_tagged():
+    device = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    device.bind(("eth0", 0))
+    ethernet = b"\xff" * 6 + device.getsockname()[4] + struct.pack("!HHH", 0x8100, 5, 0x0800)
+    for number in range(count):
+        device.send(ethernet + packet(number + 1, b"%08d" % number))
         time.sleep(gap)
 
 
@@ -78,6 +90,7 @@ def accept():
     "connected": send,
     "counted": send,
     "raw": send_raw,
+    "tagged": send_tagged,
     "receive": receive,
     "streams": streams,
     "accept": accept,
