@@ -76,7 +76,7 @@ package struct Filter: Sendable {
 /// scratch cells M[i] at r10−16−8i. Every load is checked against the readable bytes; a load beyond them
 /// leaves the packet out, as in classic BPF. Frame bytes are loaded one by one, since a frame on the BPF
 /// stack must not be read unaligned. Opcodes: linux/filter.h and Documentation/bpf/standardization.
-struct FilterTranslation {
+package struct FilterTranslation {
   private static let a: UInt8 = 6
   private static let x: UInt8 = 7
   private static let frame: UInt8 = 8
@@ -88,7 +88,7 @@ struct FilterTranslation {
   private var jumps: [(at: Int, to: Label)] = []
 
   /// The instructions that take the place of marker and slots; falls through to the function's `exit`.
-  static func body(of filter: Filter) throws(FilterError) -> [BPFInstruction] {
+  package static func body(of filter: Filter) throws(FilterError) -> [BPFInstruction] {
     var translation = FilterTranslation()
     return try translation.translate(filter)
   }
@@ -145,6 +145,7 @@ struct FilterTranslation {
       try load(Self.a, at: step.k, size, filter)
     case (0, 0x40), (0, 0x48), (0, 0x50):  // A = P[X+k:size]
       guard step.k < Filter.visibleBytes else { throw tooFar(step.k, size, filter) }
+      jump(0x26, Self.x, 0, Int32(Filter.visibleBytes), to: .reject)  // before X + k could wrap around
       emit(0xbc, 1, Self.x)
       emit(0x04, 1, 0, k)
       jump(0x25, 1, 0, Int32(Filter.visibleBytes - size), to: .reject)
@@ -170,8 +171,20 @@ struct FilterTranslation {
       let operation = UInt8(step.code & 0xf0)
       let byX = step.code & 0x08 != 0
       if byX, operation == 0x30 || operation == 0x90 { jump(0x16, Self.x, to: .reject) }
+      if byX, operation == 0x60 || operation == 0x70 {
+        // Classic BPF shifts all bits out; eBPF would shift by X mod 32.
+        emit(0xa6, Self.x, 0, offset: 1, 32)
+        emit(0xb4, Self.a)
+      }
       emit(0x04 | operation | (byX ? 0x08 : 0), Self.a, byX ? Self.x : 0, byX ? 0 : k)
-    case (5, 0x05): jump(0x05, to: .step(index + 1 + Int(step.k)))
+    case (5, 0x05):
+      // Only `protochain` jumps back (a negative k): a loop, which the verifier would have to unroll.
+      guard Int(step.k) < filter.steps.count - index - 1 else {
+        throw FilterError(
+          description: "filter '\(filter.expression)' follows a chain of headers in a loop, which has no translation; "
+            + "use 'proto' instead of 'protochain'")
+      }
+      jump(0x05, to: .step(index + 1 + Int(step.k)))
     case (5, _):
       let byX = step.code & 0x08 != 0
       jump(
