@@ -7,7 +7,7 @@ extension IntegrationSuites {
   /// What does not fit into the buffers is counted, told, and keeps a gate from passing.
   @Suite struct OverflowTests {
     /// A verdict that only losses can spoil.
-    private static let requirement = "txg1-rxg0 p50 < 10s"
+    private static let requirement = "txg1-rxg0 max < 10s"
 
     @Test func lossIsCountedToldAndInvalid() throws {
       let bed = try Testbed()
