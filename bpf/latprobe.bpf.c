@@ -3,7 +3,7 @@
  * The programs: each is a shell over the shared core, once for every rung of the attach ladder that its
  * symbol has. User space loads those that the resolved topology names.
  */
-#include "core.h"
+#include "emit.h"
 #include "sockets.h"
 
 // Packets that passed LP_AT_START_XMIT on a device whose completions are watched.

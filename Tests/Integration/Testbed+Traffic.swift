@@ -50,7 +50,9 @@ extension Testbed {
 
 extension RecordedSession {
   func only() throws -> MachineRecording {
-    guard machines.count == 1, let machine = machines.first else { throw TestbedError(description: "\(machines.count) machines") }
+    guard machines.count == 1, let machine = machines.first else {
+      throw TestbedError(description: "\(machines.count) machines")
+    }
     return machine
   }
 }

@@ -6,7 +6,7 @@
 #ifndef LATPROBE_SOCKETS_H
 #define LATPROBE_SOCKETS_H
 
-#include "core.h"
+#include "emit.h"
 
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
