@@ -108,7 +108,9 @@ extension IntegrationSuites {
       #expect(report.hooks.count == 7)
       let table = try bed.latprobe("report", bed.path("r"))
       #expect(table.status == 0 && !table.text.isEmpty)
-      for requirement in ["txg1-txg2 p99 < 1s", "txg1-txg2 count >= 0", "txg1-txg2 loss <= 100%", "* max < 1s", "no-such p50 < 1s"] {
+      for requirement in [
+        "txg1-txg2 p99 < 1s", "txg1-txg2 count >= 0", "txg1-txg2 loss <= 100%", "* max < 1s", "no-such p50 < 1s",
+      ] {
         let gate = try bed.latprobe("gate", bed.path("r"), "--require", requirement)
         #expect(gate.status == 2 || gate.status == 3, "\(requirement): \(gate)")
         #expect(!gate.text.contains("PASS"), "\(requirement): \(gate.text)")

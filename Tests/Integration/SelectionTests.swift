@@ -152,7 +152,8 @@ extension IntegrationSuites {
       try bed.finish(recording)
       let report = try bed.report("r")
       let segment = try report.segment("txg1-rxg0")
-      #expect(segment.count == 202 && segment.lost == 0 && segment.unmatched == 0 && segment.ambiguous == 0, "\(segment)")
+      #expect(
+        segment.count == 202 && segment.lost == 0 && segment.unmatched == 0 && segment.ambiguous == 0, "\(segment)")
       // Requests alone have an application that sends, answers alone one that reads.
       #expect(try report.hook("txg0").emitted == 101 && report.hook("rxg1").emitted == 101)
     }

@@ -178,7 +178,9 @@ final class Testbed {
   func finish(_ recording: Command) throws {
     recording.signal(SIGINT)
     let output = try recording.wait(limit: 30)
-    guard output.status == 0 else { throw TestbedError(description: "record exited with \(output.status): \(output.errors)") }
+    guard output.status == 0 else {
+      throw TestbedError(description: "record exited with \(output.status): \(output.errors)")
+    }
   }
 
   /// `latprobe report --json` of a recording.
@@ -226,7 +228,8 @@ struct Report: Decodable {
 
   func segment(_ name: String, _ direction: String = "east-west") throws -> Segment {
     guard let segment = segments.first(where: { $0.name == name && $0.direction == direction }) else {
-      throw TestbedError(description: "no segment \(direction)/\(name) among \(segments.map { "\($0.direction)/\($0.name)" })")
+      throw TestbedError(
+        description: "no segment \(direction)/\(name) among \(segments.map { "\($0.direction)/\($0.name)" })")
     }
     return segment
   }
