@@ -122,9 +122,11 @@ extension IntegrationSuites {
       _ number: Int32, _ name: String
     ) throws {
       let bed = try Testbed()
-      try bed.startPingPongServer()
       let recording = try bed.record("r")
-      try bed.pingPong()
+      let flood = try bed.startFlood(seconds: 8)
+      let end = Date().addingTimeInterval(8)
+      while try size(bed.path("r"), bed) < 3 << 20, Date() < end { usleep(20_000) }
+      defer { flood.signal(SIGKILL) }
       recording.signal(number)
       let output = try recording.wait(limit: 5)
       #expect(output.status == 0 && output.errors.contains("stopped by \(name)"), "\(output)")
