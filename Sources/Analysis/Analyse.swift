@@ -61,6 +61,11 @@ extension SessionResult {
     if machine.stoppedAt == nil {
       warnings.append("\(machine.name): the recording was cut off; it counts up to its last stamp")
     }
+    if machine.endedByFailure {
+      warnings.append(
+        "\(machine.name): the recording was ended by a failure (\(machine.stoppedBy ?? "unknown")); its last stamps are "
+          + "not on disk")
+    }
     if machine.rotation.deletedStreams > 0 {
       warnings.append(
         "\(machine.name): rotation deleted \(machine.rotation.deletedStreams) streams with "

@@ -188,6 +188,8 @@ package struct Machine: Codable, Sendable, Equatable {
   package var rotation: Rotation
   /// Events drained from the kernel that a full disk kept out of the streams; the ledger counts them as emitted.
   package var unwritten: UInt64
+  /// The disk was full or writing failed: what the hooks handed over last is not on disk.
+  package var endedByFailure: Bool { unwritten > 0 || stoppedBy == "disk full" || stoppedBy == "error" }
 
   enum CodingKeys: String, CodingKey {
     case format, name, role, hostname, kernel, architecture, cpus, settings, topology, hooks, paths, segments

@@ -74,6 +74,8 @@ enum Repair {
     if flock(lock.descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
       throw RecordingError(.busy, path: directory, "is being recorded: stop the recorder first")
     }
+    // By hand: a child that another thread is just about to start would hold the lock a moment longer.
+    defer { flock(lock.descriptor, LOCK_UN) }
     var actions: [RepairAction] = []
     for name in [Ballast.fileName, ".\(Machine.fileName).tmp", temporaryName] {
       actions += try leftover("\(directory)/\(name)")

@@ -31,9 +31,10 @@ extension Testbed {
     try server.expect("using recvfrom")
   }
 
-  /// Datagrams as fast as sockperf can for up to `seconds`, towards nobody who answers.
+  /// Datagrams as fast as sockperf can for up to `seconds`, read at the other end.
   func startFlood(seconds: Int) throws -> Command {
-    try start(
+    try startPingPongServer()
+    return try start(
       in: a, "sockperf", "tp", "-i", "10.77.0.2", "-p", "5001", "-t", "\(seconds)", "-m", "64", "--no-rdtsc")
   }
 

@@ -26,6 +26,12 @@ extension Gate {
           reason: "the recording of \(machine.name) was cut off: what came last may be missing",
           remedy: "record again and let latprobe end by itself, by --duration or SIGINT")
       }
+      if machine.endedByFailure {
+        return Problem(
+          reason: "the recording of \(machine.name) was ended by a failure (\(machine.stoppedBy ?? "unknown")): "
+            + "its last stamps are not on disk",
+          remedy: "make room on the disk, or use --max-size, and record again")
+      }
       if machine.rotation.deletedStreams > 0 {
         return Problem(
           reason: "rotation deleted \(machine.rotation.deletedEvents) events of \(machine.name)",
