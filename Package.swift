@@ -61,7 +61,7 @@ let package = Package(
       exclude: ["overhead.bpf.c", "run.sh"], swiftSettings: strict),
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Clocks", ["Clocks"]),
-    tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Topology"]),
+    tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "latprobe"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),

@@ -22,6 +22,18 @@ package struct KVMDebug: Sendable {
   /// False where debugfs is not mounted, may not be read, or KVM is not loaded.
   package var isReadable: Bool { !System.list(path).isEmpty }
 
+  /// Why the counters of these guests cannot be read, in one line; nil where they can.
+  func complaint(about guests: [KVMGuest]) -> String? {
+    if guests.isEmpty { return nil }
+    if !isReadable {
+      let remedy = System.isRoot ? "mount it with 'mount -t debugfs none /sys/kernel/debug'" : "run with sudo"
+      return "KVM's debugfs (\(path)) cannot be read, so that the guests' clocks are not known from it; \(remedy)"
+    }
+    let missing = guests.filter { counters(of: $0).isEmpty }.map { "\($0.name) (\($0.pid))" }
+    return missing.isEmpty
+      ? nil : "KVM's debugfs (\(path)) has no tsc-offset of \(missing.joined(separator: ", ")); clocks need another way"
+  }
+
   /// The guest's directory; nil where there is none.
   ///
   /// The number is that of the thread that made the guest: in QEMU the process's own.

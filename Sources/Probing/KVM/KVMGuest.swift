@@ -30,7 +30,7 @@ package struct GuestThread: Sendable, Equatable {
 }
 
 /// As in sched(7); numbers are the kernel's.
-package enum SchedulingPolicy: Int, Sendable, Encodable, CaseIterable {
+package enum SchedulingPolicy: Int, Sendable {
   case other = 0
   case fifo = 1
   case rr = 2
@@ -39,7 +39,7 @@ package enum SchedulingPolicy: Int, Sendable, Encodable, CaseIterable {
   case deadline = 6
   case ext = 7
 
-  package var name: String { "\(self)" }
+  package var name: String { "SCHED_\("\(self)".uppercased())" }
   /// Whether it goes before all that is not real-time.
   package var isRealTime: Bool { self == .fifo || self == .rr || self == .deadline }
 }
