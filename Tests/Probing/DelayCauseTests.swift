@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
 import Recording
 import Testing
 
@@ -210,5 +211,20 @@ import Testing
       #expect(way.contains(name))
     }
     #expect(ways.count == 6)
+  }
+}
+
+/// docs/schema/doctor.schema.json.
+@Suite struct DoctorSchemaTests {
+  @Test func everyPropertyIsDescribed() throws {
+    var finding = Finding("t", .warning, "d", remedy: "r")
+    finding.cause = 3
+    finding.guest = Guest(pid: 1, name: "g")
+    let written = try JSONSerialization.jsonObject(with: JSONEncoder().encode(finding)) as? [String: Any]
+    let file = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().appending(path: "docs/schema/doctor.schema.json")
+    let schema = try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any]
+    let properties = (schema?["items"] as? [String: Any])?["properties"] as? [String: Any]
+    #expect(try Set(#require(written).keys) == Set(#require(properties).keys))
   }
 }
