@@ -32,6 +32,11 @@ struct Record: ParsableCommand {
   var devices: [String] = []
 
   @Option(
+    help: ArgumentHelp(
+      "On a KVM host: the guest to follow, by name (a libvirt domain's), process id or UUID.", valueName: "name"))
+  var guestName: String?
+
+  @Option(
     name: .customLong("netns"),
     help: ArgumentHelp(
       "Network namespace: a name, a process id or a path. With veth pairs the guests'; may be repeated.",
@@ -98,6 +103,7 @@ struct Record: ParsableCommand {
     var resolved = try topology.resolve(
       facts: KernelFacts.live(), programs: try ProbeSet.programs(in: object), side: side)
     for warning in resolved.warnings { Console.error("warning: \(warning)") }
+    let choice = try chooseGuests()
     let plan = try WatchPlan.make(topology: topology, namespaces: namespaces, devices: devices)
     let hooks = resolved.hooks.map { hook in
       guard let obstacle = plan.obstacle(to: hook) else { return hook.attachedHook(watches: plan.watches(hook.watch)) }
@@ -113,6 +119,7 @@ struct Record: ParsableCommand {
     machine.segments = resolved.recordedSegments
     machine.filter = filter
     machine.sampling = probe.sampling
+    machine.guests = choice.guests.map(\.recorded)
     machine.identity = nat ? "nat-proof" : "full"
 
     let session = Session(
@@ -131,7 +138,7 @@ struct Record: ParsableCommand {
     case .time(let nanoseconds): options.writer.rotateTime = UInt64(nanoseconds)
     case nil: break
     }
-    let clocks = ClockKeeper(side: side) { Console.error("warning: \($0)") }
+    let clocks = ClockKeeper(side: side, guests: choice.guests) { Console.error("warning: \($0)") }
     StopSignal.watch()
     var recorder = try Recorder(
       probes: probes, resolved: resolved, machine: machine, session: session, directory: output, clocks: clocks,
@@ -152,6 +159,15 @@ struct Record: ParsableCommand {
     }
     Console.endLive()
     Console.error(Record.summary(result, output))
+  }
+
+  /// The guests of this host that the recording is about; none inside a guest.
+  private func chooseGuests() throws -> GuestChoice {
+    let namespaces = try namespaces.map { try NetworkNamespace.named($0) }
+    let links = try (namespaces.isEmpty ? [NetworkNamespace.current()] : namespaces).map { try $0.links() }
+    return try GuestChoice.make(
+      name: guestName, taps: [], devices: devices, side: side, among: side == .guest ? [] : KVMGuest.all(),
+      links: links)
   }
 
   private static func line(_ now: RecordingProgress, since last: RecordingProgress) -> String {
