@@ -59,6 +59,9 @@ let package = Package(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
       path: "benchmarks/overhead",
       exclude: ["overhead.bpf.c", "run.sh"], swiftSettings: strict),
+    .target(name: "VirtualLab", dependencies: [yams], path: "lab/Sources/VirtualLab", swiftSettings: strict),
+    .executableTarget(
+      name: "lab", dependencies: ["VirtualLab", argumentParser], path: "lab/Sources/lab", swiftSettings: strict),
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Clocks", ["Clocks"]),
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Topology"]),
