@@ -23,7 +23,7 @@ import Topology
 
   @Test func everyFileInProbesParsesUnderItsOwnName() throws {
     let entries = library.list()
-    #expect(entries.map(\.name) == ["host-nic", "veth"])
+    #expect(entries.map(\.name) == ["host-nic", "kvm-vhost", "veth"])
     for entry in entries { #expect(try library.load(entry.name).name == entry.name) }
   }
 
