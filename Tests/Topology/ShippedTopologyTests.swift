@@ -98,7 +98,7 @@ import Topology
       ])
     var noGRO = Kernels.debian61
     noGRO.tracepoints.remove("napi_gro_receive_entry")
-    #expect(try attached("host-nic", noGRO)["rxh0"] == "plain=tp_btf:netif_rx")
+    #expect(try attached("host-nic", noGRO)["rxh0"] == "napi=fentry:napi_gro_receive plain=tp_btf:netif_rx")
   }
 
   @Test func aSideTakesItsHooksAndKeepsThePathsWhole() throws {
