@@ -47,7 +47,8 @@ PACKET_TRACEPOINT(consume_skb, stamp_consumed_direct(skb), stamp_consumed_probe(
 		 stamp_probe(bpf_ktime_get_ns(), skb, way, site), __VA_ARGS__)
 
 DEVICE_FUNCTION(__dev_queue_xmit, WAY_QUEUE, LP_AT_DEV_QUEUE, struct sk_buff *skb)
-FUNCTION(dev_hard_start_xmit, stamp_chain(skb), stamp_chain(skb), struct sk_buff *skb)
+FUNCTION(dev_hard_start_xmit, stamp_chain(first_argument(ctx)), stamp_chain(skb),
+	 struct sk_buff *skb)
 DEVICE_FUNCTION(netif_rx_internal, WAY_IN, LP_AT_NETIF_RX, struct sk_buff *skb)
 DEVICE_FUNCTION(netif_rx, WAY_IN, LP_AT_NETIF_RX, struct sk_buff *skb)
 DEVICE_FUNCTION(__netif_rx, WAY_IN, LP_AT_NETIF_RX, struct sk_buff *skb)

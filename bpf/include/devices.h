@@ -121,6 +121,15 @@ __attribute__((noinline)) int stamp_listed_in(lp_u64 now, lp_u64 skb)
 	return stamp_probe(now, (struct sk_buff *)skb, WAY_IN, LP_AT_NETIF_RECEIVE);
 }
 
+// A global function takes numbers only, which fentry's arguments, of known type, are not. Reads the first as one.
+LP_INLINE struct sk_buff *first_argument(const unsigned long long *arguments)
+{
+	struct sk_buff *skb = NULL;
+
+	bpf_probe_read_kernel(&skb, sizeof(skb), arguments);
+	return skb;
+}
+
 // dev_hard_start_xmit: packets chained by `next`.
 LP_INLINE int stamp_chain(struct sk_buff *skb)
 {
