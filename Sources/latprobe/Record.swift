@@ -32,6 +32,11 @@ struct Record: ParsableCommand {
   var devices: [String] = []
 
   @Option(
+    name: .customLong("tap"),
+    help: ArgumentHelp("On a virtual machine's host: the guest's tap; may be repeated.", valueName: "if"))
+  var taps: [String] = []
+
+  @Option(
     name: .customLong("netns"),
     help: ArgumentHelp(
       "Network namespace: a name, a process id or a path. With veth pairs the guests'; may be repeated.",
@@ -98,7 +103,7 @@ struct Record: ParsableCommand {
     var resolved = try topology.resolve(
       facts: KernelFacts.live(), programs: try ProbeSet.programs(in: object), side: side)
     for warning in resolved.warnings { Console.error("warning: \(warning)") }
-    let plan = try WatchPlan.make(topology: topology, namespaces: namespaces, devices: devices)
+    let plan = try WatchPlan.make(topology: topology, namespaces: namespaces, devices: devices, taps: taps, side: side)
     let hooks = resolved.hooks.map { hook in
       guard let obstacle = plan.obstacle(to: hook) else { return hook.attachedHook(watches: plan.watches(hook.watch)) }
       Console.error("warning: \(hook.point.name) is absent: \(obstacle)")
