@@ -8,7 +8,7 @@ import CLatprobeABI
 /// Numbers and names of the stream format; `docs/format.md` describes every byte.
 enum Format {
   /// Version of the CTF streams, in the metadata's `env` as `latprobe_format`.
-  static let current = 1
+  static let current = 2
   static let magic: UInt32 = 0xC1FC_1FC1
   /// Bytes of packet header and packet context before the first event.
   static let headerSize = 72
@@ -18,7 +18,9 @@ enum Format {
   static let smallestRecord = MemoryLayout<lp_stamp>.size
 
   /// CTF names of the events, by id.
-  static let eventNames = ["stamp", "stamp_held", "flow", "clock_sample"]
+  static let eventNames = [
+    "stamp", "stamp_held", "flow", "clock_sample", "clock_exchange", "clock_cross", "guest_counter",
+  ]
 
   /// Bytes of a record by its event id; 0 for an unknown id.
   @inline(__always)
@@ -28,6 +30,9 @@ enum Format {
     case 1: MemoryLayout<lp_stamp_held>.size
     case 2: MemoryLayout<lp_flow>.size
     case 3: MemoryLayout<lp_clock_sample>.size
+    case 4: MemoryLayout<lp_clock_exchange>.size
+    case 5: MemoryLayout<lp_clock_cross>.size
+    case 6: MemoryLayout<lp_guest_counter>.size
     default: 0
     }
   }

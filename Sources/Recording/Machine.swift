@@ -177,6 +177,10 @@ package struct Machine: Codable, Sendable, Equatable {
   package var identity: String
   /// Measured cost of one stamp on this machine; null if it was not measured.
   package var stampCost: Double?
+  /// Virtual machines of this host; null in recordings of format 1.
+  package var guests: [Guest]?
+  /// Machines with which clock exchanges were made; null in recordings of format 1.
+  package var peers: [Peer]?
   package var startedAt: UInt64
   /// Null while the recording runs, or if it was cut off.
   package var stoppedAt: UInt64?
@@ -193,7 +197,7 @@ package struct Machine: Codable, Sendable, Equatable {
 
   enum CodingKeys: String, CodingKey {
     case format, name, role, hostname, kernel, architecture, cpus, settings, topology, hooks, paths, segments
-    case filter, sampling, identity, ledger, missed, rotation, unwritten
+    case filter, sampling, identity, guests, peers, ledger, missed, rotation, unwritten
     case bootID = "boot_id"
     case clockSource = "clock_source"
     case cpuModel = "cpu_model"
@@ -223,6 +227,8 @@ package struct Machine: Codable, Sendable, Equatable {
     sampling = Sampling(oneIn: 1, udpBy: "packet", tcpBy: "flow")
     identity = "full"
     stampCost = nil
+    guests = []
+    peers = []
     startedAt = 0
     stoppedAt = nil
     stoppedBy = nil

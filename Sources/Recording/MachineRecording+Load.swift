@@ -59,11 +59,15 @@ private struct Loader {
   private var held: [Stamp] = []
   private var flows: [UInt32: Flow] = [:]
   private var clockSamples: [ClockSample] = []
+  private var clockExchanges: [ClockExchange] = []
+  private var clockCrosses: [ClockCross] = []
+  private var guestCounters: [GuestCounter] = []
   private var counts = [UInt64](repeating: 0, count: Format.eventNames.count)
   private var discarded: [Int: UInt64] = [:]
   /// Stamps of hook points or kinds this version does not know, by number.
   private var unknownHooks: [UInt8: UInt64] = [:]
   private var unknownKinds: [UInt8: UInt64] = [:]
+  private var unknownMethods: [UInt8: UInt64] = [:]
 
   init(directory: String) { self.directory = directory }
 
@@ -131,7 +135,18 @@ private struct Loader {
           held.append(stamp)
         }
       case UInt8(LP_EVENT_FLOW.rawValue): unsafe takeFlow(record)
-      default: unsafe takeClockSample(record)
+      case UInt8(LP_EVENT_CLOCK_SAMPLE.rawValue):
+        unsafe clockSamples.append(ClockSample(record.load(as: lp_clock_sample.self)))
+      case UInt8(LP_EVENT_CLOCK_EXCHANGE.rawValue):
+        unsafe clockExchanges.append(ClockExchange(record.load(as: lp_clock_exchange.self)))
+      case UInt8(LP_EVENT_CLOCK_CROSS.rawValue):
+        let raw = unsafe record.load(as: lp_clock_cross.self)
+        if let cross = ClockCross(raw) {
+          clockCrosses.append(cross)
+        } else {
+          unknownMethods[raw.method, default: 0] += 1
+        }
+      default: unsafe guestCounters.append(GuestCounter(record.load(as: lp_guest_counter.self)))
       }
     }
   }
@@ -163,14 +178,6 @@ private struct Loader {
       sourcePort: raw.source_port, destinationPort: raw.destination_port)
   }
 
-  private mutating func takeClockSample(_ record: UnsafeRawPointer) {
-    let raw = unsafe record.load(as: lp_clock_sample.self)
-    clockSamples.append(
-      ClockSample(
-        monotonic: raw.time_ns, window: raw.window_ns, monotonicRaw: raw.monotonic_raw_ns, realtime: raw.realtime_ns,
-        tai: raw.tai_ns, boottime: raw.boottime_ns, tsc: raw.tsc))
-  }
-
   private mutating func endRun() {
     if !run.isEmpty { runs.append(run) }
     run = []
@@ -193,9 +200,17 @@ private struct Loader {
         "\(directory): \(count) stamps of kind \(number), which this latprobe does not know, are left out: update latprobe"
       )
     }
+    for (number, count) in unknownMethods.sorted(by: { $0.key < $1.key }) {
+      damage.append(
+        "\(directory): \(count) clock readings by method \(number), which this latprobe does not know, are left out: update latprobe"
+      )
+    }
     recording.stamps = StampMerge.merge(runs)
     recording.flows = flows
     recording.clockSamples = clockSamples.sorted { $0.monotonic < $1.monotonic }
+    recording.clockExchanges = clockExchanges.sorted { $0.time < $1.time }
+    recording.clockCrosses = clockCrosses.sorted { $0.time < $1.time }
+    recording.guestCounters = guestCounters.sorted { $0.time < $1.time }
     for (name, count) in zip(Format.eventNames, counts) where count > 0 { recording.eventsByType[name] = count }
     recording.discardedByCPU = discarded
     recording.damage = damage

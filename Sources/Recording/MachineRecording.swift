@@ -9,8 +9,12 @@ package struct MachineRecording: Sendable {
   /// In time order.
   package var stamps: [Stamp]
   package var flows: [UInt32: Flow]
+  /// This and the three below in order of time.
   package var clockSamples: [ClockSample]
-  /// Events by CTF type name: `stamp`, `stamp_held`, `flow`, `clock_sample`.
+  package var clockExchanges: [ClockExchange]
+  package var clockCrosses: [ClockCross]
+  package var guestCounters: [GuestCounter]
+  /// Events by CTF type name: `stamp`, `stamp_held`, `flow`, `clock_sample` and so on.
   package var eventsByType: [String: UInt64]
   /// Sum of `events_discarded` over the streams of a CPU.
   package var discardedByCPU: [Int: UInt64]
@@ -22,6 +26,9 @@ package struct MachineRecording: Sendable {
     stamps = []
     flows = [:]
     clockSamples = []
+    clockExchanges = []
+    clockCrosses = []
+    guestCounters = []
     eventsByType = [:]
     discardedByCPU = [:]
     damage = []

@@ -155,6 +155,48 @@ struct Metadata: Equatable {
         };
       };
 
+      event {
+        id = 4;
+        name = "clock_exchange";
+        stream_id = 0;
+        fields := struct {
+          uint8_t reserved[3];
+          uint32_t peer;
+          int64_t sent_ns;
+          int64_t peer_received_ns;
+          int64_t peer_sent_ns;
+          int64_t received_ns;
+        };
+      };
+
+      enum cross_method : uint8_t { "precise" = 0, "extended" = 1, "basic" = 2 };
+      event {
+        id = 5;
+        name = "clock_cross";
+        stream_id = 0;
+        fields := struct {
+          enum cross_method method;
+          uint16_t device;
+          uint32_t window_ns;
+          int64_t device_ns;
+          int64_t realtime_ns;
+          int64_t monotonic_raw_ns;
+        };
+      };
+
+      event {
+        id = 6;
+        name = "guest_counter";
+        stream_id = 0;
+        fields := struct {
+          uint8_t fraction_bits;
+          uint16_t vcpu;
+          uint32_t guest;
+          int64_t offset;
+          uint64_t ratio;
+        };
+      };
+
       """
   }
 

@@ -103,29 +103,3 @@ package struct Flow: Sendable, Hashable {
     self.destinationPort = destinationPort
   }
 }
-
-/// The machine's clocks read at one moment; nanoseconds of each clock.
-package struct ClockSample: Sendable, Hashable {
-  package var monotonic: UInt64
-  /// How long the reading took: each other clock is within ± half of it.
-  package var window: UInt32
-  package var monotonicRaw: Int64
-  package var realtime: Int64
-  package var tai: Int64
-  package var boottime: Int64
-  /// Time stamp counter in ticks, 0 where there is none.
-  package var tsc: UInt64
-
-  package init(
-    monotonic: UInt64, window: UInt32, monotonicRaw: Int64, realtime: Int64, tai: Int64, boottime: Int64,
-    tsc: UInt64
-  ) {
-    self.monotonic = monotonic
-    self.window = window
-    self.monotonicRaw = monotonicRaw
-    self.realtime = realtime
-    self.tai = tai
-    self.boottime = boottime
-    self.tsc = tsc
-  }
-}

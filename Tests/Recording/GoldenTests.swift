@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import CLatprobeABI
 import Foundation
 import Recording
 import Testing
 
-/// Format 1, byte for byte. The fixture is never written anew: recordings stay readable for ever.
+/// Formats 1 and 2, byte for byte. Fixtures are never written anew: recordings stay readable for ever.
+/// The stream of CPU 3 is the same in both; format 2 has one of CPU 0 with its new events.
 @Suite struct GoldenTests {
   static let uuid = "00112233-4455-4677-8899-aabbccddeeff"
-  static let fixture = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .appending(path: "Fixtures/recording-1").path
+  static func fixture(_ format: Int) -> String {
+    URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .appending(path: "Fixtures/recording-\(format)").path
+  }
 
   /// `stream_3_0`: `#` begins a comment.
   static let stream = """
@@ -76,8 +80,51 @@ import Testing
     84 03 00 00 00 00 00 00                          # at_ns 900, the stamp's time
     """
 
-  static var golden: [UInt8] {
-    stream.split(separator: "\n").flatMap { line in
+  /// `stream_0_0` of format 2.
+  static let clockStream = """
+    # packet 0: three events
+    c1 1f fc c1                                      # magic
+    00 11 22 33 44 55 46 77 88 99 aa bb cc dd ee ff  # uuid
+    00 00 00 00                                      # stream_id
+    b8 0b 00 00 00 00 00 00                          # timestamp_begin 3000
+    ba 0b 00 00 00 00 00 00                          # timestamp_end 3002
+    00 06 00 00 00 00 00 00                          # content_size 1536 bits
+    00 06 00 00 00 00 00 00                          # packet_size
+    00 00 00 00 00 00 00 00                          # events_discarded
+    00 00 00 00                                      # cpu_id 0
+    00 00 00 00                                      # packet_seq_num 0
+    # event clock_exchange, 48 bytes
+    b8 0b 00 00 00 00 00 00                          # timestamp 3000
+    04                                               # id 4
+    00 00 00                                         # reserved
+    01 00 00 00                                      # peer 1
+    00 01 00 00 00 00 00 00                          # sent_ns 256
+    ff ff ff ff ff ff ff ff                          # peer_received_ns -1
+    00 00 00 00 00 00 00 00                          # peer_sent_ns 0
+    00 02 00 00 00 00 00 00                          # received_ns 512
+    # event clock_cross, 40 bytes
+    b9 0b 00 00 00 00 00 00                          # timestamp 3001
+    05                                               # id 5
+    01                                               # method 1, extended
+    02 00                                            # device 2
+    f4 01 00 00                                      # window_ns 500
+    00 00 2a 36 fe 9c 97 17                          # device_ns 1 700 000 000 000 000 000
+    ff 00 00 00 00 00 00 00                          # realtime_ns 255
+    fe 00 00 00 00 00 00 00                          # monotonic_raw_ns 254
+    # event guest_counter, 32 bytes
+    ba 0b 00 00 00 00 00 00                          # timestamp 3002
+    06                                               # id 6
+    30                                               # fraction_bits 48
+    03 00                                            # vcpu 3
+    d2 04 00 00                                      # guest 1234
+    fe ff ff ff ff ff ff ff                          # offset -2
+    00 00 00 00 00 00 01 00                          # ratio 1.0: 2^48
+    """
+
+  static var golden: [UInt8] { bytes(stream) }
+
+  static func bytes(_ text: String) -> [UInt8] {
+    text.split(separator: "\n").flatMap { line in
       line.prefix { $0 != "#" }.split(separator: " ").map { UInt8($0, radix: 16) ?? 0xEE }
     }
   }
@@ -97,15 +144,31 @@ import Testing
       sequence: 0x0102_0304)
     batch.held(2000, at: 900)
     try writer.append(cpu: 3, batch)
+    batch = Batch()
+    batch.add(
+      lp_clock_exchange(
+        time_ns: 3000, event: 4, reserved: (0, 0, 0), peer: 1, sent_ns: 256, peer_received_ns: -1, peer_sent_ns: 0,
+        received_ns: 512))
+    batch.add(
+      lp_clock_cross(
+        time_ns: 3001, event: 5, method: 1, device: 2, window_ns: 500, device_ns: 1_700_000_000_000_000_000,
+        realtime_ns: 255, monotonic_raw_ns: 254))
+    batch.add(
+      lp_guest_counter(time_ns: 3002, event: 6, fraction_bits: 48, vcpu: 3, guest: 1234, offset: -2, ratio: 1 << 48))
+    try writer.append(cpu: 0, batch)
     writer.discarded(cpu: 3, total: 5)
     machine.stoppedAt = 3000
     machine.stoppedBy = "duration"
     try writer.close(machine)
   }
 
-  @Test func theFixtureIsTheAnnotatedBytes() throws {
+  @Test(arguments: [1, 2]) func theFixtureIsTheAnnotatedBytes(format: Int) throws {
+    func file(_ name: String) throws -> [UInt8] {
+      [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(format))/host-a/ctf/\(name)")))
+    }
     #expect(Self.golden.count == 72 + 72 + 56 + 56 + 32 + 40)
-    #expect([UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture)/host-a/ctf/stream_3_0"))) == Self.golden)
+    #expect(try file("stream_3_0") == Self.golden)
+    if format == 2 { #expect(try file("stream_0_0") == Self.bytes(Self.clockStream)) }
   }
 
   @Test func theWriterWritesTheFixture() throws {
@@ -114,7 +177,7 @@ import Testing
     let text = String(decoding: try scratch.bytes("host-a/ctf/metadata"), as: UTF8.self)
     let uuid = try #require(text.firstMatch(of: /uuid = "([0-9a-f-]{36})";/)).1
     let fixed = text.replacingOccurrences(of: uuid, with: Self.uuid)
-    let old = try String(contentsOfFile: "\(Self.fixture)/host-a/ctf/metadata", encoding: .utf8)
+    let old = try String(contentsOfFile: "\(Self.fixture(2))/host-a/ctf/metadata", encoding: .utf8)
     // Hook points may be added within a format.
     func layout(_ text: String) -> [Substring] {
       text.split(separator: "\n").filter { !$0.hasPrefix("enum hook_point") }
@@ -126,26 +189,31 @@ import Testing
     }
     // Version 4, variant 1.
     #expect(bytes[6] >> 4 == 4 && bytes[8] >> 6 == 2)
-    var stream = try scratch.bytes("host-a/ctf/stream_3_0")
-    for start in [4, 76] {
-      #expect(Array(stream[start..<(start + 16)]) == bytes)
-      stream.replaceSubrange(start..<(start + 16), with: Self.golden[4..<20])
+    for (name, starts, golden) in [
+      ("stream_3_0", [4, 76], Self.golden), ("stream_0_0", [4], Self.bytes(Self.clockStream)),
+    ] {
+      var stream = try scratch.bytes("host-a/ctf/\(name)")
+      for start in starts {
+        #expect(Array(stream[start..<(start + 16)]) == bytes)
+        stream.replaceSubrange(start..<(start + 16), with: Self.golden[4..<20])
+      }
+      #expect(stream == golden)
     }
-    #expect(stream == Self.golden)
     #expect(
-      try scratch.bytes("session.json") == [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture)/session.json"))))
+      try scratch.bytes("session.json")
+        == [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(2))/session.json"))))
   }
 
-  @Test func theReaderReadsTheFixture() throws {
-    let session = try RecordedSession.load(paths: [Self.fixture])
+  @Test(arguments: [1, 2]) func theReaderReadsTheFixture(format: Int) throws {
+    let session = try RecordedSession.load(paths: [Self.fixture(format)])
     #expect(session.session == sampleSession())
     #expect(session.damage.isEmpty)
     let recording = try #require(session.machines.first)
     #expect(recording.damage.isEmpty)
     #expect(recording.machine.hooks.first?.attachedAs == "tp_btf:net_dev_queue")
     #expect(recording.machine.ledger.first?.lost == 5)
-    #expect(recording.discardedByCPU == [3: 5])
-    #expect(recording.eventsByType == ["stamp": 1, "stamp_held": 1, "flow": 1, "clock_sample": 1])
+    #expect(recording.discardedByCPU == (format == 1 ? [3: 5] : [0: 0, 3: 5]))
+    #expect(recording.eventsByType == Self.events(format))
     #expect(
       recording.stamps == [
         Stamp(time: 900, key: 0xABCD, flow: 7, length: 92, headerLength: 28, cpu: 3, hook: .txg0, kind: .udp),
@@ -155,12 +223,32 @@ import Testing
       ])
     #expect(recording.clockSamples.first?.tai == 1_700_000_037_000_000_000)
     #expect(recording.flows[7]?.destination == [10, 0, 0, 2])
+    guard format == 2 else { return }
+    #expect(
+      recording.clockExchanges == [
+        ClockExchange(time: 3000, peer: 1, sent: 256, peerReceived: -1, peerSent: 0, received: 512)
+      ])
+    #expect(
+      recording.clockCrosses == [
+        ClockCross(
+          time: 3001, method: .extended, device: 2, window: 500, deviceTime: 1_700_000_000_000_000_000, realtime: 255,
+          monotonicRaw: 254)
+      ])
+    #expect(
+      recording.guestCounters == [
+        GuestCounter(time: 3002, guest: 1234, vcpu: 3, offset: -2, ratio: 1 << 48, fractionBits: 48)
+      ])
   }
 
-  @Test func babeltraceReadsTheFixture() throws {
-    let babeltrace = try Babeltrace(Self.fixture)
+  static func events(_ format: Int) -> [String: UInt64] {
+    let first: [String: UInt64] = ["stamp": 1, "stamp_held": 1, "flow": 1, "clock_sample": 1]
+    return format == 1 ? first : first.merging(["clock_exchange": 1, "clock_cross": 1, "guest_counter": 1]) { $1 }
+  }
+
+  @Test(arguments: [1, 2]) func babeltraceReadsTheFixture(format: Int) throws {
+    let babeltrace = try Babeltrace(Self.fixture(format))
     #expect(babeltrace.status == 0, "\(babeltrace.errors)")
-    #expect(babeltrace.eventsByType == ["stamp": 1, "stamp_held": 1, "flow": 1, "clock_sample": 1])
+    #expect(babeltrace.eventsByType == Self.events(format))
     #expect(babeltrace.discarded == 5)
     #expect(babeltrace.output.contains("length = 74565, header_words = 7, kind = ( \"tcp\" : container = 2 )"))
   }

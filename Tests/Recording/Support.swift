@@ -71,7 +71,7 @@ struct Batch {
     add(sample)
   }
 
-  private mutating func add<Record>(_ record: Record) {
+  mutating func add<Record>(_ record: Record) {
     unsafe withUnsafeBytes(of: record) { unsafe bytes.append(contentsOf: $0) }
   }
 }
@@ -170,7 +170,9 @@ struct Babeltrace {
   var eventsByType: [String: UInt64] {
     var counts: [String: UInt64] = [:]
     for line in output.split(separator: "\n") {
-      for name in ["stamp", "stamp_held", "flow", "clock_sample"] where line.contains(" \(name): { cpu_id = ") {
+      for name in [
+        "stamp", "stamp_held", "flow", "clock_sample", "clock_exchange", "clock_cross", "guest_counter",
+      ] where line.contains(" \(name): { cpu_id = ") {
         counts[name, default: 0] += 1
       }
     }

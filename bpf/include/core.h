@@ -118,24 +118,24 @@ enum way {
 #define DEFINE_VIEW(name, GET)                                                                     \
 	LP_INLINE void name(struct view *v, struct sk_buff *skb, enum way way, lp_u8 ethernet)     \
 	{                                                                                          \
-		lp_u32 mac = GET(skb, mac_header), network = GET(skb, network_header);             \
+		lp_u32 mac = GET(skb, mac_header);                                                 \
                                                                                                    \
 		v->head = GET(skb, head);                                                          \
 		v->data = (lp_u32)(GET(skb, data) - v->head);                                      \
 		v->tail = GET(skb, tail);                                                          \
 		v->length = GET(skb, len);                                                         \
-		v->protocol = GET(skb, protocol);                                                  \
 		v->queue = GET(skb, queue_mapping);                                                \
 		v->sk = (lp_u64)GET(skb, sk);                                                      \
+		v->ethernet = ethernet;                                                            \
+		v->l3 = mac + LP_ETHERNET_BYTES;                                                   \
+		v->protocol = 0;                                                                   \
 		if (way == WAY_SOCKET) {                                                           \
-			v->l3 = network;                                                           \
-			v->ethernet = network - mac == LP_ETHERNET_BYTES;                          \
-		} else {                                                                           \
-			v->ethernet = ethernet;                                                    \
-			if (v->ethernet)                                                           \
-				v->l3 = mac + LP_ETHERNET_BYTES;                                   \
-			else                                                                       \
-				v->l3 = way == WAY_OUT ? network : v->data;                        \
+			v->l3 = GET(skb, network_header);                                          \
+			v->ethernet = v->l3 - mac == LP_ETHERNET_BYTES;                            \
+			v->protocol = GET(skb, protocol);                                          \
+		} else if (LP_UNLIKELY(!ethernet)) {                                               \
+			v->l3 = way == WAY_OUT ? GET(skb, network_header) : v->data;               \
+			v->protocol = GET(skb, protocol);                                          \
 		}                                                                                  \
 	}
 

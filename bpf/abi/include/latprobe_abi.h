@@ -48,6 +48,9 @@ enum lp_event {
 	LP_EVENT_STAMP_HELD = 1,
 	LP_EVENT_FLOW = 2,
 	LP_EVENT_CLOCK_SAMPLE = 3,
+	LP_EVENT_CLOCK_EXCHANGE = 4,
+	LP_EVENT_CLOCK_CROSS = 5,
+	LP_EVENT_GUEST_COUNTER = 6,
 };
 
 // What a stamp's key and sequence mean.
@@ -109,6 +112,48 @@ struct lp_clock_sample {
 	lp_u64 tsc; // time stamp counter, 0 where there is none
 };
 
+// A message to another machine and its answer. Both clocks are CLOCK_MONOTONIC_RAW, each of its own machine.
+struct lp_clock_exchange {
+	lp_u64 time_ns; // CLOCK_MONOTONIC when the answer was there
+	lp_u8 event;	// LP_EVENT_CLOCK_EXCHANGE
+	lp_u8 reserved[3];
+	lp_u32 peer;		 // number of the other machine in machine.json's `peers`
+	lp_s64 sent_ns;		 // this machine, before the message went out
+	lp_s64 peer_received_ns; // the peer, when it had the message
+	lp_s64 peer_sent_ns;	 // the peer, before its answer went out
+	lp_s64 received_ns;	 // this machine, when it had the answer
+};
+
+enum lp_cross_method {
+	LP_CROSS_PRECISE = 0,  // PTP_SYS_OFFSET_PRECISE: all at one moment
+	LP_CROSS_EXTENDED = 1, // PTP_SYS_OFFSET_EXTENDED
+	LP_CROSS_BASIC = 2,    // PTP_SYS_OFFSET
+};
+
+// A clock device (PTP hardware clock, or the host's clock through ptp_kvm) read against the system's clocks.
+struct lp_clock_cross {
+	lp_u64 time_ns;	  // CLOCK_MONOTONIC after the reading
+	lp_u8 event;	  // LP_EVENT_CLOCK_CROSS
+	lp_u8 method;	  // enum lp_cross_method
+	lp_u16 device;	  // N of /dev/ptpN
+	lp_u32 window_ns; // the device was read within +-window/2 of realtime_ns; 0: at that moment
+	lp_s64 device_ns;
+	lp_s64 realtime_ns;
+	lp_s64 monotonic_raw_ns; // 0 where the method does not give it
+};
+
+// How a virtual CPU's time stamp counter follows that of the host, as KVM says:
+// guest = ((host * ratio) >> fraction_bits) + offset, modulo 2^64.
+struct lp_guest_counter {
+	lp_u64 time_ns; // CLOCK_MONOTONIC of the host when it was read
+	lp_u8 event;	// LP_EVENT_GUEST_COUNTER
+	lp_u8 fraction_bits;
+	lp_u16 vcpu;
+	lp_u32 guest; // process id of the virtual machine, as in machine.json's `guests`
+	lp_s64 offset;
+	lp_u64 ratio; // 0: not scaled
+};
+
 // Per hook point and CPU: what became of every packet that came by; the sum is what was seen.
 struct lp_ledger {
 	lp_u64 filtered;    // the filter said no
@@ -141,6 +186,16 @@ LP_ASSERT_AT(lp_clock_sample, event, 8);
 LP_ASSERT_AT(lp_clock_sample, window_ns, 12);
 LP_ASSERT_AT(lp_clock_sample, monotonic_raw_ns, 16);
 LP_ASSERT_AT(lp_clock_sample, tsc, 48);
+_Static_assert(sizeof(struct lp_clock_exchange) == 48, "lp_clock_exchange");
+LP_ASSERT_AT(lp_clock_exchange, event, 8);
+LP_ASSERT_AT(lp_clock_exchange, peer, 12);
+LP_ASSERT_AT(lp_clock_exchange, sent_ns, 16);
+_Static_assert(sizeof(struct lp_clock_cross) == 40, "lp_clock_cross");
+LP_ASSERT_AT(lp_clock_cross, event, 8);
+LP_ASSERT_AT(lp_clock_cross, device_ns, 16);
+_Static_assert(sizeof(struct lp_guest_counter) == 32, "lp_guest_counter");
+LP_ASSERT_AT(lp_guest_counter, event, 8);
+LP_ASSERT_AT(lp_guest_counter, offset, 16);
 _Static_assert(sizeof(struct lp_ledger) == 40, "lp_ledger");
 
 #endif
