@@ -3,13 +3,18 @@
 /// One reading of the guest's ptp_kvm device, which shows the host's CLOCK_REALTIME.
 package struct CrossStamp: Sendable, Hashable {
   package var hostRealtime: Instant<Realtime>
-  package var guestRaw: Instant<MonotonicRaw>
-  /// Time that the reading took in the guest, around `guestRaw`; 0 where host and guest took one counter value
+  package var guestRealtime: Instant<Realtime>
+  /// Nil where the way of reading does not tell it; `guestRealtime` takes its place then.
+  package var guestRaw: Instant<MonotonicRaw>?
+  /// Time that the reading took in the guest, around its times; 0 where host and guest took one counter value
   /// (PTP_SYS_OFFSET_PRECISE).
   package var window: Int64
 
-  package init(hostRealtime: Instant<Realtime>, guestRaw: Instant<MonotonicRaw>, window: Int64) {
+  package init(
+    hostRealtime: Instant<Realtime>, guestRealtime: Instant<Realtime>, guestRaw: Instant<MonotonicRaw>?, window: Int64
+  ) {
     self.hostRealtime = hostRealtime
+    self.guestRealtime = guestRealtime
     self.guestRaw = guestRaw
     self.window = window
   }
@@ -26,8 +31,9 @@ func byCrossStamps(
   _ host: LocalClocks, _ guest: LocalClocks, _ stamps: [CrossStamp]
 ) throws(AlignmentError) -> ClockMap {
   guard !stamps.isEmpty else { throw .noCrossStamps }
-  let hostRaw = try host.raw()
-  let placed = consistent(place(stamps, host.wallEpochs(), hostRaw))
+  let hostWall = try WallClock(host)
+  let guestWall = try WallClock(guest)
+  let placed = consistent(place(stamps, host: hostWall, guest: guestWall))
   guard placed.count >= 2 else { throw .crossStampsOutside }
   let bounds = placed.map { stamp in
     let error = whole(stamp.error.rounded(.up))
@@ -53,26 +59,48 @@ private struct RawPair {
   var ahead: Int64 { host - guest }
 }
 
-/// Every place where a stamp may lie on the host's clock: more than one where REALTIME was set back.
-private func place(_ stamps: [CrossStamp], _ epochs: [Epoch], _ hostRaw: ClockCurve) -> [RawPair] {
-  let second: Int64 = 1_000_000_000
-  var pairs: [RawPair] = []
-  for (number, stamp) in stamps.enumerated() {
-    let (device, raw) = (stamp.hostRealtime.nanoseconds, stamp.guestRaw.nanoseconds)
-    guard (0..<1 << 62).contains(device), (0..<1 << 62).contains(raw), (0..<second).contains(stamp.window) else {
-      continue
-    }
-    for (index, epoch) in epochs.enumerated() {
-      let monotonic = device - epoch.offset
-      // A step happens somewhere between two readings; the host may also have been read a little too late.
+/// A machine's REALTIME against its MONOTONIC_RAW.
+private struct WallClock {
+  let epochs: [Epoch]
+  let raw: ClockCurve
+
+  init(_ clocks: LocalClocks) throws(AlignmentError) {
+    epochs = clocks.wallEpochs()
+    raw = try clocks.raw()
+  }
+
+  /// Every RAW time at which the clock may have shown `realtime`: more than one where it was set back.
+  func places(of realtime: Int64) -> [(raw: Int64, error: Double)] {
+    let second: Int64 = 1_000_000_000
+    return epochs.indices.compactMap { index in
+      let epoch = epochs[index]
+      let monotonic = realtime - epoch.offset
+      // A step happens somewhere between two readings, and a stamp may come a little before the first or after the last.
       let start = index > 0 ? epochs[index - 1].end : epoch.start - second
       let end = index + 1 < epochs.count ? epochs[index + 1].start : epoch.end + second
-      guard monotonic >= start, monotonic <= end else { continue }
-      let (y, error) = hostRaw.value(at: monotonic)
-      pairs.append(
-        RawPair(
-          stamp: number, guest: raw, host: y,
-          error: error + epoch.error * hostRaw.slope + Double(stamp.window) / 2 + CrossStamp.precision))
+      guard monotonic >= start, monotonic <= end else { return nil }
+      let (y, error) = raw.value(at: monotonic)
+      return (y, error + epoch.error * raw.slope)
+    }
+  }
+}
+
+private func place(_ stamps: [CrossStamp], host: WallClock, guest: WallClock) -> [RawPair] {
+  let sane = 0..<(Int64(1) << 62)
+  var pairs: [RawPair] = []
+  for (number, stamp) in stamps.enumerated() {
+    guard sane.contains(stamp.hostRealtime.nanoseconds), sane.contains(stamp.guestRealtime.nanoseconds),
+      (0..<1_000_000_000).contains(stamp.window)
+    else { continue }
+    var guestPlaces = guest.places(of: stamp.guestRealtime.nanoseconds)
+    if let raw = stamp.guestRaw { guestPlaces = sane.contains(raw.nanoseconds) ? [(raw.nanoseconds, 0)] : [] }
+    for guestPlace in guestPlaces {
+      for hostPlace in host.places(of: stamp.hostRealtime.nanoseconds) {
+        pairs.append(
+          RawPair(
+            stamp: number, guest: guestPlace.raw, host: hostPlace.raw,
+            error: guestPlace.error + hostPlace.error + Double(stamp.window) / 2 + CrossStamp.precision))
+      }
     }
   }
   return pairs

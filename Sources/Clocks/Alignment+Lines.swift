@@ -52,7 +52,9 @@ func rawCurve(
     let flattest = slopes.map(\.lowerBound).min() ?? 0
     knots[before - 1].bend = length * (steepest - flattest) / 4
   }
-  guard let curve = ClockCurve(knots: knots, growth: 2 * LineBounds.steepest) else { throw .noOverlap }
+  // The lines have been drawn to both ends of the span; beyond, they part by no more than their slopes do.
+  let spread = pieces.map { $0.lines.slopes.upperBound - $0.lines.slopes.lowerBound }.max() ?? 0
+  guard let curve = ClockCurve(knots: knots, growth: spread) else { throw .noOverlap }
   return curve
 }
 

@@ -64,22 +64,23 @@ struct ClockCurve {
     Double(knots[edge + 1].y - knots[edge].y) / Double(knots[edge + 1].x - knots[edge].x)
   }
 
-  /// y at x and the bound of its error; `edge` as ``edge(of:hint:)`` gives it.
-  func value(at x: Int64, edge: Int) -> (y: Int64, error: Double) {
+  /// y at x and the bound of its error, or the part of it that comes from the knots; `edge` as ``edge(of:hint:)`` gives it.
+  func value(at x: Int64, edge: Int, withBend: Bool = true) -> (y: Int64, error: Double) {
     let (from, to) = (knots[edge], knots[edge + 1])
     let slope = slope(ofEdge: edge)
+    let bend = withBend ? from.bend : 0
     if x < from.x {
       let distance = Double(from.x.subtractingCapped(x))
-      return (from.y.subtractingCapped(whole(distance * slope)), from.error + from.bend + distance * growth)
+      return (from.y.subtractingCapped(whole(distance * slope)), from.error + bend + distance * growth)
     }
     let distance = Double(x.subtractingCapped(from.x))
     let y = from.y.addingCapped(whole(distance * slope))
     if x > to.x {
-      return (y, to.error + from.bend + Double(x.subtractingCapped(to.x)) * growth)
+      return (y, to.error + bend + Double(x.subtractingCapped(to.x)) * growth)
     }
     let part = distance / Double(to.x - from.x)
     // Rounding must not make a later knot come first.
-    return (min(y, to.y), from.error + (to.error - from.error) * part + from.bend)
+    return (min(y, to.y), from.error + (to.error - from.error) * part + bend)
   }
 
   func value(at x: Int64) -> (y: Int64, error: Double) { value(at: x, edge: edge(of: x)) }
@@ -115,17 +116,24 @@ struct ClockCurve {
     var joined: [Knot] = []
     var (inside, outside) = (0, 0)
     for x in places where joined.last.map({ $0.x < x }) ?? true {
+      if let last = joined.last {
+        // The edges are those in the middle: a knot's rounded place may still lie on the edge before it.
+        let bend = bend(followedBy: outer, at: last.x + (x - last.x) / 2, &inside, &outside)
+        joined[joined.count - 1].bend = bend
+      }
       inside = edge(of: x, hint: inside)
-      let (y, error) = value(at: x, edge: inside)
+      let (y, error) = value(at: x, edge: inside, withBend: false)
       outside = outer.edge(of: y, hint: outside)
-      let (z, outerError) = outer.value(at: y, edge: outside)
-      let steepness = outer.slope(ofEdge: outside)
-      // The bends of both edges are kept apart from the errors, or they would count twice.
-      let bend = outer.knots[outside].bend + steepness * knots[inside].bend
-      joined.append(
-        Knot(x: x, y: z, error: max(0, outerError + steepness * error - bend) + 1, bend: bend))
+      let (z, outerError) = outer.value(at: y, edge: outside, withBend: false)
+      joined.append(Knot(x: x, y: z, error: outerError + outer.slope(ofEdge: outside) * error + 1))
     }
     return ClockCurve(knots: joined, growth: outer.growth + outer.slope * growth)
+  }
+
+  private func bend(followedBy outer: ClockCurve, at x: Int64, _ inside: inout Int, _ outside: inout Int) -> Double {
+    inside = edge(of: x, hint: inside)
+    outside = outer.edge(of: value(at: x, edge: inside).y, hint: outside)
+    return outer.knots[outside].bend + outer.slope(ofEdge: outside) * knots[inside].bend
   }
 
   /// The largest error between two x.

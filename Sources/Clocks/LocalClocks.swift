@@ -23,14 +23,22 @@ struct LocalClocks {
 
   /// Leaves out readings that took much longer than those around them: they were interrupted.
   ///
-  /// At least about half of any stretch is left, as half of it is no longer than its median.
+  /// About a quarter of any stretch is left at least, as that much is no longer than its lower quartile. The first and last
+  /// reading stay if they are still better than a guess from the nearest good one.
   private static func good(_ readings: [ClockReading]) -> [ClockReading] {
     let neighbours = 4
-    return readings.indices.filter { index in
+    var good = readings.indices.filter { index in
       let near = readings[max(0, index - neighbours)...min(readings.count - 1, index + neighbours)]
       let windows = near.map(\.window).sorted()
-      return readings[index].window <= 2 * windows[windows.count / 2] + 50
-    }.map { readings[$0] }
+      return readings[index].window <= 2 * windows[windows.count / 4] + 50
+    }
+    func isBetter(_ end: Int, than nearest: Int) -> Bool {
+      let distance = abs(readings[end].monotonic.nanoseconds - readings[nearest].monotonic.nanoseconds)
+      return Double(readings[end].window) / 2 < Double(distance) * slew
+    }
+    if let first = good.first, isBetter(0, than: first) { good.insert(0, at: 0) }
+    if let last = good.last, isBetter(readings.count - 1, than: last) { good.append(readings.count - 1) }
+    return good.map { readings[$0] }
   }
 
   /// Keeps readings 20 ms apart, so that their windows tell something of the rate between them; the first and last too.
