@@ -8,12 +8,12 @@ extension Report {
     .fields([
       ("method", .optional(result.clockMethod)),
       ("error_ns", .optional(result.clockError)),
-      ("guests", .array(result.clocks.map(guest))),
+      ("guests", .array(result.clocks.map(guestClock))),
       ("faults", .array(result.clockFaults.map { .string($0) })),
     ])
   }
 
-  private static func guest(_ clock: GuestClock) -> JSONValue {
+  private static func guestClock(_ clock: GuestClock) -> JSONValue {
     let allow = clock.packetsAllow
     return .fields([
       ("guest", .string(clock.guest)),
@@ -42,8 +42,11 @@ extension Report {
   /// One line for the whole, one for each guest.
   static func clockLines(_ result: SessionResult) -> [String] {
     guard let method = result.clockMethod else {
-      let known = result.clocks.filter { $0.method != nil }.map(clockLine)
-      return ["not all clocks could be aligned: no segment crosses from one to another that is not"] + known
+      let aligned = result.clocks.filter { $0.method != nil }
+      if aligned.isEmpty {
+        return ["the machines' clocks could not be aligned: no segment crosses from one to the other"]
+      }
+      return result.clocks.map(clockLine)
     }
     guard result.clocks.isEmpty else { return result.clocks.map(clockLine) }
     let bound = result.clockError.map { ", error at most ±\(Text.duration(Double($0)))" } ?? ", error unknown"

@@ -154,6 +154,7 @@ extension Report {
           ("deleted_bytes", .unsigned(machine.rotation.deletedBytes)),
         ])
       ),
+      ("guests", .array((machine.guests ?? []).map(guest))),
       ("settings", .map(machine.settings)),
     ])
   }

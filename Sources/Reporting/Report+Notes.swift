@@ -13,7 +13,10 @@ extension Report {
       lines += note(
         "Absent", "\(name(hook, result)): \(hook.absentBecause ?? "not attached, the reason is not recorded")")
     }
-    for machine in result.machines { lines += environment(machine) }
+    for machine in result.machines {
+      lines += environment(machine)
+      for guest in machine.guests ?? [] { lines += note("Guest", guestLine(guest)) }
+    }
     for (number, line) in clockLines(result).enumerated() { lines += note(number == 0 ? "Clock" : "", line) }
     lines += note("Session", session(result.session))
     for line in result.damage { lines += note("Damage", line) }
