@@ -184,4 +184,29 @@ enum Trouble: String, CaseIterable {
     #expect(map.host(end + 11_000_000_000) == nil && map.error(at: end + 11_000_000_000) == nil)
     #expect(map.host(.max) == nil && map.host(.min) == nil)
   }
+
+  @Test func thisMachineAlignedWithItselfIsTheIdentity() async throws {
+    // Real clocks, whatever slews them here: two sets of readings, messages without any way, an offset of 0.
+    var input = AlignmentInput(host: [], guest: [])
+    for round in 0..<9 {
+      input.host.append(.now())
+      input.guest.append(.now())
+      let times = (0..<4).map { _ in Instant<MonotonicRaw>.now }
+      input.exchanges.append(
+        ClockExchange(hostSent: times[0], guestReceived: times[1], guestSent: times[2], hostReceived: times[3]))
+      input.counters.append(
+        GuestCounter(at: input.host[round].monotonic, vcpu: 0, scaling: CounterScaling(offset: 0)))
+      try await Task.sleep(for: .milliseconds(round < 8 ? 50 : 0))
+    }
+    let alignment = Alignment(input)
+    for method in [AlignmentMethod.tsc, .exchange] {
+      let outcome = try #require(alignment.outcomes.first { $0.method == method })
+      if outcome.failure == .noCounter(.host) { continue }
+      let map = try outcome.result.get()
+      for time in stride(from: map.covered.lowerBound, through: map.covered.upperBound, by: 1_000_003) {
+        let (host, error) = try (#require(map.host(time)), #require(map.error(at: time)))
+        #expect(abs(host - time) <= error)
+      }
+    }
+  }
 }
