@@ -46,7 +46,7 @@ let package = Package(
     module("Recording", ["CLatprobeABI"]),
     module("Topology", ["Recording", yams]),
     module("Probing", ["CBPF", "CNetns", "CPcap", "CTimestamp", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
-    module("Analysis", ["Recording"]),
+    module("Analysis", ["Clocks", "Recording"]),
     module(
       "Reporting",
       ["Analysis", "Recording", yams, .product(name: "Subprocess", package: "swift-subprocess")]),
