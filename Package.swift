@@ -64,7 +64,7 @@ let package = Package(
       name: "lab", dependencies: ["VirtualLab", argumentParser], path: "lab/Sources/lab", swiftSettings: strict),
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Clocks", ["Clocks"]),
-    tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Topology"]),
+    tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "latprobe"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
