@@ -62,6 +62,7 @@ package enum Environment {
     }
     settings["bpf_jit"] = System.read("/proc/sys/net/core/bpf_jit_enable")
     settings["guest_devices"] = plan.guestDevices.map(\.description).joined(separator: " ")
+    settings["guest_taps"] = plan.guestTaps.map(\.description).joined(separator: " ")
     settings["host_devices"] = plan.hostDevices.map(\.description).joined(separator: " ")
     return settings.filter { !$0.value.isEmpty }
   }

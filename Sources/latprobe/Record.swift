@@ -19,6 +19,9 @@ struct Record: ParsableCommand {
 
       This machine's own stack, one packet in sixteen, at most 1 GiB on disk:
         sudo latprobe record --topology host-nic --dev eth0 --sample 1/16 --max-size 1G -o run3
+
+      A KVM guest's packets on their host, between its tap and the NIC:
+        sudo latprobe record --topology kvm-vhost --side host --guest-name web -o run4
       """)
 
   @Option(help: "Topology: a name that 'latprobe hooks' lists, or a file.")
@@ -30,6 +33,11 @@ struct Record: ParsableCommand {
   @Option(
     name: .customLong("dev"), help: ArgumentHelp("Device to watch; may be repeated.", valueName: "if"))
   var devices: [String] = []
+
+  @Option(
+    name: .customLong("tap"),
+    help: ArgumentHelp("On a virtual machine's host: the guest's tap; may be repeated.", valueName: "if"))
+  var taps: [String] = []
 
   @Option(
     help: ArgumentHelp(
@@ -104,7 +112,8 @@ struct Record: ParsableCommand {
       facts: KernelFacts.live(), programs: try ProbeSet.programs(in: object), side: side)
     for warning in resolved.warnings { Console.error("warning: \(warning)") }
     let choice = try chooseGuests()
-    let plan = try WatchPlan.make(topology: topology, namespaces: namespaces, devices: devices)
+    let plan = try WatchPlan.make(
+      topology: topology, namespaces: namespaces, devices: choice.devices, taps: choice.taps, side: side)
     let hooks = resolved.hooks.map { hook in
       guard let obstacle = plan.obstacle(to: hook) else { return hook.attachedHook(watches: plan.watches(hook.watch)) }
       Console.error("warning: \(hook.point.name) is absent: \(obstacle)")
@@ -166,7 +175,7 @@ struct Record: ParsableCommand {
     let namespaces = try namespaces.map { try NetworkNamespace.named($0) }
     let links = try (namespaces.isEmpty ? [NetworkNamespace.current()] : namespaces).map { try $0.links() }
     return try GuestChoice.make(
-      name: guestName, taps: [], devices: devices, side: side, among: side == .guest ? [] : KVMGuest.all(),
+      name: guestName, taps: taps, devices: devices, side: side, among: side == .guest ? [] : KVMGuest.all(),
       links: links)
   }
 
