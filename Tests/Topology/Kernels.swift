@@ -28,6 +28,11 @@ enum Kernels {
     release: "6.1.0-50-amd64", rungs: [.tpBTF: .ok, .rawTP: .ok, .fentry: .ok, .kprobe: .ok],
     tracepoints: tracepoints61, functions: functions)
 
+  /// Debian's 6.12, from backports: with the socket tracepoints.
+  static let debian612 = KernelFacts(
+    release: "6.12.117+deb12-amd64", rungs: [.tpBTF: .ok, .rawTP: .ok, .fentry: .ok, .kprobe: .ok],
+    tracepoints: locked618.tracepoints, functions: functions)
+
   /// The oldest supported one, built without function tracing.
   static let old510 = KernelFacts(
     release: "5.10.0",
@@ -42,6 +47,13 @@ enum Kernels {
       .fentry: .unsupported("needs BTF, which this kernel has not"),
     ],
     tracepoints: tracepoints61, functions: functions)
+
+  /// Function tracing alone: what is left where tracepoints are not.
+  static let functionsAlone: KernelFacts = {
+    var facts = debian61
+    facts.rungs = [.tpBTF: .unsupported("none"), .rawTP: .unsupported("none"), .fentry: .ok, .kprobe: .ok]
+    return facts
+  }()
 
   /// Every program that the shipped topologies could ask for.
   static let programs: Set<String> = {
