@@ -136,9 +136,11 @@ struct Record: ParsableCommand {
     case .time(let nanoseconds): options.writer.rotateTime = UInt64(nanoseconds)
     case nil: break
     }
+    let clocks = ClockKeeper(side: side) { Console.error("warning: \($0)") }
     StopSignal.watch()
     var recorder = try Recorder(
-      probes: probes, resolved: resolved, machine: machine, session: session, directory: output, options: options)
+      probes: probes, resolved: resolved, machine: machine, session: session, directory: output, clocks: clocks,
+      options: options)
     Console.error(
       "recording \(resolved.attachedHooks.map(\.point.name).joined(separator: " ")) to \(output)"
         + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
