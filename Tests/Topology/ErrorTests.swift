@@ -54,7 +54,7 @@ import Topology
   }
 
   static let hookKeys = "the keys here are side, watch, optional, candidates, parts"
-  static let points = "there are txg0 txg1 txg2 txh0 txh1 txh2 rxh0 rxh1 rxg0 rxgq rxg1"
+  static let points = "there are txg0 txg1 txg2 txh0 txh1 txh2 rxh0 rxh1 rxg0 rxgq rxg1 txgk txhk rxhc rxgi"
   static let cases: [Case] = [
     // Keys and types
     Case(

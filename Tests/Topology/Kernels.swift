@@ -7,12 +7,15 @@ enum Kernels {
     "sys_enter", "net_dev_queue", "net_dev_start_xmit", "netif_rx", "netif_receive_skb", "napi_gro_receive_entry",
     "skb_copy_datagram_iovec", "consume_skb", "kfree_skb",
   ]
-  static let functions: Set<String> = programFunctions.subtracting(["gro_receive_skb"]).union(["udp_recvmsg"])
+  static let functions: Set<String> = programFunctions.subtracting([
+    "gro_receive_skb", "handle_tx", "skb_recv_done", "virtqueue_notify",
+  ]).union(["udp_recvmsg"])
   /// Those that this build has programs for.
   static let programFunctions: Set<String> = [
     "udp_sendmsg", "udpv6_sendmsg", "tcp_sendmsg", "__dev_queue_xmit", "dev_hard_start_xmit", "netif_rx_internal",
     "netif_rx", "__netif_rx", "netif_receive_skb", "netif_receive_skb_list_internal", "napi_gro_receive",
     "gro_receive_skb", "consume_skb", "napi_consume_skb", "skb_copy_datagram_iter", "skb_consume_udp",
+    "handle_tx", "skb_recv_done", "virtqueue_notify",
   ]
 
   /// A locked-down 6.18: BTF tracepoints only.
