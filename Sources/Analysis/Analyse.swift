@@ -195,11 +195,11 @@ struct SessionAnalysis {
     for (from, to) in path.occasional { add(from, to, isNeighbour: false) }
     for (from, to) in paths.namedSegments {
       guard let start = path.hooks.firstIndex(of: from), let end = path.hooks.firstIndex(of: to), start < end,
-        from != path.hooks.first || to != path.hooks.last
+        from != path.regular.first || to != path.regular.last
       else { continue }
       add(from, to, isNeighbour: false)
     }
-    if let first = path.hooks.first, let last = path.hooks.last, first != last {
+    if let first = path.regular.first, let last = path.regular.last, first != last {
       add(first, last, isNeighbour: false)
     }
     return plan
