@@ -82,7 +82,7 @@ package struct FilterTranslation {
   private static let frame: UInt8 = 8
   private static let readable: UInt8 = 9
 
-  private enum Label { case step(Int), reject, end }
+  private enum Label { case step(Int), reject, rest, end }
 
   private var output: [BPFInstruction] = []
   private var jumps: [(at: Int, to: Label)] = []
@@ -108,11 +108,15 @@ package struct FilterTranslation {
 
   private mutating func translate(_ filter: Filter) throws(FilterError) -> [BPFInstruction] {
     let end = 1 + Int(LP_FILTER_SLOTS)
+    jump(0x15, 1, to: .reject)  // a pointer may be null, says the verifier
     emit(0xbf, Self.frame, 1)
     emit(0xbf, Self.readable, 2)
     emit(0x7b, 10, 3, offset: -8)
     emit(0xb4, Self.a)
     emit(0xb4, Self.x)
+    // Never taken, which the verifier sees: it wants the slots that are left to be reachable, and older ones need
+    // minutes if many paths walk through them.
+    jump(0x55, Self.a, to: .rest)
     jump(0x15, Self.readable, to: .reject)  // also makes the rejecting tail reachable in every filter
     var starts: [Int] = []
     for (index, step) in filter.steps.enumerated() {
@@ -120,7 +124,9 @@ package struct FilterTranslation {
       try translate(step, at: index, of: filter)
     }
     let reject = output.count
-    emit(0xb7, 0)  // falls through the slots that are left
+    emit(0xb7, 0)
+    jump(0x05, to: .end)
+    let rest = output.count
     guard output.count <= end else {
       throw FilterError(
         description: "filter '\(filter.expression)' is too long: \(output.count) instructions of \(end); simplify it")
@@ -130,6 +136,7 @@ package struct FilterTranslation {
         switch label {
         case .step(let index): starts[index]
         case .reject: reject
+        case .rest: rest
         case .end: end
         }
       output[at].offset = Int16(target - at - 1)

@@ -200,12 +200,18 @@ LP_INLINE struct lp_ledger *ledger_of(lp_u8 hook)
 
 // ---------------------------------------------------------------------------------- filter, sample
 
+// What a filter sees of a frame.
+struct lp_visible {
+	lp_u8 bytes[LP_FRAME_BYTES];
+};
+
 /*
- * Replaced before load by the translation of --filter: takes r1 the frame, r2 its readable bytes, r3 the
- * packet's length; returns 0 to leave the packet out. The slots keep room, so nothing in the object has to
- * move. Called from assembly, since the compiler would see a function that looks at nothing.
+ * Replaced before load by the translation of --filter; returns 0 to leave the packet out. The slots keep
+ * room, so nothing in the object has to move. A global function: the verifier takes it by itself, once, and
+ * not again on every way to it. Called from assembly, since the compiler would see a function that looks at nothing.
  */
-static __attribute__((naked, noinline, used)) void lp_filter(void)
+__attribute__((naked, noinline, used)) int lp_filter(const struct lp_visible *frame,
+						     lp_u64 readable, lp_u64 length)
 {
 	asm volatile("r0 = %[marker];"
 		     ".rept %[slots];"

@@ -26,6 +26,11 @@ struct Machines: ParsableArguments {
   @Option(help: "The program under test.")
   var latprobe = ".build/release/latprobe"
 
+  @Option(
+    name: .customLong("program"),
+    help: ArgumentHelp("A further program of this machine for both machines; may be repeated.", valueName: "name"))
+  var programs: [String] = []
+
   func validate() throws {
     guard ["tcg", "kvm"].contains(accel) else { throw ValidationError("--accel takes tcg or kvm") }
   }
@@ -34,6 +39,7 @@ struct Machines: ParsableArguments {
     let scenario = try Scenario.load(scenario)
     var options = LabOptions(tree: FileManager.default.currentDirectoryPath, latprobe: latprobe)
     options.accelerator = accel
+    options.programs += programs
     options.qemu = ProcessInfo.processInfo.environment["LATPROBE_QEMU"] ?? options.qemu
     let start = Date()
     say("booting Linux \(scenario.host.kernel) (host) and \(scenario.guest.kernel) (guest), \(accel)")
@@ -65,7 +71,10 @@ struct Run: ParsableCommand {
 struct Sh: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "shell",
-    abstract: "Boot a scenario's machines and run commands of standard input: 'host COMMAND', 'guest …', 'outside …'.")
+    abstract: "Boot a scenario's machines and obey standard input.",
+    discussion: """
+      Lines: host COMMAND, guest COMMAND, outside COMMAND, fetch host|guest FOLDER INTO.
+      """)
 
   @OptionGroup var machines: Machines
 
@@ -80,8 +89,12 @@ struct Sh: ParsableCommand {
           let (status, data) = try (words[0] == "host" ? lab.host : lab.guest).attempt(words[1], limit: 600)
           FileHandle.standardOutput.write(data)
           if status != 0 { say("ended with \(status)") }
-        case "outside": print(try lab.runOutside(words[1], limit: 600))
-        default: say("a line begins with host, guest or outside")
+        case "fetch":
+          let names = words[1].split(separator: " ").map(String.init)
+          guard names.count == 3 else { throw LabError("fetch host|guest FOLDER INTO") }
+          try (names[0] == "host" ? lab.host : lab.guest).fetch(names[1], into: names[2])
+        case "outside": FileHandle.standardOutput.write(Data(try lab.runOutside(words[1], limit: 600).utf8))
+        default: say("a line begins with host, guest, outside or fetch")
         }
       } catch { say("\(error)") }
     }
