@@ -8,9 +8,13 @@ package struct AnalysisOptions: Sendable, Equatable {
   /// Width of a bin of the packet interval times, in nanoseconds.
   package var pitBin: Int64
 
-  package init(matchWindow: Int64 = 1_000_000_000, pitBin: Int64 = 1_000) {
+  /// Keep each delay's device queue, so that segments can be split by it.
+  package var byQueue: Bool
+
+  package init(matchWindow: Int64 = 1_000_000_000, pitBin: Int64 = 1_000, byQueue: Bool = false) {
     self.matchWindow = matchWindow
     self.pitBin = pitBin
+    self.byQueue = byQueue
   }
 
   /// How long after the last stamp of a packet one with its key at a later hook point still counts as late; after that

@@ -37,6 +37,7 @@ struct Joiner {
   let pathOfJourney: [UInt8]
   let window: Int64
   let slack: Int64
+  let byQueue: Bool
   /// Added to a journey's number to make it unique in the session.
   let firstPacket: UInt32
 
@@ -66,6 +67,7 @@ struct Joiner {
     window = options.matchWindow
     // Two machines' clocks err by more than two CPUs'.
     slack = min(options.matchWindow, max(options.slack, 2 * domain.error))
+    byQueue = options.byQueue
     self.firstPacket = firstPacket
     indexes = [RangeIndex?](repeating: nil, count: domain.hooks.count)
     isSocket = domain.hooks.map { $0?.point.hook.isSocket ?? false }
@@ -200,6 +202,7 @@ struct Joiner {
         segment.result.delays.append(delay)
         segment.result.starts.append(stamp.time)
         segment.result.packets.append(firstPacket + UInt32(journey))
+        if byQueue { segment.result.queues.append(stamp.queue) }
         if delay < 0 { segment.negative += 1 }
       }
     case .already:

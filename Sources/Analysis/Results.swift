@@ -15,7 +15,7 @@ package struct Point: Sendable, Hashable {
 
 /// The delays of one segment in one direction, and what could not be given a delay.
 ///
-/// `delays`, `starts` and `packets` run in parallel, one entry a packet, in order of `starts`.
+/// `delays`, `starts` and `packets` run in parallel, one entry a packet, in order of `starts`; `queues` too, if asked for.
 package struct SegmentResult: Sendable {
   /// `a-b`, for example `txg2-txh0`.
   package var name: String
@@ -31,6 +31,8 @@ package struct SegmentResult: Sendable {
   package var starts: [UInt64]
   /// Number of the packet's journey in the session, from 0.
   package var packets: [UInt32]
+  /// Device queue at `from`; empty unless the options ask for it.
+  package var queues: [UInt16]
   /// Seen at `from`, never at `to`, although `to` recorded all the while without loss.
   package var lost: Int
   /// Seen at `from`, not at `to`, and the recording cannot tell whether it was lost.
@@ -59,6 +61,7 @@ package struct SegmentResult: Sendable {
     delays = []
     starts = []
     packets = []
+    queues = []
     lost = 0
     unmatched = 0
     ambiguous = 0
@@ -71,6 +74,15 @@ package struct SegmentResult: Sendable {
   }
 
   package var count: Int { delays.count }
+
+  /// The delays of each queue at `from`, ascending by queue; empty unless the options asked for queues.
+  package var byQueue: [(queue: UInt16, summary: Summary)] {
+    var delaysOfQueue: [UInt16: [Int64]] = [:]
+    for (queue, delay) in zip(queues, delays) { delaysOfQueue[queue, default: []].append(delay) }
+    return delaysOfQueue.sorted { $0.key < $1.key }.compactMap { queue, delays in
+      Summary(delays: delays, errorBound: errorBound).map { (queue, $0) }
+    }
+  }
 }
 
 /// A quantile with what is known about it.

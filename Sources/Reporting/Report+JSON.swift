@@ -29,23 +29,37 @@ extension Report {
   }
 
   private static func segment(_ segment: SegmentResult) -> JSONValue {
-    let summary = segment.summary
+    .fields(
+      [
+        ("name", .string(segment.name)),
+        ("direction", .string(segment.direction)),
+        ("from_machine", .string(segment.from.machine)),
+        ("to_machine", .string(segment.to.machine)),
+        ("neighbour", .bool(segment.isNeighbour)),
+        ("count", .count(segment.count)),
+        ("lost", .count(segment.lost)),
+        ("unmatched", .count(segment.unmatched)),
+        ("ambiguous", .count(segment.ambiguous)),
+        ("duplicate", .count(segment.duplicate)),
+        ("late", .count(segment.late)),
+        ("cut_off", .count(segment.cutOff)),
+        ("share", .optional(segment.share)),
+        ("error_ns", .integer(segment.errorBound)),
+      ] + figures(segment.summary) + [
+        (
+          "queues",
+          .array(
+            segment.byQueue.map { queue, summary in
+              .fields([("queue", .count(Int(queue))), ("count", .count(summary.count))] + figures(summary))
+            })
+        )
+      ])
+  }
+
+  /// What the delays look like.
+  private static func figures(_ summary: Summary?) -> [(String, JSONValue)] {
     func quantile(_ probability: Double) -> Quantile? { summary?.quantile(probability) }
     var fields: [(String, JSONValue)] = [
-      ("name", .string(segment.name)),
-      ("direction", .string(segment.direction)),
-      ("from_machine", .string(segment.from.machine)),
-      ("to_machine", .string(segment.to.machine)),
-      ("neighbour", .bool(segment.isNeighbour)),
-      ("count", .count(segment.count)),
-      ("lost", .count(segment.lost)),
-      ("unmatched", .count(segment.unmatched)),
-      ("ambiguous", .count(segment.ambiguous)),
-      ("duplicate", .count(segment.duplicate)),
-      ("late", .count(segment.late)),
-      ("cut_off", .count(segment.cutOff)),
-      ("share", .optional(segment.share)),
-      ("error_ns", .integer(segment.errorBound)),
       ("n_eff", .optional(summary?.effectiveCount)),
       ("min_ns", .optional(summary?.min)),
       ("mean_ns", .optional(summary?.mean)),
@@ -67,9 +81,7 @@ extension Report {
     let resolved = Summary.probabilities.map { probability -> (String, JSONValue) in
       (Text.quantileKey(probability), .bool(quantile(probability)?.isResolved ?? false))
     }
-    fields.append(("intervals", .fields(intervals)))
-    fields.append(("resolved", .fields(resolved)))
-    return .fields(fields)
+    return fields + [("intervals", .fields(intervals)), ("resolved", .fields(resolved))]
   }
 
   private static func hook(_ hook: HookResult) -> JSONValue {

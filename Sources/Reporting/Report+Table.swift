@@ -26,7 +26,8 @@ extension Report {
   // MARK: One direction
 
   private static func directionLines(_ segments: [SegmentResult], _ direction: String) -> [String] {
-    let nameWidth = max(9, segments.map(\.name.count).max() ?? 0)
+    let queueWidth = segments.flatMap(\.queues).max().map { "  queue \($0)".count } ?? 0
+    let nameWidth = max(9, queueWidth, segments.map(\.name.count).max() ?? 0)
     let neighbours = segments.filter(\.isNeighbour)
     let rest = segments.filter { !$0.isNeighbour }
     var header = "  " + Text.padded("segment", nameWidth) + Text.aligned("packets", 10)
@@ -61,7 +62,16 @@ extension Report {
       line += Text.aligned("–", 9)
     }
     let rest = remainder(segment)
-    return rest.isEmpty ? [line] : [line, "  " + Text.padded("", nameWidth) + "     └ " + rest]
+    return [line] + (rest.isEmpty ? [] : ["  " + Text.padded("", nameWidth) + "     └ " + rest])
+      + segment.byQueue.map { queueRow($0.queue, $0.summary, nameWidth) }
+  }
+
+  private static func queueRow(_ queue: UInt16, _ summary: Summary, _ nameWidth: Int) -> String {
+    var line = "  " + Text.padded("  queue \(queue)", nameWidth) + Text.aligned(String(summary.count), 10)
+    for probability in tableProbabilities {
+      line += Text.aligned(marked(summary.quantile(probability)), valueWidth)
+    }
+    return line + Text.aligned(Text.duration(Double(summary.max)), valueWidth)
   }
 
   /// `?` is unresolved, `~` rests on fewer than ten samples, `–` has no samples.

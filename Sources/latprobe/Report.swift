@@ -28,6 +28,9 @@ struct ReportCommand: AsyncParsableCommand {
   @Option(help: "Bin of the packet-interval histograms.")
   var pitBin = TimeArgument(nanoseconds: 1_000)
 
+  @Flag(help: "Split each segment by the device queue at its first hook point.")
+  var byQueue = false
+
   @Flag(help: "Also write delays.csv: a row for each packet and segment.")
   var delays = false
 
@@ -38,7 +41,9 @@ struct ReportCommand: AsyncParsableCommand {
   var verbose = false
 
   func run() async throws {
-    let result = try analysed(directories, AnalysisOptions(matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds))
+    let result = try analysed(
+      directories,
+      AnalysisOptions(matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds, byQueue: byQueue))
     if json {
       Console.output(Report.json(result).text)
     } else {

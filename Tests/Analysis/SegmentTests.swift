@@ -27,6 +27,20 @@ import Testing
     #expect(result.warnings == [])
   }
 
+  @Test func delaysKeepTheQueueOfTheirFirstHookPointIfAsked() throws {
+    var lab = Lab()
+    for packet in 0..<23 { lab.packet(.tx, from: Int64(packet) * millisecond, key: 100 + UInt64(packet)) }
+    for index in lab.recording.stamps.indices where lab.recording.stamps[index].hook == .txg2 {
+      lab.recording.stamps[index].queue = index < 40 ? 1 : 6
+    }
+    #expect(try lab.analysed().segment("tx", "txg2-txh0").queues == [])
+    lab.options.byQueue = true
+    let result = try lab.analysed()
+    let queues = try result.segment("tx", "txg2-txh0").byQueue
+    #expect(queues.map(\.queue) == [1, 6] && queues.map(\.summary.count) == [10, 13])
+    #expect(try result.segment("tx", "txg1-txg2").byQueue.map(\.queue) == [0])
+  }
+
   @Test func lossInTheMiddleCountsWhereItHappened() throws {
     var lab = Lab()
     for packet in 0..<23 {

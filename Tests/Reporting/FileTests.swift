@@ -162,6 +162,7 @@ import Testing
     #expect(missing(try object(Report.json(Synthetic.demo())), schema, schema, at: "report") == [])
     #expect(missing(try object(Report.json(Synthetic.session())), schema, schema, at: "report") == [])
     var aligned = ClockReportTests().session()
+    aligned.segments[0].queues = aligned.segments[0].delays.indices.map { UInt16($0 % 2) }
     aligned.machines[0].guests = [ClockReportTests().guest()]
     #expect(missing(try object(Report.json(aligned)), schema, schema, at: "report") == [])
   }

@@ -154,4 +154,21 @@ import Testing
   func percentages(_ fraction: Double, _ text: String) {
     #expect(Text.percent(fraction) == text)
   }
+
+  @Test func queuesHaveRowsOfTheirOwn() throws {
+    // Queue 3 is slow: every fifth packet, 10 µs instead of 100 ns.
+    var segment = Synthetic.segment(.txg1, .txg2, delays: (0..<1_000).map { $0 % 5 == 0 ? 10_000 : 100 })
+    segment.queues = segment.delays.map { $0 > 100 ? 3 : 0 }
+    let result = Synthetic.session([segment])
+    let rows = Report.table(result).split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+    #expect(rows.contains { $0.hasPrefix("queue 0 800 100 ns") })
+    #expect(rows.contains { $0.hasPrefix("queue 3 200 10.0 µs") })
+    guard case .array(let segments)? = Report.json(result)["segments"], case .array(let queues)? = segments[0]["queues"]
+    else {
+      Issue.record("no queues")
+      return
+    }
+    #expect(queues.map { $0["queue"] } == [.integer(0), .integer(3)])
+    #expect(queues.map { $0["max_ns"] } == [.integer(100), .integer(10_000)])
+  }
 }
