@@ -30,6 +30,19 @@ package struct RecorderOptions: Sendable {
   package init() {}
 }
 
+/// What goes on beside a recording: guests that record at the same time. The recorder's thread asks; no answer may wait.
+package struct RecorderCompanion {
+  /// Clock exchanges that were made since the last call.
+  package var exchanges: () -> [ClockExchange]
+  /// Asked again and again once there is a reason to stop: whether the recording may end now.
+  package var mayEnd: () -> Bool
+
+  package init(exchanges: @escaping () -> [ClockExchange] = { [] }, mayEnd: @escaping () -> Bool = { true }) {
+    self.exchanges = exchanges
+    self.mayEnd = mayEnd
+  }
+}
+
 /// Drains the probes into a recording until it is told to stop.
 package struct Recorder: ~Copyable {
   private static let drainInterval: Int64 = 20_000_000
@@ -64,7 +77,8 @@ package struct Recorder: ~Copyable {
   /// What was recorded until then is on disk whatever happens; on a full disk too.
   /// - Returns: the machine as written last.
   package mutating func run(
-    stopRequested: () -> String?, progress: (RecordingProgress) -> Void
+    beside companion: RecorderCompanion = RecorderCompanion(), stopRequested: () -> String?,
+    progress: (RecordingProgress) -> Void
   ) throws -> Machine {
     let drain = try Drain(probes.rings)
     var failure: (any Error)?
@@ -72,7 +86,7 @@ package struct Recorder: ~Copyable {
     machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
     try probes.enable()
     do {
-      machine.stoppedBy = try loop(drain, stopRequested, progress)
+      machine.stoppedBy = try loop(drain, companion, stopRequested, progress)
     } catch {
       failure = error
       machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
@@ -82,6 +96,7 @@ package struct Recorder: ~Copyable {
     if failure == nil {
       do {
         while try pour(drain) > 0 {}
+        try append(companion.exchanges())
         try sampleClocks()
       } catch { failure = error }
     }
@@ -92,13 +107,16 @@ package struct Recorder: ~Copyable {
   }
 
   private mutating func loop(
-    _ drain: borrowing Drain, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
+    _ drain: borrowing Drain, _ companion: RecorderCompanion, _ stopRequested: () -> String?,
+    _ progress: (RecordingProgress) -> Void
   ) throws -> String {
+    var reason: String?
     let start = Instant<Monotonic>.now.nanoseconds
     var nextFlush = start + Recorder.flushInterval
     var nextClock = start + Recorder.clockInterval
     while true {
       _ = try pour(drain)
+      try append(companion.exchanges())
       let now = Instant<Monotonic>.now.nanoseconds
       if now >= nextFlush {
         nextFlush = now + Recorder.flushInterval
@@ -106,7 +124,7 @@ package struct Recorder: ~Copyable {
         try writer.flush()
         let state = state(elapsed: Double(now - start) / 1e9)
         progress(state)
-        if let count = options.count, state.packets >= count { return "count" }
+        if let count = options.count, state.packets >= count { reason = reason ?? "count" }
       }
       if now >= nextClock {
         nextClock = now + Recorder.clockInterval
@@ -117,12 +135,13 @@ package struct Recorder: ~Copyable {
           try probes.forgetFlows()
         }
       }
-      if let reason = stopRequested() { return reason }
+      reason = reason ?? stopRequested()
       var pause = Recorder.drainInterval
-      if let duration = options.duration {
-        if now - start >= duration { return "duration" }
-        pause = min(pause, duration - (now - start))
+      if let duration = options.duration, reason == nil {
+        if now - start >= duration { reason = "duration" }
+        pause = min(pause, max(duration - (now - start), 0))
       }
+      if let reason, companion.mayEnd() { return reason }
       var time = timespec(tv_sec: 0, tv_nsec: Int(pause))
       unsafe nanosleep(&time, nil)
     }
@@ -154,6 +173,23 @@ package struct Recorder: ~Copyable {
     progress.packets = packets.values.max() ?? 0
     progress.size = writer.size
     return progress
+  }
+
+  /// Writes clock exchanges into the stream of CPU 0.
+  private borrowing func append(_ exchanges: [ClockExchange]) throws(RecordingError) {
+    for exchange in exchanges {
+      var event = lp_clock_exchange()
+      event.time_ns = exchange.time
+      event.event = UInt8(LP_EVENT_CLOCK_EXCHANGE.rawValue)
+      event.peer = exchange.peer
+      event.sent_ns = exchange.sent
+      event.peer_received_ns = exchange.peerReceived
+      event.peer_sent_ns = exchange.peerSent
+      event.received_ns = exchange.received
+      try unsafe withUnsafeBytes(of: event) { (bytes) throws(RecordingError) in
+        try unsafe writer.append(cpu: 0, bytes: bytes)
+      }
+    }
   }
 
   /// Writes a clock sample into the stream of CPU 0.

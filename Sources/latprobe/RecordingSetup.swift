@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
+import Probing
+import Recording
+import Topology
+
+/// What to stamp, and where.
+struct ProbeChoice {
+  var topology = ""
+  var side: Topology.Side?
+  var devices: [String] = []
+  var namespaces: [String] = []
+  var filter: String?
+  var oneIn: UInt32 = 1
+  /// `packet` or `flow`: what UDP and the like are sampled by.
+  var sampleBy = "packet"
+  var isNATProof = false
+  /// Bytes of each CPU's ring buffer; nil for a size that fits the machine.
+  var bufferSize: Int?
+
+  /// As `--topology` names it; before anything else, so that a wrong name is told first.
+  func load() throws -> Topology {
+    try TopologyLibrary.standard(environment: ProcessInfo.processInfo.environment).load(topology)
+  }
+}
+
+/// All that comes before the first stamp, for `record` and `agent`: hook points resolved, devices found, programs
+/// loaded and attached. Nothing is stamped yet; released, it detaches.
+struct RecordingSetup: ~Copyable {
+  let resolved: ResolvedTopology
+  /// Described all but for peers, times and ledger; may be renamed.
+  var machine: Machine
+  private let probes: ProbeSet
+
+  /// - Parameter warn: told in one line each what will be missing.
+  init(_ choice: ProbeChoice, _ topology: Topology, warn: (String) -> Void) throws {
+    var options = ProbeOptions()
+    if let filter = choice.filter { options.filter = try Filter(filter) }
+    options.sampling = Machine.Sampling(
+      oneIn: choice.oneIn, udpBy: choice.sampleBy, tcpBy: choice.isNATProof ? "packet" : "flow")
+    options.isNATProof = choice.isNATProof
+    options.bufferSize = choice.bufferSize
+
+    let executable = TopologyLibrary.executablePath()
+    if let complaint = Capability.complaint(executable: executable ?? "latprobe") { throw ProbingError(complaint) }
+    let object = try BPFObjectFile.find(executable: executable)
+    var resolved = try topology.resolve(
+      facts: KernelFacts.live(), programs: try ProbeSet.programs(in: object), side: choice.side)
+    resolved.warnings.forEach(warn)
+    let plan = try WatchPlan.make(topology: topology, namespaces: choice.namespaces, devices: choice.devices)
+    let hooks = resolved.hooks.map { hook in
+      guard let obstacle = plan.obstacle(to: hook) else { return hook.attachedHook(watches: plan.watches(hook.watch)) }
+      warn("\(hook.point.name) is absent: \(obstacle)")
+      return AttachedHook(name: hook.point.name, attachedAs: nil, absentBecause: obstacle)
+    }
+    resolved.hooks.removeAll { plan.obstacle(to: $0) != nil }
+    probes = try ProbeSet(object, resolved, plan, options)
+
+    machine = Environment.machine(role: choice.side?.rawValue ?? "both", topology: topology.name, plan: plan)
+    machine.hooks = hooks
+    machine.paths = resolved.recordedPaths
+    machine.segments = resolved.recordedSegments
+    machine.filter = choice.filter
+    machine.sampling = options.sampling
+    machine.identity = choice.isNATProof ? "nat-proof" : "full"
+    self.resolved = resolved
+  }
+
+  /// Names of the hook points that are attached.
+  var attached: [String] { resolved.attachedHooks.map(\.point.name) }
+
+  consuming func recorder(session: Session, directory: String, options: RecorderOptions) throws -> Recorder {
+    try Recorder(
+      probes: probes, resolved: resolved, machine: machine, session: session, directory: directory, options: options)
+  }
+}
