@@ -26,7 +26,7 @@ package struct RecordedSession: Sendable {
       if let first = merged, first.session.id != found.session.id {
         throw RecordingError(
           .differentSessions, path: path,
-          "is session \(found.session.id), but \(first.path) is session \(first.session.id): give recordings of one session"
+          "is session \(found.session.id), but \(first.path) is session \(first.session.id): give recordings of one session; sides recorded by hand get one by `record --session ID`"
         )
       }
       if merged == nil { merged = (found.session, path) }

@@ -13,7 +13,7 @@ package struct RecordingExport {
     package var size: Int
   }
 
-  /// Streams first, `machine.json` last.
+  /// `machine.json` first: what has come in part is then known for a machine's folder.
   package let entries: [Entry]
   private let directory: String
 
@@ -27,7 +27,7 @@ package struct RecordingExport {
       files.append(.stream(cpu: cpu, sequence: sequence))
     }
     var entries: [Entry] = []
-    for file in files + [.metadata, .machine] {
+    for file in [.machine, .metadata] + files {
       let path = "\(directory)/\(file.path)"
       entries.append(Entry(file: file, size: try File(path, flags: O_RDONLY).size(path)))
     }

@@ -14,6 +14,7 @@ package protocol AgentRecorder: AnyObject {
 }
 
 package enum AgentRecorderState: Sendable {
+  /// Loading, or ready to start.
   case prepared
   case recording(RemoteProgress)
   /// Everything is on disk; why it ended.
@@ -87,30 +88,31 @@ package struct AgentSession {
   private func record(_ request: RecordRequest, _ connection: inout Connection) throws {
     let folder = try StateFolder(below: options.stateDirectory)
     let bound = request.maxSize == 0 ? options.maxSize : min(options.maxSize, Int(clamping: request.maxSize))
-    let prepared = try recorder.prepare(request, directory: folder.path, maxSize: bound)
-    say("prepared \(prepared.hooks.joined(separator: " ")) for \(connection.peer)")
-    let directory = "\(folder.path)/\(prepared.machine)"
+    let prepared: PreparedRecording
     do {
+      prepared = try recorder.prepare(request, directory: folder.path, maxSize: bound)
+      say("prepared \(prepared.hooks.joined(separator: " ")) for \(connection.peer)")
       try connection.send(.prepared(prepared))
       guard case .start = try next(&connection, within: AgentSession.hostPatience) else {
         throw RemoteError.violation("\(connection.peer) does not start what it prepared")
       }
     } catch {
-      // Nothing is in it yet.
       recorder.stop("not started")
       _ = ended()
+      // Nothing is in it yet.
       folder.remove()
       throw error
     }
     recorder.start()
     do {
       try connection.send(.started)
+      let directory = "\(folder.path)/\(prepared.machine)"
       try follow(&connection, directory)
       try hand(over: directory, of: folder, &connection)
     } catch {
+      if (error as? RemoteError)?.kind == .connection { waitOut() }
       recorder.stop("the host was lost")
-      let reason = ended()
-      say("the recording is kept in \(folder.path) (\(reason)): copy it to the host by hand")
+      say("the recording is kept in \(folder.path) (\(ended())): copy it to the host by hand")
       throw error
     }
   }
@@ -145,23 +147,18 @@ package struct AgentSession {
   }
 
   /// The next message but questions about time, which are answered; nil after a while.
-  ///
-  /// - Throws: once the host has not been heard for the grace time; a closed connection waits it out.
   private func hear(_ connection: inout Connection) throws(RemoteError) -> Message? {
-    do throws(RemoteError) {
-      let message = try answer(&connection, within: AgentSession.slice)
-      guard message != nil || Connection.now - connection.receivedAt < options.grace else {
-        throw RemoteError(.timeout, "\(connection.peer) has been silent for \(options.grace / 1_000_000_000) s")
-      }
-      return message
-    } catch  where error.kind == .connection {
-      say("\(error); recording goes on for \(options.grace / 1_000_000_000) s")
-      waitOut()
-      throw error
+    let message = try answer(&connection, within: AgentSession.slice)
+    guard message != nil || Connection.now - connection.receivedAt < options.grace else {
+      throw RemoteError(.timeout, "\(connection.peer) has been silent for \(options.grace / 1_000_000_000) s")
     }
+    return message
   }
 
+  /// A host that is gone may go on recording: so does its guest for a while.
   private func waitOut() {
+    guard case .recording = recorder.state else { return }
+    say("the host is lost; recording goes on for \(options.grace / 1_000_000_000) s")
     let end = Connection.now + options.grace
     while Connection.now < end, signals() == 0, case .recording = recorder.state {
       idle()
@@ -214,16 +211,15 @@ package struct AgentSession {
     return nil
   }
 
-  /// Waits for the recorder's end; why it ended.
+  /// Waits for the recorder's end, so that there is never more than one; why it ended.
   private func ended() -> String {
-    let end = Connection.now + AgentSession.endTime
-    while Connection.now < end {
+    while signals() < 2 {
       switch recorder.state {
       case .ended(let reason), .failed(let reason): return reason
       default: pause()
       }
     }
-    return "it does not end"
+    return "it was not waited for"
   }
 
   private func pause() { usleep(10_000) }

@@ -92,7 +92,11 @@ package final class Listener {
       return Connection(file, peer: "the host (\(endpoint))")
     }
     let file = Glibc.accept(descriptor, nil, nil)
-    guard file >= 0 else { return nil }
+    guard file >= 0 else {
+      // Out of descriptors, say: the next try comes no sooner than without a host.
+      usleep(UInt32(timeout) * 1000)
+      return nil
+    }
     _ = fcntl(file, F_SETFD, FD_CLOEXEC)
     if case .tcp = endpoint { try? endpoint.setNoDelay(file) }
     return Connection(file, peer: "the host (\(endpoint))")

@@ -22,6 +22,7 @@ final class GuestParty {
   private var threads: [Thread] = []
   private var told: Set<UInt32> = []
   private var stopAt: Date?
+  private var signalsAtStop = 0
   private var directory = ""
 
   var peers: [Peer] { links.map(\.peer) }
@@ -96,13 +97,19 @@ final class GuestParty {
   func mayEnd() -> Bool {
     stop()
     let isOverdue = stopAt.map { Date().timeIntervalSince($0) > GuestParty.windDown } ?? true
-    return isOverdue || links.allSatisfy { $0.phase != .recording }
+    return isOverdue || isGivenUp || links.allSatisfy { $0.phase != .recording }
   }
 
-  func stop() {
-    if stopAt == nil { stopAt = Date() }
+  private func stop() {
+    if stopAt == nil {
+      stopAt = Date()
+      signalsAtStop = StopSignal.count
+    }
     for link in links { link.stop() }
   }
+
+  /// The user has signalled again.
+  private var isGivenUp: Bool { stopAt != nil && StopSignal.count > signalsAtStop }
 
   /// Tells of each guest that has left, once; the host goes on.
   func tellLosses() {
@@ -131,9 +138,9 @@ final class GuestParty {
   ///
   /// - Returns: what is missing, and why.
   func collect() -> [String] {
-    let signals = StopSignal.count
+    stop()
     while !links.allSatisfy({ $0.phase.isEnd }) {
-      if StopSignal.count > signals { cancel() }
+      if isGivenUp { cancel() }
       let bytes = links.reduce(0) { if case .pulling(let size) = $1.phase { $0 + size } else { $0 } }
       Console.live("waiting for the guests: \(bytes >> 20) MiB; Ctrl-C gives up")
       usleep(20_000)
@@ -152,7 +159,7 @@ final class GuestParty {
       let stamps = machine.ledger.reduce(0) { $0 + $1.emitted }
       let discarded = machine.ledger.reduce(0) { $0 + $1.lost }
       Console.error(
-        "\(name): \(stamps) stamps, lost \(discarded); stopped by \(machine.stoppedBy ?? "?"); in \(directory)/\(name)")
+        "\(name): \(stamps) stamps, lost \(discarded); in \(directory)/\(name)")
       return nil
     case .failed(let error):
       let place = link.stopped.map { "the guest keeps it in \($0.directory)" } ?? "the agent tells where it keeps it"

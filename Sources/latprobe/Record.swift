@@ -161,16 +161,19 @@ struct Record: ParsableCommand {
     let attached = setup.attached.joined(separator: " ")
     StopSignal.watch()
     try party.start(into: output)
-    try session.write(to: output)
-    var recorder = try setup.recorder(session: session, directory: output, options: recorderOptions)
-    Console.error(
-      "recording \(attached) to \(output)" + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
-    let result = Result { try Record.run(&recorder, beside: party) }
+    let result: Result<Machine, any Error>
+    do {
+      try session.write(to: output)
+      var recorder = try setup.recorder(session: session, directory: output, options: recorderOptions)
+      Console.error(
+        "recording \(attached) to \(output)" + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
+      result = .success(try Record.run(&recorder, beside: party))
+    } catch {
+      result = .failure(error)
+    }
     Console.endLive()
-    party.stop()
-    if case .success(let machine) = result { Console.error(Record.summary(machine, output)) }
     let missing = party.collect()
-    _ = try result.get()
+    Console.error(Record.summary(try result.get(), output))
     if !missing.isEmpty { throw GuestError(missing) }
   }
 
