@@ -10,7 +10,10 @@ CONFIGURATION ?= release
 
 # The Debian packages, the one place that names them: to build, and to run, show and test.
 BUILD_PACKAGES := libbpf-dev libelf-dev libpcap-dev zlib1g-dev pkg-config make git
-RUN_PACKAGES := gnuplot-nox babeltrace2 tcpdump sockperf iperf3 nftables iproute2 iputils-ping ethtool clang-format python3
+RUN_PACKAGES = gnuplot-nox babeltrace2 tcpdump sockperf iperf3 nftables iproute2 iputils-ping ethtool clang-format python3 \
+	$(LAB_PACKAGES)
+# What boots and fills the virtual machines of the lab.
+LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils
 
 # The first clang that has the bpf target: on the PATH, beside swift, or Debian's.
 BPF_CLANG ?= $(shell for clang in clang "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")/clang" \
@@ -30,12 +33,12 @@ BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 SWIFT_BUILD := $(SWIFT) build -c $(CONFIGURATION) --explicit-target-dependency-import-check error $(SWIFT_FLAGS)
 LATPROBE := .build/$(CONFIGURATION)/latprobe
 C_FILES = $(wildcard benchmarks/*/*.c bpf/*.[ch] bpf/include/*.h bpf/abi/*.c bpf/abi/include/*.h Sources/C*/*.c Sources/C*/include/*.h)
-SHELL_FILES = $(wildcard .ci/run demo/*.sh Tests/*.sh benchmarks/*/*.sh)
-SWIFT_PATHS = Package.swift Sources $(wildcard Tests benchmarks)
+SHELL_FILES = $(wildcard .ci/run demo/*.sh lab/*.sh Tests/*.sh benchmarks/*/*.sh)
+SWIFT_PATHS = Package.swift Sources $(wildcard Tests benchmarks lab)
 
 .DELETE_ON_ERROR:
 
-.PHONY: all deps bpf build share test demo bench check format install clean help
+.PHONY: all deps bpf build share test demo lab bench check format install clean help
 
 all: build ## build the BPF object and the program (the default)
 
@@ -81,6 +84,9 @@ test: deps bpf ## run all tests (root for those that need namespaces)
 
 demo: deps build ## record, report and gate real traffic between two network namespaces (needs root)
 	LATPROBE="$(LATPROBE)" demo/run.sh
+
+lab: deps build ## the same on a KVM host and its guest, under QEMU; SCENARIO=lab/scenarios/… (needs root)
+	LATPROBE="$(LATPROBE)" lab/run.sh $(or $(SCENARIO),lab/scenarios/udp-6.1.yaml)
 
 bench: deps build build/bpf/overhead.bpf.o ## measure what a stamp costs (needs root)
 	benchmarks/overhead/run.sh

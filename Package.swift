@@ -49,7 +49,7 @@ let package = Package(
     module("Topology", ["Recording", yams]),
     module("Probing", ["CBPF", "CNetns", "CPcap", "CTimestamp", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
-    module("Analysis", ["Recording"]),
+    module("Analysis", ["Clocks", "Recording"]),
     module(
       "Reporting",
       ["Analysis", "Recording", yams, .product(name: "Subprocess", package: "swift-subprocess")]),
@@ -62,9 +62,12 @@ let package = Package(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
       path: "benchmarks/overhead",
       exclude: ["overhead.bpf.c", "run.sh"], swiftSettings: strict),
+    .target(name: "VirtualLab", dependencies: [yams], path: "lab/Sources/VirtualLab", swiftSettings: strict),
+    .executableTarget(
+      name: "lab", dependencies: ["VirtualLab", argumentParser], path: "lab/Sources/lab", swiftSettings: strict),
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Clocks", ["Clocks"]),
-    tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Topology"]),
+    tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "latprobe"]),
     tests("Remote", ["Remote", "Recording"]),
     tests("Topology", ["Topology", "Recording"]),

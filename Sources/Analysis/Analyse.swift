@@ -16,17 +16,18 @@ package func analyse(
   let stampCount = recordings.reduce(0) { $0 + $1.stamps.count }
   guard stampCount < Int(UInt32.max) else { throw .tooManyStamps(stampCount) }
 
-  let analysis = SessionAnalysis(recordings: recordings, options: options)
+  let clocks = SessionClocks(recordings)
+  let analysis = SessionAnalysis(recordings: recordings, domains: clocks.domains, options: options)
   var result = SessionResult(session: session, machines: recordings.map(\.machine))
   for recording in recordings { result.add(recording) }
   result.warnings += analysis.paths.warnings
-  if analysis.domains.count == 1 {
-    result.clockMethod = "same clock"
-    result.clockError = 0
-  } else {
-    result.warnings.append(
-      "clocks of \(analysis.domains.map { $0.machines.map(\.name).joined(separator: ", ") }.joined(separator: " and ")) "
-        + "are not aligned: segments between them are left out")
+  result.warnings += clocks.warnings
+  result.clocks = clocks.guests
+  result.clockFaults = clocks.faults
+  if clocks.domains.count == 1 {
+    let methods = clocks.guests.compactMap(\.method)
+    result.clockMethod = methods.isEmpty ? "same clock" : Set(methods).sorted().joined(separator: ", ")
+    result.clockError = clocks.guests.compactMap(\.error).max() ?? 0
   }
   analysis.fill(&result)
   return result
@@ -87,15 +88,10 @@ struct SessionAnalysis {
   /// Path of each journey, by domain.
   private var pathOfJourney: [[UInt8]] = []
 
-  init(recordings: [MachineRecording], options: AnalysisOptions) {
+  init(recordings: [MachineRecording], domains timed: [[TimedRecording]], options: AnalysisOptions) {
     self.options = options
     paths = PathSet(machines: recordings.map(\.machine))
-    var bootIDs: [String] = []
-    for recording in recordings where !bootIDs.contains(recording.machine.bootID) {
-      bootIDs.append(recording.machine.bootID)
-    }
-    for bootID in bootIDs {
-      let members = recordings.filter { $0.machine.bootID == bootID }
+    for members in timed {
       let domain = ClockDomain(recordings: members, order: paths.order)
       let journeys = Journeys(domain, window: UInt64(options.matchWindow), lateness: UInt64(options.lateness))
       domains.append(domain)
@@ -144,6 +140,9 @@ struct SessionAnalysis {
         domains[index], journeys[index], flows[index], pathOfJourney: pathOfJourney[index], options: options,
         firstPacket: firstPacket)
       joiner.join(&plans)
+      var causality = CausalCheck(plans)
+      causality.check(journeys[index], domains[index], pathOfJourney: pathOfJourney[index])
+      result.add(causality, domains[index])
       for path in plans.indices {
         joiner.share(&plans[path], path: path)
         for segment in plans[path].segments {
@@ -174,6 +173,7 @@ struct SessionAnalysis {
     let slots = path.hooks.map { Int(domain.slots[Int($0.rawValue)]) }.filter { $0 != 255 }
     var plan = PathPlanInDomain(
       slots: slots, isWhole: slots.count == path.hooks.count,
+      isOneClock: slots.indices.map { $0 == 0 || domain.isOneClock(slots[$0 - 1], slots[$0]) },
       beginning: [[Int]](repeating: [], count: domain.hooks.count),
       ending: [[Int]](repeating: [], count: domain.hooks.count))
     func add(_ from: HookPoint, _ to: HookPoint, isNeighbour: Bool) {
@@ -184,10 +184,12 @@ struct SessionAnalysis {
       else { return }
       plan.beginning[start].append(plan.segments.count)
       plan.ending[end].append(plan.segments.count)
-      let result = SegmentResult(
+      var result = SegmentResult(
         name: "\(from.name)-\(to.name)", direction: path.name, from: first.point, to: last.point,
         isNeighbour: isNeighbour)
-      plan.segments.append(SegmentPlan(from: start, to: end, result: result))
+      result.errorBound = domain.errorBound(start, end)
+      plan.segments.append(
+        SegmentPlan(from: start, to: end, result: result, isOneClock: domain.isOneClock(start, end)))
     }
     for (from, to) in zip(path.hooks, path.hooks.dropFirst()) { add(from, to, isNeighbour: true) }
     for (from, to) in paths.namedSegments {
@@ -205,7 +207,7 @@ struct SessionAnalysis {
   private func warnings(about segment: SegmentPlan) -> [String] {
     let name = "\(segment.result.direction) \(segment.result.name)"
     var lines: [String] = []
-    if segment.negative > 0 {
+    if segment.negative > 0, segment.isOneClock {
       lines.append("\(name): \(segment.negative) delays are negative: the clock is not the same at both ends")
     }
     if segment.notAsked > 0 {

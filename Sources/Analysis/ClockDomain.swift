@@ -9,22 +9,27 @@ struct HookState {
   var isClean = true
   /// One of the ways to reach it is absent on this kernel, so that a protocol may be missing altogether.
   var isPartial = false
-  /// When the last of the machines started and the first one stopped.
+  /// ε by boot id of the machines that recorded it, 0 for the machine whose clock is the domain's.
+  var errors: [String: Int64]
+  /// When the last of the machines started and the first one stopped, on the domain's clock.
   var started: UInt64
   var stopped: UInt64
 }
 
-/// The machines of a session that share one clock, their stamps in one time order.
+/// The machines of a session that share one clock or were brought to one, their stamps in one time order.
 struct ClockDomain {
   let machines: [Machine]
   let stamps: [Stamp]
+  /// The stamps' times on their machines' own clocks; empty where all machines have the domain's.
+  let ownTimes: [UInt64]
   /// By slot of the session's ``PathSet``; nil where the hook point is not attached in this domain.
   let hooks: [HookState?]
   /// Slot by `HookPoint.rawValue`, 255 where it takes no part.
   let slots: [UInt8]
   let isNATProof: Bool
 
-  init(recordings: [MachineRecording], order: [HookPoint]) {
+  init(recordings timed: [TimedRecording], order: [HookPoint]) {
+    let recordings = timed.map(\.recording)
     machines = recordings.map(\.machine)
     isNATProof = machines.contains { $0.identity == "nat-proof" }
     var stamps: [Stamp] = []
@@ -34,16 +39,29 @@ struct ClockDomain {
       stamps.reserveCapacity(recordings.reduce(0) { $0 + $1.stamps.count })
       for recording in recordings { stamps.append(contentsOf: recording.stamps) }
     }
+    var ownTimes: [UInt64] = []
+    if timed.contains(where: { !$0.ownTimes.isEmpty }) {
+      for recording in timed {
+        ownTimes += recording.ownTimes.isEmpty ? recording.recording.stamps.map(\.time) : recording.ownTimes
+      }
+    }
     if zip(stamps, stamps.dropFirst()).contains(where: { $0.time > $1.time }) {
       // Stable and linear for a few ascending runs.
-      stamps.sort { $0.time < $1.time }
+      if ownTimes.isEmpty {
+        stamps.sort { $0.time < $1.time }
+      } else {
+        let order = stamps.indices.sorted { stamps[$0].time < stamps[$1].time }
+        stamps = order.map { stamps[$0] }
+        ownTimes = order.map { ownTimes[$0] }
+      }
     }
     self.stamps = stamps
+    self.ownTimes = ownTimes
 
     var slots = [UInt8](repeating: 255, count: 256)
     var hooks = [HookState?](repeating: nil, count: order.count)
     for (slot, hook) in order.enumerated() {
-      for recording in recordings {
+      for recording in timed {
         guard let state = HookState(hook, in: recording) else { continue }
         hooks[slot] = hooks[slot].map { $0.joined(with: state) } ?? state
       }
@@ -52,17 +70,44 @@ struct ClockDomain {
     self.hooks = hooks
     self.slots = slots
   }
+
+  /// The time from one stamp to another, nanoseconds: by their own clock where it is one, unspoilt by the alignment.
+  func delay(from first: Int, to second: Int, isOneClock: Bool) -> Int64 {
+    if isOneClock, !ownTimes.isEmpty { return Int64(bitPattern: ownTimes[second] &- ownTimes[first]) }
+    return Int64(bitPattern: stamps[second].time &- stamps[first].time)
+  }
+
+  /// Whether two hook points were recorded by one and the same machine's clock.
+  func isOneClock(_ first: Int, _ second: Int) -> Bool {
+    guard let start = hooks[first], let end = hooks[second] else { return false }
+    return Set(start.errors.keys).union(end.errors.keys).count == 1
+  }
+
+  /// The largest clock error of a delay between two hook points, nanoseconds.
+  func errorBound(_ first: Int, _ second: Int) -> Int64 {
+    guard let start = hooks[first], let end = hooks[second] else { return 0 }
+    var bound: Int64 = 0
+    for (here, error) in start.errors {
+      for (there, other) in end.errors where there != here { bound = max(bound, error + other) }
+    }
+    return bound
+  }
+
+  /// The largest error of any machine's times, nanoseconds.
+  var error: Int64 { hooks.compactMap { $0?.errors.values.max() }.max() ?? 0 }
 }
 
 extension HookState {
   /// Nil if the hook point is not attached in the recording.
-  init?(_ hook: HookPoint, in recording: MachineRecording) {
+  init?(_ hook: HookPoint, in timed: TimedRecording) {
+    let recording = timed.recording
     let machine = recording.machine
     guard let attached = machine.hooks.first(where: { $0.name == hook.name }), let way = attached.attachedAs else {
       return nil
     }
     let rows = machine.ledger.filter { $0.hook == hook.name }
     point = Point(hook: hook, machine: machine.name)
+    errors = [timed.bootID: timed.error]
     isClean =
       rows.allSatisfy { $0.lost == 0 && $0.unbound == 0 } && (machine.missed[hook.name] ?? 0) == 0
       && machine.rotation.deletedStreams == 0 && recording.damage.isEmpty
@@ -75,6 +120,7 @@ extension HookState {
   func joined(with other: HookState) -> HookState {
     var result = self
     result.point.machine += "+" + other.point.machine
+    result.errors.merge(other.errors) { max($0, $1) }
     result.isClean = isClean && other.isClean
     result.isPartial = isPartial || other.isPartial
     result.started = max(started, other.started)

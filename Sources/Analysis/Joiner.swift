@@ -10,6 +10,8 @@ struct SegmentPlan {
   var negative = 0
   /// Packets of a protocol that the hook point at `to` was never seen to record.
   var notAsked = 0
+  /// Both hook points were stamped by the same clock.
+  var isOneClock = true
 }
 
 /// A path within a clock domain: slots of its hook points, and its segments by where they begin and end.
@@ -18,6 +20,8 @@ struct PathPlanInDomain {
   var slots: [Int]
   /// All of the path lies in this domain, so that its end-to-end delay can be given.
   var isWhole: Bool
+  /// By place in `slots`: the hook point and the one before it were stamped by one clock.
+  var isOneClock: [Bool]
   var segments: [SegmentPlan] = []
   /// Indices into `segments` by slot.
   var beginning: [[Int]]
@@ -44,7 +48,8 @@ struct Joiner {
 
   /// What became of a packet at a later hook point.
   private enum Arrival {
-    case at(UInt64)
+    /// The stamp with which all of it was there.
+    case at(Int)
     /// The socket had handed the same bytes over before: a copy sent needlessly.
     case already
     case absent
@@ -59,7 +64,8 @@ struct Joiner {
     self.flows = flows
     self.pathOfJourney = pathOfJourney
     window = options.matchWindow
-    slack = options.slack
+    // Two machines' clocks err by more than two CPUs'.
+    slack = min(options.matchWindow, max(options.slack, 2 * domain.error))
     self.firstPacket = firstPacket
     indexes = [RangeIndex?](repeating: nil, count: domain.hooks.count)
     isSocket = domain.hooks.map { $0?.point.hook.isSocket ?? false }
@@ -112,12 +118,12 @@ struct Joiner {
   mutating func share(_ plan: inout PathPlanInDomain, path: Int) {
     guard plan.isWhole, plan.slots.count > 1 else { return }
     var sums = [Double](repeating: 0, count: plan.slots.count)
-    var times = [UInt64](repeating: 0, count: plan.slots.count)
+    var stamps = [Int](repeating: 0, count: plan.slots.count)
     var isAny = false
     for journey in 0..<journeys.count where Int(pathOfJourney[journey]) == path {
-      guard completeTimes(of: journey, plan.slots, &times) else { continue }
+      guard completeStamps(of: journey, plan, &stamps) else { continue }
       isAny = true
-      for place in 1..<times.count { sums[place] += Double(Int64(bitPattern: times[place] &- times[place - 1])) }
+      for place in 1..<stamps.count { sums[place] += Double(delay(stamps, place, plan)) }
     }
     let total = sums.reduce(0, +)
     guard isAny, total > 0 else { return }
@@ -127,7 +133,13 @@ struct Joiner {
     }
   }
 
-  private mutating func completeTimes(of journey: Int, _ slots: [Int], _ times: inout [UInt64]) -> Bool {
+  /// From the hook point before to the one at `place`.
+  private func delay(_ stamps: [Int], _ place: Int, _ plan: PathPlanInDomain) -> Int64 {
+    domain.delay(from: stamps[place - 1], to: stamps[place], isOneClock: plan.isOneClock[place])
+  }
+
+  private mutating func completeStamps(of journey: Int, _ plan: PathPlanInDomain, _ stamps: inout [Int]) -> Bool {
+    let slots = plan.slots
     guard let first = journeys.cell(journey, slots[0]) else { return false }
     let origin = domain.stamps[first]
     for (place, slot) in slots.enumerated() {
@@ -138,15 +150,15 @@ struct Joiner {
         if isData(origin), here.payloadLength != origin.payloadLength || here.sequence != origin.sequence {
           return false
         }
-        times[place] = here.time
+        stamps[place] = stamp
       } else {
         guard isSocket[slot], isData(origin),
-          case .at(let time) = arrival(of: first, journey, from: slots[0], to: slot, slots)
+          case .at(let found) = arrival(of: first, journey, from: slots[0], to: slot, slots)
         else { return false }
-        times[place] = time
+        stamps[place] = found
       }
       if place > 0 {
-        let delay = Int64(bitPattern: times[place] &- times[place - 1])
+        let delay = delay(stamps, place, plan)
         if delay > window || delay < -slack { return false }
       }
     }
@@ -180,8 +192,8 @@ struct Joiner {
   private func count(_ arrival: Arrival, of index: Int, _ journey: Int, _ segment: inout SegmentPlan) {
     let stamp = domain.stamps[index]
     switch arrival {
-    case .at(let time):
-      let delay = Int64(bitPattern: time &- stamp.time)
+    case .at(let there):
+      let delay = domain.delay(from: index, to: there, isOneClock: segment.isOneClock)
       if delay > window {
         segment.result.late += 1
       } else {
@@ -235,11 +247,11 @@ struct Joiner {
     let stamp = domain.stamps[index]
     if let there = journeys.cell(journey, to, notBefore: earliest(after: index), in: domain.stamps) {
       let other = domain.stamps[there]
-      if !isData(stamp) || coversEnd(other, of: stamp) { return .at(other.time) }
+      if !isData(stamp) || coversEnd(other, of: stamp) { return .at(there) }
     }
     guard isData(stamp) else { return .absent }
     guard isSocket[to] else {
-      return cover(ofEnd: index, journey, from: from, at: to).map { .at(domain.stamps[$0].time) } ?? .absent
+      return cover(ofEnd: index, journey, from: from, at: to).map { .at($0) } ?? .absent
     }
     // At the socket there are only bytes: look for them where and when the packet was seen last before it.
     var reference = index
@@ -260,16 +272,16 @@ struct Joiner {
   /// The first byte range at socket `to` with the packet's last byte, not before the packet was at `reference`.
   private mutating func read(endOf index: Int, from reference: Int, at to: Int) -> Arrival {
     let earliest = earliest(after: reference)
-    var first: UInt64?
+    var first: RangeIndex.Range?
     var isBefore = false
     forEachCover(ofEnd: index, flowOf: reference, at: to) { range in
       if range.time < earliest {
         isBefore = true
-      } else {
-        first = min(first ?? range.time, range.time)
+      } else if range.time < first?.time ?? UInt64.max {
+        first = range
       }
     }
-    if let first { return .at(first) }
+    if let first { return .at(Int(first.stamp)) }
     return isBefore ? .already : .absent
   }
 

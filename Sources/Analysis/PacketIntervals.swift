@@ -11,8 +11,9 @@ func packetIntervals(
 ) -> [[PITHistogram]] {
   let slotCount = domain.hooks.count
   let flowCount = flows.ids.count
-  var last = [UInt64](repeating: 0, count: flowCount * slotCount)
+  var last = [UInt32](repeating: 0, count: flowCount * slotCount)
   var isKnown = [Bool](repeating: false, count: flowCount * slotCount)
+  let hasOneClock = domain.hooks.indices.map { domain.isOneClock($0, $0) }
   var tallies = [IntervalTally](repeating: IntervalTally(), count: paths.count * slotCount)
   for index in domain.stamps.indices where journeys.of[index] != Journeys.none {
     let path = Int(pathOfJourney[Int(journeys.of[index])])
@@ -20,8 +21,11 @@ func packetIntervals(
     let stamp = domain.stamps[index]
     let slot = Int(domain.slots[Int(stamp.hook.rawValue)])
     let place = Int(flows.of[index]) * slotCount + slot
-    if isKnown[place] { tallies[path * slotCount + slot].add(Int64(stamp.time - last[place]), binWidth) }
-    last[place] = stamp.time
+    if isKnown[place] {
+      let interval = domain.delay(from: Int(last[place]), to: index, isOneClock: hasOneClock[slot])
+      tallies[path * slotCount + slot].add(interval, binWidth)
+    }
+    last[place] = UInt32(index)
     isKnown[place] = true
   }
   return paths.indices.map { path in

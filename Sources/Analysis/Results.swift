@@ -187,6 +187,10 @@ package struct SessionResult: Sendable {
   /// `same clock`, or how the machines' clocks were aligned; nil if they could not be.
   package var clockMethod: String?
   package var clockError: Int64?
+  /// Each guest's clock, aligned or not.
+  package var clocks: [GuestClock]
+  /// Why the clocks cannot be trusted although they seem to be aligned, one clear line each: no gate passes.
+  package var clockFaults: [String]
   /// One clear line each.
   package var warnings: [String]
   /// What could not be read of the recordings, one clear line each: never taken for the whole, so no gate passes.
@@ -202,6 +206,8 @@ package struct SessionResult: Sendable {
     discardedByCPU = [:]
     clockMethod = nil
     clockError = nil
+    clocks = []
+    clockFaults = []
     warnings = []
     damage = []
   }

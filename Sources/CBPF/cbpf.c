@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "cbpf.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
@@ -147,16 +148,15 @@ int lp_rung_try(const char *rung)
 	return -EINVAL;
 }
 
-int lp_kernel_symbols(void (*found)(void *context, int kind, const char *name), void *context)
+typedef void (*found_symbol)(void *context, int kind, const char *name);
+
+// Those that `btf` adds to the ids below `first`.
+static void each_symbol(const struct btf *btf, __u32 first, found_symbol found, void *context)
 {
 	static const char prefix[] = "btf_trace_";
-	struct btf *btf = btf__load_vmlinux_btf();
-	__u32 id, count;
+	__u32 id, count = btf__type_cnt(btf);
 
-	if (!btf)
-		return -errno;
-	count = btf__type_cnt(btf);
-	for (id = 1; id < count; id++) {
+	for (id = first; id < count; id++) {
 		const struct btf_type *type = btf__type_by_id(btf, id);
 		const char *name = btf__name_by_offset(btf, type->name_off);
 
@@ -165,7 +165,33 @@ int lp_kernel_symbols(void (*found)(void *context, int kind, const char *name), 
 		else if (btf_is_func(type))
 			found(context, 1, name);
 	}
-	btf__free(btf);
+}
+
+int lp_kernel_symbols(found_symbol found, void *context)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	DIR *modules;
+	struct dirent *entry;
+
+	if (!kernel)
+		return -errno;
+	each_symbol(kernel, 1, found, context);
+	// A file a loaded module that has BTF; one that goes away meanwhile is passed over.
+	modules = opendir("/sys/kernel/btf");
+	while (modules && (entry = readdir(modules))) {
+		struct btf *module;
+
+		if (entry->d_name[0] == '.' || strcmp(entry->d_name, "vmlinux") == 0)
+			continue;
+		module = btf__load_module_btf(entry->d_name, kernel);
+		if (!module)
+			continue;
+		each_symbol(module, btf__type_cnt(kernel), found, context);
+		btf__free(module);
+	}
+	if (modules)
+		closedir(modules);
+	btf__free(kernel);
 	return 0;
 }
 

@@ -86,6 +86,9 @@ static void read_link(struct lp_link *link, const struct nlmsghdr *message)
 		case IFLA_LINK:
 			memcpy(&link->peer_index, RTA_DATA(a), sizeof(link->peer_index));
 			break;
+		case IFLA_MASTER:
+			memcpy(&link->master_index, RTA_DATA(a), sizeof(link->master_index));
+			break;
 		case IFLA_LINK_NETNSID:
 			memcpy(&link->peer_nsid, RTA_DATA(a), sizeof(link->peer_nsid));
 			break;

@@ -5,6 +5,7 @@
 #include <linux/ethtool.h>
 #include <linux/if.h>
 #include <linux/net_tstamp.h>
+#include <linux/ptp_clock.h>
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -37,4 +38,63 @@ int lp_timestamping_of(const char *device, struct lp_timestamping *result)
 	result->software_receive = !!(info.so_timestamping & SOF_TIMESTAMPING_RX_SOFTWARE);
 	result->receive_all = !!(info.rx_filters & 1u << HWTSTAMP_FILTER_ALL);
 	return 0;
+}
+
+static int64_t nanoseconds(struct ptp_clock_time time)
+{
+	return (int64_t)time.sec * 1000000000 + time.nsec;
+}
+
+// Takes the reading if its window is the shortest so far; a negative one stands for none.
+static void take_shortest(struct lp_cross_stamp *best, struct ptp_clock_time before,
+			  struct ptp_clock_time device, struct ptp_clock_time after)
+{
+	int64_t window = nanoseconds(after) - nanoseconds(before);
+
+	// A clock that was set in between: no window at all.
+	if (window < 0 || (best->window_ns >= 0 && window >= best->window_ns))
+		return;
+	best->device_ns = nanoseconds(device);
+	best->realtime_ns = nanoseconds(before) + window / 2;
+	best->monotonic_raw_ns = 0;
+	best->window_ns = window;
+}
+
+int lp_ptp_precise(int fd, struct lp_cross_stamp *result)
+{
+	struct ptp_sys_offset_precise request = { 0 };
+
+	if (ioctl(fd, PTP_SYS_OFFSET_PRECISE2, &request))
+		return -errno;
+	result->device_ns = nanoseconds(request.device);
+	result->realtime_ns = nanoseconds(request.sys_realtime);
+	result->monotonic_raw_ns = nanoseconds(request.sys_monoraw);
+	result->window_ns = 0;
+	return 0;
+}
+
+int lp_ptp_extended(int fd, struct lp_cross_stamp *result)
+{
+	struct ptp_sys_offset_extended request = { .n_samples = 5 };
+
+	if (ioctl(fd, PTP_SYS_OFFSET_EXTENDED2, &request))
+		return -errno;
+	result->window_ns = -1;
+	for (unsigned int i = 0; i < request.n_samples; i++)
+		take_shortest(result, request.ts[i][0], request.ts[i][1], request.ts[i][2]);
+	return result->window_ns < 0 ? -EAGAIN : 0;
+}
+
+int lp_ptp_basic(int fd, struct lp_cross_stamp *result)
+{
+	struct ptp_sys_offset request = { .n_samples = 5 };
+
+	if (ioctl(fd, PTP_SYS_OFFSET2, &request))
+		return -errno;
+	result->window_ns = -1;
+	// System and device alternate, the system's comes first and last.
+	for (unsigned int i = 0; i < request.n_samples; i++)
+		take_shortest(result, request.ts[2 * i], request.ts[2 * i + 1],
+			      request.ts[2 * i + 2]);
+	return result->window_ns < 0 ? -EAGAIN : 0;
 }

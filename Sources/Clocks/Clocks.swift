@@ -50,6 +50,19 @@ package struct ClockReading: Sendable {
   /// Ticks of the time stamp counter, 0 where there is none.
   package var counter: UInt64
 
+  package init(
+    monotonic: Instant<Monotonic>, window: Int64, monotonicRaw: Instant<MonotonicRaw>, realtime: Instant<Realtime>,
+    tai: Instant<TAI>, boottime: Instant<Boottime>, counter: UInt64
+  ) {
+    self.monotonic = monotonic
+    self.window = window
+    self.monotonicRaw = monotonicRaw
+    self.realtime = realtime
+    self.tai = tai
+    self.boottime = boottime
+    self.counter = counter
+  }
+
   /// The best of a few readings: the one with the shortest window.
   package static func now(tries: Int = 5) -> ClockReading {
     var best = once()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CTimestamp
 internal import Glibc
-internal import Recording
+package import Recording
 package import Topology
 
 /// One line of `latprobe doctor`.
@@ -17,6 +17,10 @@ package struct Finding: Sendable, Encodable {
   package var detail: String
   /// What to do; nil where nothing is to be done.
   package var remedy: String?
+  /// Of the five causes of millisecond delays, the one this line is about: see ``DelayCause``.
+  package var cause: Int?
+  /// The guest this line introduces.
+  package var guest: Guest?
 
   package init(_ topic: String, _ state: State, _ detail: String, remedy: String? = nil) {
     self.topic = topic
@@ -34,6 +38,7 @@ package enum Doctor {
     findings += topologies.map(hooks)
     findings += [clockSource, counter, governor, idle, isolation]
     findings += networkDevices()
+    findings += virtualMachines()
     return findings
   }
 
@@ -102,7 +107,7 @@ package enum Doctor {
   }
 
   private static var governor: Finding {
-    let governors = Environment.governors
+    let governors = Environment.governors()
     if governors.isEmpty { return Finding("CPU governor", .ok, "the kernel does not scale frequencies here") }
     let good = governors == ["performance"]
     return Finding(
@@ -112,7 +117,7 @@ package enum Doctor {
 
   private static var idle: Finding {
     let states = Environment.idleStates
-    let deep = states.filter { !["POLL", "C1", "haltpoll"].contains($0) }
+    let deep = states.filter { !["POLL", "C1", "haltpoll idle"].contains($0) }
     if deep.isEmpty { return Finding("C-states", .ok, states.isEmpty ? "none" : states.joined(separator: " ")) }
     return Finding(
       "C-states", .warning, "waking up from \(deep.joined(separator: " ")) delays packets",
@@ -157,12 +162,7 @@ package enum Doctor {
   }
 
   private static func affinity(_ link: Link, _ interrupts: [Substring]) -> Finding? {
-    // A virtio device's interrupts bear the name of the bus device.
-    let bus = System.link("/sys/class/net/\(link.name)/device")?.split(separator: "/").last.map(String.init)
-    let lines = interrupts.filter { line in
-      line.contains(link.name) || bus.map { line.contains($0 + "-") } == true
-    }
-    let numbers = lines.compactMap { $0.split(separator: ":").first.map { String($0).trimmed } }
+    let numbers = HostSettings.interrupts(of: link.name, interrupts)
     guard !numbers.isEmpty else { return nil }
     let list = numbers.map { number in
       "\(number)→\(System.read("/proc/irq/\(number)/smp_affinity_list") ?? "?")"

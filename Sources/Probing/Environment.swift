@@ -29,9 +29,11 @@ package enum Environment {
   }
 
   /// Governors in use, sorted; empty where the kernel does not scale frequencies.
-  package static var governors: [String] {
-    let root = "/sys/devices/system/cpu/cpufreq"
-    return Set(System.list(root).compactMap { System.read("\(root)/\($0)/scaling_governor") }).sorted()
+  ///
+  /// - Parameter root: where /sys is; empty for the machine's own.
+  package static func governors(root: String = "") -> [String] {
+    let path = "\(root)/sys/devices/system/cpu/cpufreq"
+    return Set(System.list(path).compactMap { System.read("\(path)/\($0)/scaling_governor") }).sorted()
   }
 
   /// C-states that are not disabled, of CPU 0.
@@ -43,13 +45,24 @@ package enum Environment {
 
   private static func settings(_ plan: WatchPlan) -> [String: String] {
     var settings: [String: String] = [:]
+    let governors = governors()
     settings["governor"] = governors.isEmpty ? "none" : governors.joined(separator: " ")
     settings["idle_states"] = idleStates.isEmpty ? "none" : idleStates.joined(separator: " ")
     settings["kernel_command_line"] = System.read("/proc/cmdline")
     settings["online_cpus"] = System.read("/sys/devices/system/cpu/online")
     settings["isolated_cpus"] = System.read("/sys/devices/system/cpu/isolated")
+    settings["product_uuid"] = System.read("/sys/class/dmi/id/product_uuid")?.lowercased()
+    settings["halt_poll_ns"] = System.read("/sys/module/kvm/parameters/halt_poll_ns")
+    settings["nested"] =
+      ["kvm_intel", "kvm_amd"].lazy
+      .compactMap { System.read("/sys/module/\($0)/parameters/nested") }.first
+    for device in plan.hostDevices {
+      let driver = System.link("/sys/class/net/\(device.name)/device/driver")?.split(separator: "/").last
+      settings["driver \(device.name)"] = driver.map(String.init)
+    }
     settings["bpf_jit"] = System.read("/proc/sys/net/core/bpf_jit_enable")
     settings["guest_devices"] = plan.guestDevices.map(\.description).joined(separator: " ")
+    settings["guest_taps"] = plan.guestTaps.map(\.description).joined(separator: " ")
     settings["host_devices"] = plan.hostDevices.map(\.description).joined(separator: " ")
     return settings.filter { !$0.value.isEmpty }
   }

@@ -15,6 +15,8 @@ package struct Link: Sendable, Equatable {
   package var peerIndex: Int?
   /// The id that this namespace has given to the peer's; nil: the same namespace.
   package var peerNamespaceID: Int?
+  /// Index of the bridge (or bond, or Open vSwitch datapath) that it is a port of; nil where there is none.
+  package var masterIndex: Int?
 }
 
 /// A network namespace: where it was found, and its inode number, which is what the kernel calls it.
@@ -87,7 +89,8 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
         isEthernet: link.ethernet != 0,
         peerIndex: link.peer_index > 0 && link.peer_index != link.index || link.peer_nsid >= 0
           ? Int(link.peer_index) : nil,
-        peerNamespaceID: link.peer_nsid >= 0 ? Int(link.peer_nsid) : nil)
+        peerNamespaceID: link.peer_nsid >= 0 ? Int(link.peer_nsid) : nil,
+        masterIndex: link.master_index > 0 ? Int(link.master_index) : nil)
     }
   }
 

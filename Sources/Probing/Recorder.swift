@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-internal import CLatprobeABI
 internal import Clocks
 internal import Glibc
 package import Recording
@@ -30,46 +29,37 @@ package struct RecorderOptions: Sendable {
   package init() {}
 }
 
-/// What goes on beside a recording: guests that record at the same time. The recorder's thread asks; no answer may wait.
-package struct RecorderCompanion {
-  /// Clock exchanges that were made since the last call.
-  package var exchanges: () -> [ClockExchange]
-  /// Asked again and again once there is a reason to stop: whether the recording may end now.
-  package var mayEnd: () -> Bool
-
-  package init(exchanges: @escaping () -> [ClockExchange] = { [] }, mayEnd: @escaping () -> Bool = { true }) {
-    self.exchanges = exchanges
-    self.mayEnd = mayEnd
-  }
-}
-
 /// Drains the probes into a recording until it is told to stop.
 package struct Recorder: ~Copyable {
   private static let drainInterval: Int64 = 20_000_000
   private static let flushInterval: Int64 = 200_000_000
-  private static let clockInterval: Int64 = 1_000_000_000
+  private static let updateInterval: Int64 = 1_000_000_000
 
   private let probes: ProbeSet
   private let resolved: ResolvedTopology
   private let options: RecorderOptions
   private let writer: MachineWriter
+  private var clocks: ClockKeeper
   private var machine: Machine
 
-  /// - Parameter machine: described all but for times and ledger.
+  /// - Parameters:
+  ///   - machine: described all but for times and ledger.
+  ///   - clocks: what to write of this machine's clocks and of those it is tied to.
   package init(
     probes: consuming ProbeSet, resolved: ResolvedTopology, machine: Machine, session: Session, directory: String,
-    options: RecorderOptions
+    clocks: consuming ClockKeeper, options: RecorderOptions
   ) throws(RecordingError) {
     var machine = machine
-    let clocks = ClockReading.now()
-    machine.startedAt = UInt64(clocks.monotonic.nanoseconds)
+    let now = ClockReading.now()
+    machine.startedAt = UInt64(now.monotonic.nanoseconds)
     self.probes = probes
     self.resolved = resolved
     self.options = options
     self.machine = machine
     writer = try MachineWriter(
       directory: directory, machine: machine, session: session,
-      utcOffset: clocks.realtime.nanoseconds - clocks.monotonic.nanoseconds, options: options.writer)
+      utcOffset: now.realtime.nanoseconds - now.monotonic.nanoseconds, options: options.writer)
+    self.clocks = clocks
   }
 
   /// Records until the duration or count is reached, or `stopRequested` says why to stop.
@@ -82,7 +72,7 @@ package struct Recorder: ~Copyable {
   ) throws -> Machine {
     let drain = try Drain(probes.rings)
     var failure: (any Error)?
-    try sampleClocks()
+    try clocks.take(.all, writer)
     machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
     try probes.enable()
     do {
@@ -96,8 +86,8 @@ package struct Recorder: ~Copyable {
     if failure == nil {
       do {
         while try pour(drain) > 0 {}
-        try append(companion.exchanges())
-        try sampleClocks()
+        try companion.put(into: writer)
+        try clocks.take(.all, writer)
       } catch { failure = error }
     }
     try takeLedger()
@@ -113,10 +103,10 @@ package struct Recorder: ~Copyable {
     var reason: String?
     let start = Instant<Monotonic>.now.nanoseconds
     var nextFlush = start + Recorder.flushInterval
-    var nextClock = start + Recorder.clockInterval
+    var nextUpdate = start + Recorder.updateInterval
     while true {
       _ = try pour(drain)
-      try append(companion.exchanges())
+      try companion.put(into: writer)
       let now = Instant<Monotonic>.now.nanoseconds
       if now >= nextFlush {
         nextFlush = now + Recorder.flushInterval
@@ -126,9 +116,9 @@ package struct Recorder: ~Copyable {
         progress(state)
         if let count = options.count, state.packets >= count { reason = reason ?? "count" }
       }
-      if now >= nextClock {
-        nextClock = now + Recorder.clockInterval
-        try sampleClocks()
+      try clocks.take(.due(now), writer)
+      if now >= nextUpdate {
+        nextUpdate = now + Recorder.updateInterval
         try writer.updateMachine(machine)
         // Rotation may delete the stream that has a flow's 5-tuple.
         if options.writer.rotateSize ?? options.writer.maxSize != nil || options.writer.rotateTime != nil {
@@ -173,39 +163,5 @@ package struct Recorder: ~Copyable {
     progress.packets = packets.values.max() ?? 0
     progress.size = writer.size
     return progress
-  }
-
-  /// Writes clock exchanges into the stream of CPU 0.
-  private borrowing func append(_ exchanges: [ClockExchange]) throws(RecordingError) {
-    for exchange in exchanges {
-      var event = lp_clock_exchange()
-      event.time_ns = exchange.time
-      event.event = UInt8(LP_EVENT_CLOCK_EXCHANGE.rawValue)
-      event.peer = exchange.peer
-      event.sent_ns = exchange.sent
-      event.peer_received_ns = exchange.peerReceived
-      event.peer_sent_ns = exchange.peerSent
-      event.received_ns = exchange.received
-      try unsafe withUnsafeBytes(of: event) { (bytes) throws(RecordingError) in
-        try unsafe writer.append(cpu: 0, bytes: bytes)
-      }
-    }
-  }
-
-  /// Writes a clock sample into the stream of CPU 0.
-  private borrowing func sampleClocks() throws(RecordingError) {
-    let reading = ClockReading.now()
-    var sample = lp_clock_sample()
-    sample.time_ns = UInt64(reading.monotonic.nanoseconds)
-    sample.event = UInt8(LP_EVENT_CLOCK_SAMPLE.rawValue)
-    sample.window_ns = UInt32(clamping: reading.window)
-    sample.monotonic_raw_ns = reading.monotonicRaw.nanoseconds
-    sample.realtime_ns = reading.realtime.nanoseconds
-    sample.tai_ns = reading.tai.nanoseconds
-    sample.boottime_ns = reading.boottime.nanoseconds
-    sample.tsc = reading.counter
-    try unsafe withUnsafeBytes(of: sample) { (bytes) throws(RecordingError) in
-      try unsafe writer.append(cpu: 0, bytes: bytes)
-    }
   }
 }

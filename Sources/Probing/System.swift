@@ -19,18 +19,27 @@ package enum System {
 
   /// The file's text without white space at its ends; nil if it cannot be read.
   package static func read(_ path: String, limit: Int = 1 << 20) -> String? {
-    let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { return nil }
-    defer { close(file) }
-    var text: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 65536)
-    while text.count < limit {
-      let count = unsafe Glibc.read(file, &chunk, chunk.count)
-      guard count > 0 else { break }
-      text += chunk[..<count]
-    }
+    guard var text = content(path, limit: limit) else { return nil }
     while let last = text.last, last <= 0x20 { text.removeLast() }
     return String(decoding: text.drop { $0 <= 0x20 }, as: UTF8.self)
+  }
+
+  /// The file's bytes, at most `limit`; empty if it cannot be read.
+  static func bytes(_ path: String, limit: Int) -> [UInt8] { content(path, limit: limit) ?? [] }
+
+  private static func content(_ path: String, limit: Int) -> [UInt8]? {
+    // Not to wait for the other end of a pipe, if somebody put one there.
+    let file = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard file >= 0 else { return nil }
+    defer { close(file) }
+    var content: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: min(limit, 65536))
+    while content.count < limit {
+      let count = unsafe Glibc.read(file, &chunk, min(chunk.count, limit - content.count))
+      guard count > 0 else { break }
+      content += chunk[..<count]
+    }
+    return content
   }
 
   /// Names in a directory, sorted; empty if it cannot be read.

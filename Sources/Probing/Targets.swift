@@ -7,13 +7,25 @@ internal import Topology
 /// Where in the kernel a symbol's program sits (`enum lp_site`), and whether that is a device or a socket.
 private let sites: [String: lp_site] = [
   "net_dev_queue": LP_AT_DEV_QUEUE,
+  "__dev_queue_xmit": LP_AT_DEV_QUEUE,
   "net_dev_start_xmit": LP_AT_START_XMIT,
+  "dev_hard_start_xmit": LP_AT_START_XMIT,
   "netif_rx": LP_AT_NETIF_RX,
+  "__netif_rx": LP_AT_NETIF_RX,
+  "netif_rx_internal": LP_AT_NETIF_RX,
   "netif_receive_skb": LP_AT_NETIF_RECEIVE,
+  "netif_receive_skb_list_internal": LP_AT_NETIF_RECEIVE,
   "napi_gro_receive_entry": LP_AT_NAPI_GRO,
+  "napi_gro_receive": LP_AT_NAPI_GRO,
+  "gro_receive_skb": LP_AT_NAPI_GRO,
   "consume_skb": LP_AT_CONSUME,
+  "napi_consume_skb": LP_AT_CONSUME,
   "sys_enter": LP_AT_SEND_CALL,
+  "tcp_sendmsg": LP_AT_SEND_CALL,
+  "udp_sendmsg": LP_AT_SEND_CALL,
+  "udpv6_sendmsg": LP_AT_SEND_CALL,
   "skb_copy_datagram_iovec": LP_AT_STREAM_COPY,
+  "skb_copy_datagram_iter": LP_AT_STREAM_COPY,
   "sock_recv_length": LP_AT_DATAGRAM_READ,
   "skb_consume_udp": LP_AT_DATAGRAM_READ,
 ]
@@ -31,6 +43,7 @@ struct Targets {
   private(set) var rows: [Key: [Int: HookPoint]] = [:]
 
   init(_ resolved: ResolvedTopology, _ plan: WatchPlan) throws(ProbingError) {
+    try Targets.checkPrograms(resolved.attachedHooks)
     for hook in resolved.attachedHooks {
       for probe in hook.probes {
         guard let site = sites[probe.symbol] else {
@@ -44,6 +57,28 @@ struct Targets {
                 + "check the topology and --dev")
           }
           rows[key, default: [:]][index] = hook.point
+        }
+      }
+    }
+  }
+
+  /// A program serves its site on all devices, so a second one there would stamp every packet again.
+  private static func checkPrograms(_ hooks: [ResolvedHook]) throws(ProbingError) {
+    var owners: [UInt32: (hook: String, programs: Set<String>)] = [:]
+    for hook in hooks {
+      for probe in hook.probes {
+        var own: [UInt32: Set<String>] = [:]
+        for symbol in [probe.symbol] + probe.with {
+          if let site = sites[symbol] { own[site.rawValue, default: []].insert(probe.rung.program(for: symbol)) }
+        }
+        for (site, programs) in own {
+          if let owner = owners[site], owner.programs != programs {
+            throw ProbingError(
+              "\(owner.hook) and \(hook.point.name) would stamp each packet twice, by "
+                + "\(owner.programs.union(programs).sorted().joined(separator: " and ")); "
+                + "name the same candidates and rungs for both in the topology")
+          }
+          owners[site] = (hook.point.name, programs)
         }
       }
     }

@@ -19,6 +19,8 @@ package struct WatchPlan: Sendable, Equatable {
 
   package var guestDevices: [Device]
   package var hostDevices: [Device]
+  /// The host's ends of guests' devices.
+  package var guestTaps: [Device] = []
   /// Namespaces whose sockets are watched.
   package var socketNamespaces: [NetworkNamespace]
 
@@ -26,6 +28,7 @@ package struct WatchPlan: Sendable, Equatable {
     switch watch {
     case .guestDevice: guestDevices
     case .hostDevice: hostDevices
+    case .guestTap: guestTaps
     case .guestSocket: []
     }
   }
@@ -47,13 +50,21 @@ package struct WatchPlan: Sendable, Equatable {
 
   /// - Parameters:
   ///   - namespaces: `--netns`: with veth pairs the guests' namespaces, else the one that holds the devices.
-  ///   - devices: `--dev`; empty: all veth devices there, or the device of the default route.
+  ///   - devices: `--dev`; empty: all veth devices there, or the only device that fits.
+  ///   - taps: `--tap`; empty: the only tap there is. Of use on the host of a virtual machine alone.
+  ///   - side: `--side`; a topology that spans two machines needs it.
   package static func make(
-    topology: Topology, namespaces names: [String], devices: [String]
+    topology: Topology, namespaces names: [String], devices: [String], taps: [String] = [], side: Topology.Side? = nil
   ) throws(ProbingError) -> WatchPlan {
     var namespaces: [NetworkNamespace] = []
     for name in names { namespaces.append(try NetworkNamespace.named(name)) }
     let watched = Set(topology.hooks.map(\.watch))
+    if watched.contains(.guestTap) {
+      return try virtualMachine(topology, side, namespaces: namespaces, devices: devices, taps: taps)
+    }
+    guard taps.isEmpty else {
+      throw ProbingError("topology \(topology.name) has no hook point on a tap: leave --tap out, or name it with --dev")
+    }
     if watched.contains(.guestDevice) && watched.contains(.hostDevice) {
       return try pairs(namespaces: namespaces, devices: devices)
     }
@@ -84,12 +95,8 @@ package struct WatchPlan: Sendable, Equatable {
         guard let peer = try peerNamespace.links().first(where: { $0.index == peerIndex }) else {
           throw ProbingError("the other end of \(link.name)@\(namespace.label) is gone")
         }
-        let near = Device(
-          name: link.name, index: link.index, namespace: namespace, kind: link.kind,
-          isEthernet: link.isEthernet)
-        let far = Device(
-          name: peer.name, index: peer.index, namespace: peerNamespace, kind: peer.kind,
-          isEthernet: peer.isEthernet)
+        let near = Device(link, in: namespace)
+        let far = Device(peer, in: peerNamespace)
         plan.guestDevices.append(fromGuests ? near : far)
         plan.hostDevices.append(fromGuests ? far : near)
       }
@@ -106,15 +113,13 @@ package struct WatchPlan: Sendable, Equatable {
   }
 
   /// One stack: its devices and the sockets of the same namespace.
-  private static func plain(
+  static func plain(
     namespaces: [NetworkNamespace], devices: [String], guest: Bool
   ) throws(ProbingError) -> WatchPlan {
     var plan = WatchPlan(guestDevices: [], hostDevices: [], socketNamespaces: [])
     for namespace in namespaces.isEmpty ? [try NetworkNamespace.current()] : namespaces {
       for link in try chosen(in: namespace, devices, veth: false) {
-        let device = Device(
-          name: link.name, index: link.index, namespace: namespace, kind: link.kind,
-          isEthernet: link.isEthernet)
+        let device = Device(link, in: namespace)
         if guest { plan.guestDevices.append(device) } else { plan.hostDevices.append(device) }
       }
       plan.socketNamespaces.append(namespace)
@@ -131,16 +136,33 @@ package struct WatchPlan: Sendable, Equatable {
       return links
     }
     let links = try namespace.links()
+    // Without --dev: all there are of a kind, or just one.
     if veth {
       let found = links.filter { $0.kind == "veth" }
       if !found.isEmpty { return found }
       throw ProbingError(
         "no veth device in \(namespace.label); name the guests with --netns, or the host's ends with --dev")
     }
-    // Without --dev: what is up and no loopback, if that is just one.
-    let up = links.filter { $0.isUp && $0.name != "lo" }
-    if up.count == 1 { return up }
+    return [try only(links, of: namespace, option: "--dev", what: "device") { $0.name != "lo" }]
+  }
+
+  /// The one device that is up and fits.
+  static func only(
+    _ links: [Link], of namespace: NetworkNamespace, option: String, what: String, where fits: (Link) -> Bool
+  ) throws(ProbingError) -> Link {
+    let found = links.filter { $0.isUp && fits($0) }
+    if let link = found.first, found.count == 1 { return link }
+    let candidates = found.isEmpty ? links : found
     throw ProbingError(
-      "which device of \(namespace.label)? Name it with --dev; there are \(links.map(\.name).joined(separator: " "))")
+      (found.isEmpty ? "no \(what) in \(namespace.label) that is up? " : "which \(what) of \(namespace.label)? ")
+        + "Name it with \(option); "
+        + "there are \(candidates.map(\.name).joined(separator: " "))")
+  }
+}
+
+extension WatchPlan.Device {
+  init(_ link: Link, in namespace: NetworkNamespace) {
+    self.init(
+      name: link.name, index: link.index, namespace: namespace, kind: link.kind, isEthernet: link.isEthernet)
   }
 }

@@ -11,10 +11,7 @@ extension Report {
       ("segments", .array(result.segments.map(segment))),
       ("hooks", .array(result.hooks.map(hook))),
       ("recording", recording(result)),
-      (
-        "clock",
-        .fields([("method", .optional(result.clockMethod)), ("error_ns", .optional(result.clockError))])
-      ),
+      ("clock", clock(result)),
       ("pit", .array(result.intervals.map(pit))),
       ("machines", .array(result.machines.map(machine))),
       ("warnings", .array(result.warnings.map { .string($0) })),
@@ -157,6 +154,7 @@ extension Report {
           ("deleted_bytes", .unsigned(machine.rotation.deletedBytes)),
         ])
       ),
+      ("guests", .array((machine.guests ?? []).map(guest))),
       ("settings", .map(machine.settings)),
     ])
   }

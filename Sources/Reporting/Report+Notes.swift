@@ -13,8 +13,11 @@ extension Report {
       lines += note(
         "Absent", "\(name(hook, result)): \(hook.absentBecause ?? "not attached, the reason is not recorded")")
     }
-    for machine in result.machines { lines += environment(machine) }
-    lines += clock(result)
+    for machine in result.machines {
+      lines += environment(machine)
+      for guest in machine.guests ?? [] { lines += note("Guest", guestLine(guest)) }
+    }
+    for (number, line) in clockLines(result).enumerated() { lines += note(number == 0 ? "Clock" : "", line) }
     lines += note("Session", session(result.session))
     for line in result.damage { lines += note("Damage", line) }
     for line in result.warnings { lines += note("Warning", line) }
@@ -88,14 +91,6 @@ extension Report {
   private static func sampling(_ sampling: Machine.Sampling) -> String {
     guard sampling.oneIn > 1 else { return "every packet" }
     return "sampled 1/\(sampling.oneIn) (UDP by \(sampling.udpBy), TCP by \(sampling.tcpBy))"
-  }
-
-  private static func clock(_ result: SessionResult) -> [String] {
-    guard let method = result.clockMethod else {
-      return note("Clock", "the machines' clocks could not be aligned: no segment crosses from one to the other")
-    }
-    let bound = result.clockError.map { ", error at most ±\(Text.duration(Double($0)))" } ?? ", error unknown"
-    return note("Clock", method + bound)
   }
 
   private static func session(_ session: Session) -> String {

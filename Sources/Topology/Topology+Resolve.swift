@@ -35,7 +35,7 @@ extension Topology {
   private func checkPrograms(_ programs: Set<String>) throws(TopologyError) {
     for candidate in hooks.lazy.flatMap(\.parts).flatMap(\.candidates) {
       let symbols = [candidate.symbol] + candidate.with
-      let ladder = Rung.ladder(for: candidate.kind)
+      let ladder = candidate.rungs
       let usable = ladder.contains { rung in
         symbols.allSatisfy { programs.contains(rung.program(for: $0)) }
       }
@@ -44,20 +44,20 @@ extension Topology {
         !ladder.contains { programs.contains($0.program(for: symbol)) }
       }
       let named = unknown.isEmpty ? symbols.joined(separator: " with ") : unknown.joined(separator: ", ")
-      let known = Topology.knownSymbols(candidate.kind, in: programs)
+      let known = Topology.knownSymbols(ladder, in: programs)
       throw TopologyError(
         file: file, location: candidate.location,
         what: "this build of latprobe has no program for the \(candidate.kind.rawValue) \(named)"
-          + (unknown.isEmpty ? " on one rung" : ""),
+          + (unknown.isEmpty ? " on one rung" : ladder.count == 1 ? " on \(ladder[0].rawValue)" : ""),
         remedy: known.isEmpty
           ? "it has none for any \(candidate.kind.rawValue)"
           : "it has them for \(known.joined(separator: " "))")
     }
   }
 
-  private static func knownSymbols(_ kind: SymbolKind, in programs: Set<String>) -> [String] {
+  private static func knownSymbols(_ ladder: [Rung], in programs: Set<String>) -> [String] {
     var symbols: Set<String> = []
-    for rung in Rung.ladder(for: kind) {
+    for rung in ladder {
       let prefix = rung.program(for: "")
       for program in programs where program.hasPrefix(prefix) {
         symbols.insert(String(program.dropFirst(prefix.count)))
@@ -95,7 +95,7 @@ extension ResolvedPart {
     guard missing.isEmpty else { return .failure(Attempt(candidate: candidate, obstacles: [.missing(missing)])) }
 
     var obstacles: [Attempt.Obstacle] = []
-    for rung in Rung.ladder(for: candidate.kind) {
+    for rung in candidate.rungs {
       if let absent = symbols.map({ rung.program(for: $0) }).first(where: { !programs.contains($0) }) {
         obstacles.append(.noProgram(rung, absent))
         continue

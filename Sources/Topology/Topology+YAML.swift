@@ -144,7 +144,7 @@ extension Topology {
   private static func candidate(_ node: Node, file: String, of hook: String) throws(TopologyError) -> Candidate {
     let what = "a candidate of \(hook)"
     let fields = try YAMLFields(
-      node, file: file, what: what, known: SymbolKind.allCases.map(\.rawValue) + ["with"])
+      node, file: file, what: what, known: SymbolKind.allCases.map(\.rawValue) + ["with", "rungs"])
     let kinds = SymbolKind.allCases.filter { fields.optional($0.rawValue) != nil }
     guard let kind = kinds.first, kinds.count == 1 else {
       throw TopologyError(
@@ -166,7 +166,31 @@ extension Topology {
         with.append(companion)
       }
     }
-    return Candidate(kind: kind, symbol: symbol, with: with, location: fields.location)
+    return Candidate(
+      kind: kind, symbol: symbol, with: with, rungs: try rungs(fields, of: kind, what: what), location: fields.location)
+  }
+
+  /// The rungs that a candidate allows, best first: the whole ladder where it names none.
+  private static func rungs(
+    _ fields: YAMLFields, of kind: SymbolKind, what: String
+  ) throws(TopologyError) -> [Rung] {
+    let ladder = Rung.ladder(for: kind)
+    guard let node = fields.optional("rungs") else { return ladder }
+    var rungs: [Rung] = []
+    for item in try YAMLFields.list(node, file: fields.file, what: "`rungs` of \(what)") {
+      guard let rung = Rung(rawValue: item.text ?? ""), ladder.contains(rung), !rungs.contains(rung) else {
+        throw YAMLFields.wrongType(
+          item, file: fields.file, what: "a rung of \(what)",
+          expected: "one of \(ladder.map(\.rawValue).joined(separator: ", ")), each once, for a \(kind.rawValue)")
+      }
+      rungs.append(rung)
+    }
+    guard !rungs.isEmpty else {
+      throw TopologyError(
+        file: fields.file, location: node.location, what: "`rungs` of \(what) is empty",
+        remedy: "name those of \(ladder.map(\.rawValue).joined(separator: ", ")) that are allowed, or leave it out")
+    }
+    return rungs
   }
 
   /// A kernel symbol: what C allows in a name, and the dots of the compiler's clones (`vhost_tx_batch.constprop.0`).

@@ -34,8 +34,10 @@ package struct Topology: Sendable, Equatable {
   package enum Watch: String, CaseIterable, Sendable, Codable {
     /// A network interface inside the guest.
     case guestDevice = "guest-device"
-    /// A network interface of the host: a tap, a veth's host end, a NIC.
+    /// A network interface of the host: a NIC, a veth's host end.
     case hostDevice = "host-device"
+    /// The host's end of a guest's device: its tap.
+    case guestTap = "guest-tap"
     /// The sockets of the guest (where guest and host are one: of the watched namespace).
     case guestSocket = "guest-socket"
   }
@@ -51,6 +53,8 @@ package struct Topology: Sendable, Equatable {
     package var symbol: String
     /// Further symbols of the same kind that must be attached with it, on the same rung.
     package var with: [String]
+    /// The rungs to try, best first: the kind's whole ladder unless the file names some.
+    package var rungs: [Rung]
     package var location: Location
 
     /// For people: `tracepoint sys_enter with net_dev_queue`.

@@ -104,6 +104,9 @@ final class GuestRecorder: AgentRecorder, Sendable {
       throw ProbingError(
         "the guest's topology \(request.topology) (\(topology.file)) is not the host's: install the same one on both")
     }
-    return try RecordingSetup(choice, topology) { warning in shared.withLock { $0.warnings.append(warning) } }
+    return try RecordingSetup(choice, topology) { [self] warning in
+      Console.error("warning: \(warning)")
+      shared.withLock { $0.warnings.append(warning) }
+    }
   }
 }

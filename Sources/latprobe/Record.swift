@@ -38,6 +38,11 @@ struct Record: ParsableCommand {
   var devices: [String] = []
 
   @Option(
+    name: .customLong("tap"),
+    help: ArgumentHelp("On a virtual machine's host: the guest's tap; may be repeated.", valueName: "if"))
+  var taps: [String] = []
+
+  @Option(
     name: .customLong("netns"),
     help: ArgumentHelp(
       "Network namespace: a name, a process id or a path. With veth pairs the guests'; may be repeated.",
@@ -122,6 +127,7 @@ struct Record: ParsableCommand {
     choice.topology = topology
     choice.side = side ?? (guests.isEmpty ? nil : .host)
     choice.devices = devices
+    choice.taps = taps
     choice.namespaces = namespaces
     choice.filter = filter
     choice.oneIn = sample.oneIn

@@ -9,6 +9,7 @@ struct ProbeChoice {
   var topology = ""
   var side: Topology.Side?
   var devices: [String] = []
+  var taps: [String] = []
   var namespaces: [String] = []
   var filter: String?
   var oneIn: UInt32 = 1
@@ -31,9 +32,10 @@ struct RecordingSetup: ~Copyable {
   /// Described all but for peers, times and ledger; may be renamed.
   var machine: Machine
   private let probes: ProbeSet
+  private let clocks: ClockKeeper
 
-  /// - Parameter warn: told in one line each what will be missing.
-  init(_ choice: ProbeChoice, _ topology: Topology, warn: (String) -> Void) throws {
+  /// - Parameter warn: told in one line each what will be missing; also while recording.
+  init(_ choice: ProbeChoice, _ topology: Topology, warn: @escaping (String) -> Void) throws {
     var options = ProbeOptions()
     if let filter = choice.filter { options.filter = try Filter(filter) }
     options.sampling = Machine.Sampling(
@@ -47,7 +49,8 @@ struct RecordingSetup: ~Copyable {
     var resolved = try topology.resolve(
       facts: KernelFacts.live(), programs: try ProbeSet.programs(in: object), side: choice.side)
     resolved.warnings.forEach(warn)
-    let plan = try WatchPlan.make(topology: topology, namespaces: choice.namespaces, devices: choice.devices)
+    let plan = try WatchPlan.make(
+      topology: topology, namespaces: choice.namespaces, devices: choice.devices, taps: choice.taps, side: choice.side)
     let hooks = resolved.hooks.map { hook in
       guard let obstacle = plan.obstacle(to: hook) else { return hook.attachedHook(watches: plan.watches(hook.watch)) }
       warn("\(hook.point.name) is absent: \(obstacle)")
@@ -64,6 +67,7 @@ struct RecordingSetup: ~Copyable {
     machine.sampling = options.sampling
     machine.identity = choice.isNATProof ? "nat-proof" : "full"
     self.resolved = resolved
+    clocks = ClockKeeper(side: choice.side, warn: warn)
   }
 
   /// Names of the hook points that are attached.
@@ -71,6 +75,7 @@ struct RecordingSetup: ~Copyable {
 
   consuming func recorder(session: Session, directory: String, options: RecorderOptions) throws -> Recorder {
     try Recorder(
-      probes: probes, resolved: resolved, machine: machine, session: session, directory: directory, options: options)
+      probes: probes, resolved: resolved, machine: machine, session: session, directory: directory, clocks: clocks,
+      options: options)
   }
 }

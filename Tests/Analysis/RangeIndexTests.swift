@@ -21,7 +21,7 @@ import Testing
       expected.append((flow, start..<(start + length), Int64(step) * 1_000))
     }
     let order = PathSet(machines: [lab.recording.machine]).order
-    let domain = ClockDomain(recordings: [lab.sorted], order: order)
+    let domain = ClockDomain(recordings: [TimedRecording(recording: lab.sorted)], order: order)
     let journeys = Journeys(domain, window: UInt64(second), lateness: UInt64(second))
     let flows = FlowTable(domain, journeys)
     let index = RangeIndex(domain, flows, hook: .rxg0)

@@ -161,6 +161,9 @@ import Testing
     let schema = try schema("report")
     #expect(missing(try object(Report.json(Synthetic.demo())), schema, schema, at: "report") == [])
     #expect(missing(try object(Report.json(Synthetic.session())), schema, schema, at: "report") == [])
+    var aligned = ClockReportTests().session()
+    aligned.machines[0].guests = [ClockReportTests().guest()]
+    #expect(missing(try object(Report.json(aligned)), schema, schema, at: "report") == [])
   }
 
   @Test func gateKeepsToItsSchema() throws {

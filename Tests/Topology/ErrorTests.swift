@@ -65,7 +65,8 @@ import Topology
       "7:5: unknown key `wach` in hook `txg1`; \(hookKeys)"),
     Case(
       "{tracepoint: net_dev_queue}", "{tracepiont: net_dev_queue}",
-      "9:10: unknown key `tracepiont` in a candidate of hook `txg1`; the keys here are tracepoint, function, with"),
+      "9:10: unknown key `tracepiont` in a candidate of hook `txg1`; the keys here are tracepoint, function, with, rungs"
+    ),
     Case(
       "name: t", "nothing: t",
       "2:1: unknown key `nothing` in a topology; the keys here are format, name, summary, hooks, paths, segments"),
@@ -86,7 +87,8 @@ import Topology
       "6:11: `side` of hook `txg1` is the text `middle`; it must be one of guest, host"),
     Case(
       "watch: guest-device\n    candidates:\n", "watch: device\n    candidates:\n",
-      "7:12: `watch` of hook `txg1` is the text `device`; it must be one of guest-device, host-device, guest-socket"),
+      "7:12: `watch` of hook `txg1` is the text `device`; it must be one of guest-device, host-device, guest-tap, guest-socket"
+    ),
     Case(
       "    watch: guest-device\n    candidates:\n", "    candidates:\n",
       "6:5: hook `txg1` has no `watch`; add a line `watch: …`"),

@@ -7,7 +7,13 @@ enum Kernels {
     "sys_enter", "net_dev_queue", "net_dev_start_xmit", "netif_rx", "netif_receive_skb", "napi_gro_receive_entry",
     "skb_copy_datagram_iovec", "consume_skb", "kfree_skb",
   ]
-  static let functions: Set<String> = ["skb_consume_udp", "udp_recvmsg", "tcp_recvmsg"]
+  static let functions: Set<String> = programFunctions.subtracting(["gro_receive_skb"]).union(["udp_recvmsg"])
+  /// Those that this build has programs for.
+  static let programFunctions: Set<String> = [
+    "udp_sendmsg", "udpv6_sendmsg", "tcp_sendmsg", "__dev_queue_xmit", "dev_hard_start_xmit", "netif_rx_internal",
+    "netif_rx", "__netif_rx", "netif_receive_skb", "netif_receive_skb_list_internal", "napi_gro_receive",
+    "gro_receive_skb", "consume_skb", "napi_consume_skb", "skb_copy_datagram_iter", "skb_consume_udp",
+  ]
 
   /// A locked-down 6.18: BTF tracepoints only.
   static let locked618 = KernelFacts(
@@ -41,6 +47,6 @@ enum Kernels {
   static let programs: Set<String> = {
     let tracepoints = tracepoints61.union(["sock_recv_length", "sk_data_ready"])
     return Set(tracepoints.flatMap { ["tp_btf_\($0)", "raw_tp_\($0)"] })
-      .union(["fentry_skb_consume_udp", "kprobe_skb_consume_udp"])
+      .union(programFunctions.flatMap { ["fentry_\($0)", "kprobe_\($0)"] })
   }()
 }

@@ -23,7 +23,7 @@ import Topology
 
   @Test func everyFileInProbesParsesUnderItsOwnName() throws {
     let entries = library.list()
-    #expect(entries.map(\.name) == ["host-nic", "veth"])
+    #expect(entries.map(\.name) == ["host-nic", "kvm-vhost", "veth"])
     for entry in entries { #expect(try library.load(entry.name).name == entry.name) }
   }
 
@@ -98,7 +98,7 @@ import Topology
       ])
     var noGRO = Kernels.debian61
     noGRO.tracepoints.remove("napi_gro_receive_entry")
-    #expect(try attached("host-nic", noGRO)["rxh0"] == "plain=tp_btf:netif_rx")
+    #expect(try attached("host-nic", noGRO)["rxh0"] == "napi=fentry:napi_gro_receive plain=tp_btf:netif_rx")
   }
 
   @Test func aSideTakesItsHooksAndKeepsThePathsWhole() throws {

@@ -103,9 +103,18 @@ LP_INLINE int lp_load(void *to, lp_u32 size, const struct lp_source *source, lp_
 // Which way the packet goes decides where its headers are.
 enum way {
 	WAY_OUT,    // data at the link-layer header
+	WAY_QUEUE,  // likewise, but neither mac_header nor the queue are chosen yet
 	WAY_IN,	    // data behind the link-layer header
 	WAY_SOCKET, // no device any more; network_header set by the stack
 };
+
+// The device's queue. A receiving driver writes down its queue's number plus one, 0 where it does not tell.
+LP_INLINE lp_u16 queue_of(enum way way, lp_u16 mapping)
+{
+	if (way == WAY_OUT)
+		return mapping;
+	return way != WAY_QUEUE && mapping ? mapping - 1 : 0;
+}
 
 /*
  * Fills a view from an sk_buff. GET reads a field: DIRECT where the verifier knows the pointer's type
@@ -124,17 +133,19 @@ enum way {
 		v->data = (lp_u32)(GET(skb, data) - v->head);                                      \
 		v->tail = GET(skb, tail);                                                          \
 		v->length = GET(skb, len);                                                         \
-		v->queue = GET(skb, queue_mapping);                                                \
+		v->queue = queue_of(way, GET(skb, queue_mapping));                                 \
 		v->sk = (lp_u64)GET(skb, sk);                                                      \
 		v->ethernet = ethernet;                                                            \
 		v->l3 = mac + LP_ETHERNET_BYTES;                                                   \
 		v->protocol = 0;                                                                   \
+		if (way == WAY_QUEUE)                                                              \
+			v->l3 = v->data + LP_ETHERNET_BYTES;                                       \
 		if (way == WAY_SOCKET) {                                                           \
 			v->l3 = GET(skb, network_header);                                          \
 			v->ethernet = v->l3 - mac == LP_ETHERNET_BYTES;                            \
 			v->protocol = GET(skb, protocol);                                          \
 		} else if (LP_UNLIKELY(!ethernet)) {                                               \
-			v->l3 = way == WAY_OUT ? GET(skb, network_header) : v->data;               \
+			v->l3 = way == WAY_IN ? v->data : GET(skb, network_header);                \
 			v->protocol = GET(skb, protocol);                                          \
 		}                                                                                  \
 	}

@@ -91,7 +91,13 @@ struct net_device {
 	possible_net_t nd_net;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct sk_buff {
+	struct sk_buff *next;
+	struct list_head list;
 	struct net_device *dev;
 	struct sock *sk;
 	unsigned int len;

@@ -68,19 +68,18 @@ LP_INLINE int is_send_call(long number)
 	return 0;
 }
 
-LP_INLINE void hold_call(lp_u64 now, lp_u32 fd)
+LP_INLINE int hold_call(lp_u64 now, struct sock *sk)
 {
 	struct held_call call = { .at_ns = now, .task = bpf_get_current_pid_tgid() };
-	struct sock *sk = socket_of_descriptor(fd);
 	lp_u64 id = (lp_u64)sk;
 	struct held_call *earlier;
 	lp_u8 hook;
 
 	if (!sk || !is_internet(sk))
-		return;
+		return 0;
 	hook = socket_hook_at(netns_of(sk), LP_AT_SEND_CALL);
 	if (!hook)
-		return;
+		return 0;
 	if (BPF_CORE_READ(sk, sk_protocol) == PROTO_TCP) {
 		call.is_stream = 1;
 		call.write_seq = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
@@ -95,9 +94,16 @@ LP_INLINE void hold_call(lp_u64 now, lp_u32 fd)
 		if (call.is_stream && earlier->write_seq != call.write_seq &&
 		    (lp_s32)(BPF_CORE_READ((struct tcp_sock *)sk, snd_nxt) - earlier->write_seq) <=
 			    0)
-			return;
+			return 0;
 	}
 	bpf_map_update_elem(&calls, &id, &call, BPF_ANY);
+	return 0;
+}
+
+// udp_sendmsg: a mapped address on an IPv6 socket gets here from udpv6_sendmsg, which has held the call.
+LP_INLINE int hold_call_ipv4(lp_u64 now, struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET ? hold_call(now, sk) : 0;
 }
 
 LP_INLINE void bind_call(lp_u64 now, lp_u32 netns, const struct view *v, const struct lp_packet *p,
@@ -203,7 +209,7 @@ LP_INLINE void stamp_stream(lp_u64 now, lp_u8 hook, struct sock *sk, lp_u32 leng
 	emit_stamp(row, now, hook, 0, &p);
 }
 
-LP_INLINE void stamp_copy(lp_u64 now, struct sk_buff *skb, int length)
+LP_INLINE int stamp_copy(lp_u64 now, struct sk_buff *skb, int length)
 {
 	struct sock *sk = BPF_CORE_READ(skb, sk);
 	lp_u32 netns;
@@ -211,11 +217,11 @@ LP_INLINE void stamp_copy(lp_u64 now, struct sk_buff *skb, int length)
 	lp_u8 hook;
 
 	if (!sk || length <= 0 || !is_internet(sk))
-		return;
+		return 0;
 	netns = netns_of(sk);
 	hook = socket_hook_at(netns, LP_AT_STREAM_COPY);
 	if (!hook)
-		return;
+		return 0;
 	protocol = BPF_CORE_READ(sk, sk_protocol);
 	if (protocol == PROTO_TCP) {
 		stamp_stream(now, hook, sk, (lp_u32)length);
@@ -227,6 +233,7 @@ LP_INLINE void stamp_copy(lp_u64 now, struct sk_buff *skb, int length)
 		view_probe(&v, skb, WAY_SOCKET, 0);
 		stamp_packet(now, hook, &v, &p, &f);
 	}
+	return 0;
 }
 
 // -------------------------------------------------------------- rxg1: datagrams, by the head of the queue
@@ -349,7 +356,7 @@ LP_INLINE void datagram_came(lp_u64 now, struct sock *sk)
 }
 
 // skb_consume_udp(sk, skb, length): the datagram itself, where functions can be traced.
-LP_INLINE void datagram_consumed(lp_u64 now, struct sock *sk, struct sk_buff *skb)
+LP_INLINE int datagram_consumed(lp_u64 now, struct sock *sk, struct sk_buff *skb)
 {
 	lp_u8 hook = datagram_hook(sk);
 	struct lp_packet p;
@@ -357,9 +364,10 @@ LP_INLINE void datagram_consumed(lp_u64 now, struct sock *sk, struct sk_buff *sk
 	struct view v;
 
 	if (!hook)
-		return;
+		return 0;
 	view_probe(&v, skb, WAY_SOCKET, 0);
 	stamp_packet(now, hook, &v, &p, &f);
+	return 0;
 }
 
 #endif

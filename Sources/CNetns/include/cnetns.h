@@ -10,10 +10,11 @@
 
 struct lp_link {
 	int32_t index;
-	int32_t peer_index; // IFLA_LINK; 0 where there is none
-	int32_t peer_nsid;  // IFLA_LINK_NETNSID; -1: the same namespace
-	uint16_t ethernet;  // 1: frames begin with an Ethernet header (loopback's do)
-	uint16_t up;	    // 1: administratively up
+	int32_t peer_index;   // IFLA_LINK; 0 where there is none
+	int32_t peer_nsid;    // IFLA_LINK_NETNSID; -1: the same namespace
+	int32_t master_index; // IFLA_MASTER: the bridge it is a port of; 0 where there is none
+	uint16_t ethernet;    // 1: frames begin with an Ethernet header (loopback's do)
+	uint16_t up;	      // 1: administratively up
 	char name[16];
 	char kind[16]; // IFLA_INFO_KIND: veth, bridge, tun, ...; empty for a plain device
 };

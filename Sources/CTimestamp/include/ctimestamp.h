@@ -34,4 +34,20 @@ struct lp_timestamping {
 // 0, or -errno.
 int lp_timestamping_of(const char *device, struct lp_timestamping *result);
 
+// Nanoseconds, each of its own clock.
+struct lp_cross_stamp {
+	int64_t device_ns;	  // the PTP clock
+	int64_t realtime_ns;	  // CLOCK_REALTIME, middle of the window
+	int64_t monotonic_raw_ns; // CLOCK_MONOTONIC_RAW; 0 unless precise
+	int64_t window_ns;	  // how long the reading took; 0 if precise
+};
+
+// Three ways to read the clock behind the descriptor of a /dev/ptpN, best first: both clocks at one instant; the driver
+// reads the system's right before and after; the kernel does. Of several readings the one with the shortest window.
+// 0, or -errno: EOPNOTSUPP where the driver has no such way, ENODEV where it has none now, EAGAIN where the system's
+// clock was set meanwhile.
+int lp_ptp_precise(int fd, struct lp_cross_stamp *result);
+int lp_ptp_extended(int fd, struct lp_cross_stamp *result);
+int lp_ptp_basic(int fd, struct lp_cross_stamp *result);
+
 #endif

@@ -20,6 +20,12 @@ extension Gate {
     if let damage = result.damage.first {
       return Problem(reason: "the recording is damaged: \(damage)", remedy: "record again")
     }
+    if let fault = result.clockFaults.first {
+      return Problem(
+        reason: "the clocks cannot be trusted: \(fault)",
+        remedy: "record again; if it comes back, "
+          + "`report --json` lists under `clock` what each method says")
+    }
     for machine in result.machines where [segment.from.machine, segment.to.machine].contains(machine.name) {
       if machine.stoppedAt == nil {
         return Problem(

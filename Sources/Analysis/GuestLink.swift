@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Clocks
+import Recording
+
+/// Which of a host's virtual machines and peers a recorded guest is.
+struct GuestLink {
+  /// Process id of the virtual machine, as in the host's `guest_counter` events.
+  private(set) var pid: UInt32?
+  /// Number of the peer, as in the host's `clock_exchange` events.
+  private(set) var peer: UInt32?
+
+  /// The boot that recorded something about guests' clocks; else the only one in the role of a host.
+  static func host(of boots: [[MachineRecording]]) -> Int? {
+    func isHost(_ recording: MachineRecording) -> Bool {
+      !recording.guestCounters.isEmpty || !recording.clockExchanges.isEmpty
+        || recording.machine.guests?.isEmpty == false || recording.machine.peers?.isEmpty == false
+    }
+    if let known = boots.firstIndex(where: { $0.contains(where: isHost) }) { return known }
+    let hosts = boots.indices.filter { boots[$0].contains { $0.machine.role == "host" } }
+    return hosts.count == 1 ? hosts.first : nil
+  }
+
+  /// By boot id, by the guest's product_uuid, by the address it was reached at; one guest and one virtual machine belong together.
+  init(host: [MachineRecording], guest: [MachineRecording], isOnly: Bool) {
+    let bootID = guest.first?.machine.bootID
+    let uuids = Set(guest.compactMap { $0.machine.settings["product_uuid"]?.lowercased() })
+    let machines = host.flatMap { $0.machine.guests ?? [] }
+    let peers = host.flatMap { $0.machine.peers ?? [] }
+    let names = Set(guest.map(\.machine.name))
+    let known = peers.first { $0.bootID == bootID } ?? peers.first { names.contains($0.machine) }
+    let alone = isOnly && peers.count == 1 ? peers.first : nil
+    peer = (known ?? alone)?.number
+
+    let counted = Set(host.flatMap { $0.guestCounters.map(\.guest) })
+    let found =
+      machines.first { $0.bootID != nil && $0.bootID == bootID }
+      ?? machines.first { $0.uuid.map { uuids.contains($0.lowercased()) } ?? false }
+      ?? machines.first { $0.vsockCID != nil && known?.url.hasPrefix("vsock:\($0.vsockCID ?? 0)") == true }
+    if let found {
+      pid = UInt32(exactly: found.pid)
+    } else if isOnly, counted.count == 1 {
+      pid = counted.first
+    }
+  }
+
+  /// What the recordings say about the two clocks.
+  func input(host: [MachineRecording], guest: [MachineRecording]) -> AlignmentInput {
+    AlignmentInput(
+      host: readings(host), guest: readings(guest),
+      counters: host.flatMap(\.guestCounters).filter { $0.guest == pid }.map {
+        Clocks.GuestCounter(
+          at: Instant(nanoseconds: Int64(clamping: $0.time)), vcpu: Int($0.vcpu),
+          scaling: CounterScaling(offset: $0.offset, ratio: $0.ratio, fractionBits: $0.fractionBits))
+      },
+      crossStamps: guest.flatMap(\.clockCrosses).map {
+        CrossStamp(
+          hostRealtime: Instant(nanoseconds: $0.deviceTime), guestRealtime: Instant(nanoseconds: $0.realtime),
+          guestRaw: $0.monotonicRaw == 0 ? nil : Instant(nanoseconds: $0.monotonicRaw), window: Int64($0.window))
+      },
+      exchanges: host.flatMap(\.clockExchanges).filter { $0.peer == peer }.map {
+        Clocks.ClockExchange(
+          hostSent: Instant(nanoseconds: $0.sent), guestReceived: Instant(nanoseconds: $0.peerReceived),
+          guestSent: Instant(nanoseconds: $0.peerSent), hostReceived: Instant(nanoseconds: $0.received))
+      })
+  }
+
+  private func readings(_ recordings: [MachineRecording]) -> [ClockReading] {
+    recordings.flatMap(\.clockSamples).map {
+      ClockReading(
+        monotonic: Instant(nanoseconds: Int64(clamping: $0.monotonic)), window: Int64($0.window),
+        monotonicRaw: Instant(nanoseconds: $0.monotonicRaw), realtime: Instant(nanoseconds: $0.realtime),
+        tai: Instant(nanoseconds: $0.tai), boottime: Instant(nanoseconds: $0.boottime), counter: $0.tsc)
+    }
+  }
+}

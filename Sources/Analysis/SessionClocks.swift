@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Clocks
+import Recording
+
+/// One recording, its times on the clock of its domain.
+struct TimedRecording {
+  /// Stamps, start and stop are times of the domain's clock.
+  var recording: MachineRecording
+  /// The stamps' times on the machine's own clock; empty where that is the domain's.
+  var ownTimes: [UInt64] = []
+  /// ε of the mapping, nanoseconds; 0 where there is none.
+  var error: Int64 = 0
+
+  var bootID: String { recording.machine.bootID }
+}
+
+/// The machines of a session on as few clocks as their recordings allow: guests are mapped onto their host's MONOTONIC.
+struct SessionClocks {
+  /// Recordings of one clock each.
+  private(set) var domains: [[TimedRecording]] = []
+  /// The guests, aligned or not, in the order of the recordings.
+  private(set) var guests: [GuestClock] = []
+  private(set) var warnings: [String] = []
+  /// Why the clocks cannot be trusted, one line each.
+  private(set) var faults: [String] = []
+
+  init(_ recordings: [MachineRecording]) {
+    var boots: [[MachineRecording]] = []
+    for recording in recordings {
+      if let known = boots.firstIndex(where: { $0[0].machine.bootID == recording.machine.bootID }) {
+        boots[known].append(recording)
+      } else {
+        boots.append([recording])
+      }
+    }
+    guard boots.count > 1, let hostPlace = GuestLink.host(of: boots) else {
+      domains = boots.map { $0.map { TimedRecording(recording: $0) } }
+      if boots.count > 1 {
+        warnings.append(unaligned(boots.map(name), because: "none of them is known to be the host"))
+      }
+      return
+    }
+    let host = boots[hostPlace]
+    let others = boots.indices.filter { $0 != hostPlace }.map { boots[$0] }
+    domains = [host.map { TimedRecording(recording: $0) }]
+    for guest in others { align(guest, host, isOnly: others.count == 1) }
+  }
+
+  private mutating func align(_ guest: [MachineRecording], _ host: [MachineRecording], isOnly: Bool) {
+    let link = GuestLink(host: host, guest: guest, isOnly: isOnly)
+    let alignment = Alignment(link.input(host: host, guest: guest))
+    var clock = GuestClock(guest: name(guest), host: name(host))
+    clock.guestBootID = guest[0].machine.bootID
+    clock.hostBootID = host[0].machine.bootID
+    let best = alignment.best
+    var span: ClosedRange<Int64>?
+    if let best {
+      var mapped: [TimedRecording] = []
+      let recorded = recordedTime(host)
+      for recording in guest {
+        var timed = TimedRecording(recording: recording)
+        timed.map(by: best, host: recorded, span: &span)
+        let outside = recording.stamps.count - timed.recording.stamps.count
+        if outside > 0 {
+          warnings.append(
+            "\(recording.machine.name): \(outside) stamps lie more than 10 s outside of its clock samples: left out")
+        }
+        mapped.append(timed)
+      }
+      let error = best.maximumError(over: span ?? best.covered)
+      for index in mapped.indices { mapped[index].error = error }
+      domains[0] += mapped
+      clock.method = best.method.rawValue
+      clock.error = error
+      clock.driftPPM = best.driftPPM
+      clock.samples = best.samples
+    } else {
+      domains.append(guest.map { TimedRecording(recording: $0) })
+      warnings.append(
+        unaligned([clock.guest, clock.host], because: alignment.interruption?.description ?? reasons(alignment)))
+    }
+    for outcome in alignment.outcomes { add(outcome, best, span, &clock) }
+    if let interruption = alignment.interruption { faults.append("\(clock.guest): \(interruption)") }
+    guests.append(clock)
+  }
+
+  private mutating func add(
+    _ outcome: Alignment.Outcome, _ best: ClockMap?, _ span: ClosedRange<Int64>?, _ clock: inout GuestClock
+  ) {
+    var method = GuestClock.Method(name: outcome.method.rawValue)
+    method.failure = outcome.failure?.description
+    if let map = outcome.map {
+      method.samples = map.samples
+      method.driftPPM = map.driftPPM
+      method.error = map.maximumError(over: span ?? map.covered)
+      if let best, best.method != map.method {
+        let found = best.disagreement(with: map, over: span ?? best.covered)
+        method.disagreement = found.difference
+        method.allowance = found.allowance
+        if !found.isAllowed {
+          let line =
+            "\(clock.guest): the clock alignments by \(best.method.rawValue) and \(map.method.rawValue) differ by "
+            + "\(found.difference) ns, their errors allow \(found.allowance) ns"
+          warnings.append(line)
+          faults.append(line)
+        }
+      }
+    }
+    clock.methods.append(method)
+  }
+
+  private func name(_ recordings: [MachineRecording]) -> String {
+    recordings.map(\.machine.name).joined(separator: "+")
+  }
+
+  private func unaligned(_ names: [String], because reason: String) -> String {
+    "clocks of \(names.joined(separator: " and ")) are not aligned: segments between them are left out (\(reason))"
+  }
+
+  private func reasons(_ alignment: Alignment) -> String {
+    alignment.outcomes.map { "\($0.method.rawValue): \($0.failure?.description ?? "")" }.joined(separator: "; ")
+  }
+
+  /// When all machines of a boot recorded.
+  private func recordedTime(_ recordings: [MachineRecording]) -> ClosedRange<Int64> {
+    let start = recordings.map { Int64(clamping: $0.machine.startedAt) }.max() ?? 0
+    let stop = recordings.map { Int64(clamping: $0.machine.stoppedAt ?? $0.stamps.last?.time ?? 0) }.min() ?? 0
+    return start...max(start, stop)
+  }
+}
+
+extension TimedRecording {
+  /// Puts all times on the host's clock; stamps out of the map's reach are left out.
+  /// - Parameters:
+  ///   - host: when the host recorded; only there the error matters.
+  ///   - span: grows to the guest times of the stamps in that time.
+  fileprivate mutating func map(by map: ClockMap, host: ClosedRange<Int64>, span: inout ClosedRange<Int64>?) {
+    var cursor = map.cursor()
+    var stamps: [Stamp] = []
+    stamps.reserveCapacity(recording.stamps.count)
+    ownTimes.reserveCapacity(recording.stamps.count)
+    for var stamp in recording.stamps {
+      let own = Int64(clamping: stamp.time)
+      guard let time = cursor.host(own) else { continue }
+      if host.contains(time) {
+        span = span.map { min($0.lowerBound, own)...max($0.upperBound, own) } ?? own...own
+      }
+      ownTimes.append(stamp.time)
+      stamp.time = UInt64(clamping: time)
+      stamps.append(stamp)
+    }
+    recording.stamps = stamps
+    func mapped(_ time: UInt64) -> UInt64 {
+      // Out of reach only where no stamp is either: the nearest time that is mapped serves.
+      let own = Int64(clamping: time)
+      let near = min(max(own, map.covered.lowerBound), map.covered.upperBound)
+      return UInt64(clamping: map.host(own) ?? map.host(near) ?? own)
+    }
+    recording.machine.startedAt = mapped(recording.machine.startedAt)
+    recording.machine.stoppedAt = recording.machine.stoppedAt.map(mapped)
+  }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/// One reading of the guest's ptp_kvm device, which shows the host's CLOCK_REALTIME.
+package struct CrossStamp: Sendable, Hashable {
+  package var hostRealtime: Instant<Realtime>
+  package var guestRealtime: Instant<Realtime>
+  /// Nil where the way of reading does not tell it; `guestRealtime` takes its place then.
+  package var guestRaw: Instant<MonotonicRaw>?
+  /// Time that the reading took in the guest, around its times; 0 where host and guest took one counter value
+  /// (PTP_SYS_OFFSET_PRECISE).
+  package var window: Int64
+
+  package init(
+    hostRealtime: Instant<Realtime>, guestRealtime: Instant<Realtime>, guestRaw: Instant<MonotonicRaw>?, window: Int64
+  ) {
+    self.hostRealtime = hostRealtime
+    self.guestRealtime = guestRealtime
+    self.guestRaw = guestRaw
+    self.window = window
+  }
+
+  /// The host extrapolates its REALTIME to the counter value, the guest its own: each to some tens of nanoseconds.
+  static let precision = 50.0
+}
+
+/// Alignment by cross time stamps of ptp_kvm.
+///
+/// They tell the host's REALTIME, which is MONOTONIC but for its steps and thus slewed. So they are taken back to the host's MONOTONIC
+/// and from there to its RAW, which runs straight against the guest's.
+func byCrossStamps(
+  _ host: LocalClocks, _ guest: LocalClocks, _ stamps: [CrossStamp]
+) throws(AlignmentError) -> ClockMap {
+  guard !stamps.isEmpty else { throw .noCrossStamps }
+  let hostWall = try WallClock(host)
+  let guestWall = try WallClock(guest)
+  let placed = consistent(place(stamps, host: hostWall, guest: guestWall))
+  guard placed.count >= 2 else { throw .crossStampsOutside }
+  let bounds = placed.map { stamp in
+    let error = whole(stamp.error.rounded(.up))
+    return RawBound(
+      lowAt: stamp.guest, low: stamp.host - error, highAt: stamp.guest, high: stamp.host + error)
+  }
+  // Where no line fits, the stamps are less precise than they should be: as much as makes it fit is added to the error.
+  let loosenesses = [0, 100, 300, 1_000, 3_000, 10_000].map { Double($0) }
+  let looseness = loosenesses.first { linePieces(bounds, looseness: $0).count == 1 } ?? 0
+  return try align(
+    host, guest, by: { span throws(AlignmentError) in try rawCurve(bounds, over: span, looseness: looseness) },
+    method: .ptpKVM, samples: placed.count)
+}
+
+/// A pair of times of the two MONOTONIC_RAW clocks; nanoseconds.
+private struct RawPair {
+  /// Which stamp it is of.
+  var stamp: Int
+  var guest: Int64
+  var host: Int64
+  var error: Double
+
+  var ahead: Int64 { host - guest }
+}
+
+/// A machine's REALTIME against its MONOTONIC_RAW.
+private struct WallClock {
+  let epochs: [Epoch]
+  let raw: ClockCurve
+
+  init(_ clocks: LocalClocks) throws(AlignmentError) {
+    epochs = clocks.wallEpochs()
+    raw = try clocks.raw()
+  }
+
+  /// Every RAW time at which the clock may have shown `realtime`: more than one where it was set back.
+  func places(of realtime: Int64) -> [(raw: Int64, error: Double)] {
+    let second: Int64 = 1_000_000_000
+    return epochs.indices.compactMap { index in
+      let epoch = epochs[index]
+      let monotonic = realtime - epoch.offset
+      // A step happens somewhere between two readings, and a stamp may come a little before the first or after the last.
+      let start = index > 0 ? epochs[index - 1].end : epoch.start - second
+      let end = index + 1 < epochs.count ? epochs[index + 1].start : epoch.end + second
+      guard monotonic >= start, monotonic <= end else { return nil }
+      let (y, error) = raw.value(at: monotonic)
+      return (y, error + epoch.error * raw.slope)
+    }
+  }
+}
+
+private func place(_ stamps: [CrossStamp], host: WallClock, guest: WallClock) -> [RawPair] {
+  let sane = 0..<(Int64(1) << 62)
+  var pairs: [RawPair] = []
+  for (number, stamp) in stamps.enumerated() {
+    guard sane.contains(stamp.hostRealtime.nanoseconds), sane.contains(stamp.guestRealtime.nanoseconds),
+      (0..<1_000_000_000).contains(stamp.window)
+    else { continue }
+    var guestPlaces = guest.places(of: stamp.guestRealtime.nanoseconds)
+    if let raw = stamp.guestRaw { guestPlaces = sane.contains(raw.nanoseconds) ? [(raw.nanoseconds, 0)] : [] }
+    for guestPlace in guestPlaces {
+      for hostPlace in host.places(of: stamp.hostRealtime.nanoseconds) {
+        pairs.append(
+          RawPair(
+            stamp: number, guest: guestPlace.raw, host: hostPlace.raw,
+            error: guestPlace.error + hostPlace.error + Double(stamp.window) / 2 + CrossStamp.precision))
+      }
+    }
+  }
+  return pairs
+}
+
+/// The pairs that most others agree with, one a stamp: the two clocks differ in rate by less than 1000 ppm.
+private func consistent(_ pairs: [RawPair]) -> [RawPair] {
+  func agreeing(_ leader: RawPair) -> [RawPair] {
+    pairs.filter { pair in
+      let limit = LineBounds.steepest * Double(abs(pair.guest - leader.guest)) + pair.error + leader.error
+      return Double(abs(pair.ahead - leader.ahead)) <= limit
+    }
+  }
+  // A stamp near a step has two places: every stamp of some spread over the run may lead, the largest following wins.
+  let step = max(pairs.count / 32, 1)
+  let leaders = stride(from: 0, to: pairs.count, by: step).map { pairs[$0] }
+  let best = leaders.map(agreeing).max { $0.count < $1.count } ?? []
+  var seen: Set<Int> = []
+  return best.filter { seen.insert($0.stamp).inserted }.sorted { $0.guest < $1.guest }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+package import Foundation
+import Glibc
+
+/// What went wrong with the lab, or with a command in it: one line and what the command said.
+package struct LabError: Error, CustomStringConvertible {
+  package var description: String
+
+  package init(_ description: String) { self.description = description }
+}
+
+/// What a finished command left.
+package struct Output: Sendable {
+  package var status: Int32
+  package var text: String
+  package var errors: String
+}
+
+/// A command, run to its end or in the background; ended by pid, never by name.
+///
+/// By posix_spawn: Foundation's `Process` now and then crashed in `run()` with many started in turn, and hands a test
+/// thread's blocked signals on to the child, whose timers and whose SIGINT then do nothing.
+package final class Command {
+  package let pid: Int32
+  private let arguments: [String]
+  private let folder: URL
+  private var status: Int32?
+
+  package init(_ arguments: [String], in folder: URL, environment: [String: String] = [:]) throws {
+    self.arguments = arguments
+    self.folder = folder.appendingPathComponent(UUID().uuidString)
+    try FileManager.default.createDirectory(at: self.folder, withIntermediateDirectories: true)
+
+    var files = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&files)
+    defer { unsafe posix_spawn_file_actions_destroy(&files) }
+    unsafe posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0)
+    for (file, name) in [(1, "out"), (2, "err")] as [(Int32, String)] {
+      let path = self.folder.appendingPathComponent(name).path
+      unsafe posix_spawn_file_actions_addopen(&files, file, path, O_WRONLY | O_CREAT | O_APPEND, 0o644)
+    }
+    var none = sigset_t()
+    unsafe sigemptyset(&none)
+    var attributes = posix_spawnattr_t()
+    unsafe posix_spawnattr_init(&attributes)
+    defer { unsafe posix_spawnattr_destroy(&attributes) }
+    unsafe posix_spawnattr_setsigmask(&attributes, &none)
+    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+
+    let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    var words = unsafe arguments.map { unsafe strdup($0) } + [nil]
+    var pairs = unsafe variables.map { unsafe strdup("\($0.key)=\($0.value)") } + [nil]
+    defer { unsafe (words + pairs).forEach { unsafe free($0) } }
+    var pid: Int32 = 0
+    let error = unsafe posix_spawnp(&pid, arguments[0], &files, &attributes, &words, &pairs)
+    guard error == 0 else {
+      throw LabError("\(arguments): \(unsafe String(cString: strerror(error)))")
+    }
+    self.pid = pid
+  }
+
+  private func read(_ name: String) -> String {
+    (try? String(contentsOf: folder.appendingPathComponent(name), encoding: .utf8)) ?? ""
+  }
+
+  package var errors: String { read("err") }
+
+  package func signal(_ number: Int32) {
+    if isRunning { kill(pid, number) }
+  }
+
+  /// Also takes the exit status, once there is one: 128 + n for a command ended by signal n.
+  package var isRunning: Bool {
+    if status != nil { return false }
+    var word: Int32 = 0
+    guard unsafe waitpid(pid, &word, WNOHANG) != 0 else { return true }
+    status = word & 0x7f == 0 ? word >> 8 & 0xff : 128 + word & 0x7f
+    return false
+  }
+
+  /// Waits for the end; after `limit` seconds the command is killed and this throws.
+  package func wait(limit: Double = 60) throws -> Output {
+    let end = Date().addingTimeInterval(limit)
+    while isRunning {
+      if Date() > end {
+        signal(SIGKILL)
+        throw LabError("\(arguments) did not end within \(limit) s; it said: \(errors.suffix(2000))")
+      }
+      usleep(5000)
+    }
+    return Output(status: status ?? -1, text: read("out"), errors: errors)
+  }
+
+  /// Waits until `text` stands in what the command wrote to standard error or output.
+  package func expect(_ text: String, limit: Double = 20) throws {
+    let end = Date().addingTimeInterval(limit)
+    while true {
+      if errors.contains(text) || read("out").contains(text) { return }
+      if Date() > end || !isRunning {
+        throw LabError("no '\(text)' from \(arguments): \(read("out")) \(errors)")
+      }
+      usleep(5000)
+    }
+  }
+}
