@@ -173,7 +173,7 @@ extension IntegrationSuites {
     @Test func aGuestThatHangsIsNotWaitedFor() throws {
       let bed = try Testbed()
       try makeState(bed)
-      let agent = try agent(bed, "unix:\(bed.path("agent"))", watching: [bed.a])
+      let agent = try agent(bed, "unix:\(bed.path("agent"))", watching: [bed.a], "--grace", "500ms")
       let host = try host(bed, "r", "--guest", "unix:\(bed.path("agent"))")
       try host.expect("recording txh0")
       usleep(300_000)
