@@ -87,22 +87,26 @@ LP_INLINE void send_call(struct pt_regs *regs, long number)
 }
 
 SOCKET_TRACEPOINT(sys_enter, send_call(regs, number), struct pt_regs *regs, long number)
-SOCKET_TRACEPOINT(skb_copy_datagram_iovec, stamp_copy(bpf_ktime_get_ns(), skb, length),
-		  struct sk_buff *skb, int length)
+SOCKET_TRACEPOINT(skb_copy_datagram_iovec, stamp_copied(skb, length), struct sk_buff *skb,
+		  int length)
 SOCKET_TRACEPOINT(sock_recv_length, datagram_read(bpf_ktime_get_ns(), sk, result, flags),
 		  struct sock *sk, int result, int flags)
 SOCKET_TRACEPOINT(sk_data_ready, datagram_came(bpf_ktime_get_ns(), (struct sock *)sk),
 		  const struct sock *sk)
 
-#define SOCKET_FUNCTION(symbol, statement, ...)                                                    \
+#define HOOK_FUNCTION(symbol, statement, ...)                                                      \
 	FUNCTION(symbol, enabled ? statement : 0, enabled ? statement : 0, __VA_ARGS__)
 
-SOCKET_FUNCTION(tcp_sendmsg, hold_call(bpf_ktime_get_ns(), sk), struct sock *sk)
-SOCKET_FUNCTION(udp_sendmsg, hold_call_ipv4(bpf_ktime_get_ns(), sk), struct sock *sk)
-SOCKET_FUNCTION(udpv6_sendmsg, hold_call(bpf_ktime_get_ns(), sk), struct sock *sk)
-SOCKET_FUNCTION(skb_consume_udp, datagram_consumed(bpf_ktime_get_ns(), sk, skb), struct sock *sk,
-		struct sk_buff *skb)
-SOCKET_FUNCTION(skb_copy_datagram_iter, stamp_copy(bpf_ktime_get_ns(), skb, length),
-		struct sk_buff *skb, int offset, void *to, int length)
+HOOK_FUNCTION(tcp_sendmsg, hold_call(bpf_ktime_get_ns(), sk), struct sock *sk)
+HOOK_FUNCTION(udp_sendmsg, hold_call_ipv4(bpf_ktime_get_ns(), sk), struct sock *sk)
+HOOK_FUNCTION(udpv6_sendmsg, hold_call(bpf_ktime_get_ns(), sk), struct sock *sk)
+HOOK_FUNCTION(skb_consume_udp, datagram_consumed(bpf_ktime_get_ns(), sk, skb), struct sock *sk,
+	      struct sk_buff *skb)
+HOOK_FUNCTION(skb_copy_datagram_iter, stamp_copied(skb, length), struct sk_buff *skb, int offset,
+	      void *to, int length)
+
+HOOK_FUNCTION(handle_tx, hold_worker(bpf_ktime_get_ns()), void *net)
+HOOK_FUNCTION(skb_recv_done, hold_interrupt(bpf_ktime_get_ns(), vq), struct virtqueue *vq)
+HOOK_FUNCTION(virtqueue_notify, stamp_kick(bpf_ktime_get_ns(), vq), struct virtqueue *vq)
 
 char LICENSE[] SEC("license") = "GPL";

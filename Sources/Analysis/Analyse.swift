@@ -99,7 +99,7 @@ struct SessionAnalysis {
       self.journeys.append(journeys)
     }
     // A flow's path is chosen by all that any machine saw of it.
-    var seen: [UInt32: UInt16] = [:]
+    var seen: [UInt32: UInt32] = [:]
     if domains.count > 1 {
       for table in flows {
         for (number, id) in table.ids.enumerated() { seen[id, default: 0] |= table.seen[number] }
@@ -170,9 +170,9 @@ struct SessionAnalysis {
 
   /// The segments of a path within a domain: neighbours, those the topology names, and end to end.
   private func plan(_ path: PathPlan, in domain: ClockDomain) -> PathPlanInDomain {
-    let slots = path.hooks.map { Int(domain.slots[Int($0.rawValue)]) }.filter { $0 != 255 }
+    let slots = path.regular.map { Int(domain.slots[Int($0.rawValue)]) }.filter { $0 != 255 }
     var plan = PathPlanInDomain(
-      slots: slots, isWhole: slots.count == path.hooks.count,
+      slots: slots, isWhole: slots.count == path.regular.count,
       isOneClock: slots.indices.map { $0 == 0 || domain.isOneClock(slots[$0 - 1], slots[$0]) },
       beginning: [[Int]](repeating: [], count: domain.hooks.count),
       ending: [[Int]](repeating: [], count: domain.hooks.count))
@@ -191,14 +191,15 @@ struct SessionAnalysis {
       plan.segments.append(
         SegmentPlan(from: start, to: end, result: result, isOneClock: domain.isOneClock(start, end)))
     }
-    for (from, to) in zip(path.hooks, path.hooks.dropFirst()) { add(from, to, isNeighbour: true) }
+    for (from, to) in zip(path.regular, path.regular.dropFirst()) { add(from, to, isNeighbour: true) }
+    for (from, to) in path.occasional { add(from, to, isNeighbour: false) }
     for (from, to) in paths.namedSegments {
       guard let start = path.hooks.firstIndex(of: from), let end = path.hooks.firstIndex(of: to), start < end,
-        from != path.hooks.first || to != path.hooks.last
+        from != path.regular.first || to != path.regular.last
       else { continue }
       add(from, to, isNeighbour: false)
     }
-    if let first = path.hooks.first, let last = path.hooks.last, first != last {
+    if let first = path.regular.first, let last = path.regular.last, first != last {
       add(first, last, isNeighbour: false)
     }
     return plan

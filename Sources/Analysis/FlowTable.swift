@@ -8,7 +8,7 @@ struct FlowTable {
   /// Flow id of each number.
   private(set) var ids: [UInt32] = []
   /// Hook points (bits) at which packets of the flow were seen, by number.
-  private(set) var seen: [UInt16] = []
+  private(set) var seen: [UInt32] = []
   /// NAT-proof identity only: the number that a flow has at a slot on the other side of the translation.
   private(set) var translated: [Translation: UInt32] = [:]
 
@@ -44,7 +44,7 @@ struct FlowTable {
   /// Journeys with repeated keys may mix packets and show nothing.
   private mutating func followTranslation(_ domain: ClockDomain, _ journeys: Journeys) {
     for journey in 0..<journeys.count where journeys.repeated[journey] == 0 {
-      var bits: UInt16 = 0
+      var bits: UInt32 = 0
       var first: UInt32?
       var isTranslated = false
       for slot in 0..<journeys.slotCount {

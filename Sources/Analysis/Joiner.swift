@@ -86,15 +86,15 @@ struct Joiner {
 
   /// Fills the segments of all paths, walking the stamps in time order so that each segment's samples are in order.
   mutating func join(_ plans: inout [PathPlanInDomain]) {
-    var seen = [UInt16](repeating: 0, count: journeys.count)
+    var seen = [UInt32](repeating: 0, count: journeys.count)
     for index in domain.stamps.indices {
       guard journeys.of[index] != Journeys.none else { continue }
       let journey = Int(journeys.of[index])
       let path = Int(pathOfJourney[journey])
       guard path != 255 else { continue }
       let slot = Int(domain.slots[Int(domain.stamps[index].hook.rawValue)])
-      let isFirst = seen[journey] & (1 << UInt16(slot)) == 0
-      seen[journey] |= 1 << UInt16(slot)
+      let isFirst = seen[journey] & (1 << UInt32(slot)) == 0
+      seen[journey] |= 1 << UInt32(slot)
       for segment in plans[path].ending[slot] {
         let isAmbiguous = isAmbiguous(journey, at: plans[path].segments[segment].from, plans[path].slots)
         arrive(index, journey, isFirst: isFirst, isAmbiguous: isAmbiguous, &plans[path].segments[segment])
@@ -182,7 +182,7 @@ struct Joiner {
     } else if !isFirst {
       return
     }
-    guard !isSocket[from], let state = domain.hooks[from] else { return }
+    guard !isSocket[from], let state = domain.hooks[from], !state.point.hook.isOccasional else { return }
     // It may have passed `from` before that began, or after it had stopped.
     guard stamp.time > state.started &+ UInt64(window), stamp.time <= state.stopped else { return }
     if isData(stamp), wasCovered(index, at: from) { return }
@@ -205,7 +205,7 @@ struct Joiner {
     case .already:
       segment.result.duplicate += 1
     case .absent:
-      guard let state = domain.hooks[segment.to] else { return }
+      guard let state = domain.hooks[segment.to], !state.point.hook.isOccasional else { return }
       if isSocket[segment.to] {
         guard stamp.kind == .udp || isData(stamp) else { return }
         let isSeen = stamp.kind == .udp ? udpSeen[segment.to] : tcpSeen[segment.to]

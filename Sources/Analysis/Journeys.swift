@@ -20,7 +20,7 @@ struct Journeys {
   /// The next stamp of the same journey and slot, by stamp, or `none`.
   private(set) var nextCopy: [UInt32] = []
   /// One bit a slot: the journey has more than one stamp there.
-  private(set) var repeated: [UInt16] = []
+  private(set) var repeated: [UInt32] = []
   let slotCount: Int
 
   /// - Complexity: O(n log n) in the number of stamps with one key, else linear.
@@ -43,7 +43,7 @@ struct Journeys {
     return stamp == Journeys.none ? nil : Int(stamp)
   }
 
-  func isRepeated(_ journey: Int, _ slot: Int) -> Bool { repeated[journey] & (1 << UInt16(slot)) != 0 }
+  func isRepeated(_ journey: Int, _ slot: Int) -> Bool { repeated[journey] & (1 << UInt32(slot)) != 0 }
 
   private struct Entry {
     var key: UInt64
@@ -101,10 +101,10 @@ struct Journeys {
   /// The journey that grows at the moment.
   private struct Cluster {
     var number = -1
-    var seen: UInt16 = 0
+    var seen: UInt32 = 0
     var lastSlot = -1
     var lastTime: UInt64 = 0
-    var lastAt = [UInt64](repeating: 0, count: 16)
+    var lastAt = [UInt64](repeating: 0, count: 32)
 
     mutating func begin() {
       number += 1
@@ -113,12 +113,12 @@ struct Journeys {
     }
 
     func takes(slot: Int, time: UInt64, window: UInt64, lateness: UInt64) -> Bool {
-      if seen & (1 << UInt16(slot)) != 0 { return time - lastAt[slot] <= window }
+      if seen & (1 << UInt32(slot)) != 0 { return time - lastAt[slot] <= window }
       return time - lastTime <= (slot > lastSlot ? lateness : window)
     }
 
     mutating func add(slot: Int, time: UInt64) {
-      seen |= 1 << UInt16(slot)
+      seen |= 1 << UInt32(slot)
       lastSlot = max(lastSlot, slot)
       lastTime = time
       lastAt[slot] = time
@@ -129,7 +129,7 @@ struct Journeys {
   private mutating func number(_ domain: ClockDomain, provisional: Int) {
     var final = [UInt32](repeating: Journeys.none, count: provisional)
     cells = [UInt32](repeating: Journeys.none, count: provisional * slotCount)
-    repeated = [UInt16](repeating: 0, count: provisional)
+    repeated = [UInt32](repeating: 0, count: provisional)
     for index in of.indices where of[index] != Journeys.none {
       let old = Int(of[index])
       if final[old] == Journeys.none {
@@ -146,7 +146,7 @@ struct Journeys {
       let place = journey * slotCount + slot
       if cells[place] != Journeys.none {
         nextCopy[index] = cells[place]
-        repeated[journey] |= 1 << UInt16(slot)
+        repeated[journey] |= 1 << UInt32(slot)
       }
       cells[place] = UInt32(index)
     }

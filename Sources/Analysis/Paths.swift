@@ -3,12 +3,16 @@ import Recording
 
 extension HookPoint {
   /// One bit a hook point, for sets of them.
-  var bit: UInt16 { 1 << UInt16(rawValue) }
+  var bit: UInt32 { 1 << UInt32(rawValue) }
 
   /// Where an application hands over or takes data: only some packets can be asked for there.
   var isSocket: Bool { self == .txg0 || self == .rxgq || self == .rxg1 }
 
-  static let socketBits: UInt16 = HookPoint.txg0.bit | HookPoint.rxgq.bit | HookPoint.rxg1.bit
+  /// Stamped for some packets only, which says nothing of the others: the first of a batch, the last before a kick.
+  var isOccasional: Bool { self == .txgk || self == .txhk || self == .rxgi }
+
+  static let socketBits: UInt32 = HookPoint.txg0.bit | HookPoint.rxgq.bit | HookPoint.rxg1.bit
+  static let occasionalBits: UInt32 = HookPoint.txgk.bit | HookPoint.txhk.bit | HookPoint.rxgi.bit
 }
 
 /// A path with the hook points that are attached on any machine of the session, in order.
@@ -16,8 +20,20 @@ struct PathPlan {
   var name: String
   var hooks: [HookPoint]
 
-  var bits: UInt16 { hooks.reduce(0) { $0 | $1.bit } }
-  var deviceBits: UInt16 { bits & ~HookPoint.socketBits }
+  var bits: UInt32 { hooks.reduce(0) { $0 | $1.bit } }
+  var deviceBits: UInt32 { bits & ~HookPoint.socketBits & ~HookPoint.occasionalBits }
+  /// Those that every packet passes.
+  var regular: [HookPoint] { hooks.filter { !$0.isOccasional } }
+
+  /// For each hook point that few packets are stamped at, the neighbour that it certainly follows (the kick) or precedes:
+  /// a worker or an interrupt may come before the packet that it then takes along, so the other side is no delay.
+  var occasional: [(from: HookPoint, to: HookPoint)] {
+    hooks.indices.compactMap { place in
+      guard hooks[place].isOccasional else { return nil }
+      if hooks[place] == .txgk { return hooks[..<place].last { !$0.isOccasional }.map { ($0, hooks[place]) } }
+      return hooks[place...].first { !$0.isOccasional }.map { (hooks[place], $0) }
+    }
+  }
 }
 
 /// The paths of all machines of a session, and one order of their hook points.
@@ -83,7 +99,7 @@ struct PathSet {
 
   /// The path that explains best where a flow was seen: the most device-level hook points in common, then the fewest
   /// that were not seen, then the topology's order. Socket hook points decide only for a flow seen nowhere else.
-  func choose(seen: UInt16) -> Int? {
+  func choose(seen: UInt32) -> Int? {
     var best: (index: Int, overlap: Int, missing: Int)?
     for (index, path) in paths.enumerated() {
       let devices = (path.deviceBits & seen).nonzeroBitCount

@@ -16,7 +16,9 @@ extension ProbeSet {
     throw ProbingError("the BPF object has no map \(name): run 'make bpf'")
   }
 
-  static func configure(_ object: OpaquePointer, _ options: ProbeOptions) throws(ProbingError) {
+  static func configure(
+    _ object: OpaquePointer, _ options: ProbeOptions, hasWakeups: Bool
+  ) throws(ProbingError) {
     var size = 0
     let rodata = try unsafe map(object, ".rodata")
     guard let memory = unsafe bpf_map__initial_value(rodata, &size), size == MemoryLayout<lp_config>.size else {
@@ -29,6 +31,7 @@ extension ProbeSet {
     config.sample_other_by = by(options.sampling.udpBy)
     config.identity = UInt8((options.isNATProof ? LP_IDENTITY_NAT_PROOF : LP_IDENTITY_FULL).rawValue)
     config.filter = options.filter == nil ? 0 : 1
+    config.wakeups = hasWakeups ? 1 : 0
     let calls = SendCall.numbers
     config.send_calls = (calls[0], calls[1], calls[2], calls[3], calls[4], -1)
     guard unsafe bpf_map__set_initial_value(rodata, &config, size) == 0 else {

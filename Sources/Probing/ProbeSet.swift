@@ -117,7 +117,7 @@ package struct ProbeSet: ~Copyable {
     // Locals first: a throw in between then destroys what is there.
     let object = try BPFObject(file)
     unsafe object.eachProgram { name, program in unsafe bpf_program__set_autoload(program, wanted.contains(name)) }
-    try unsafe ProbeSet.configure(object.pointer, options)
+    try unsafe ProbeSet.configure(object.pointer, options, hasWakeups: targets.hasWakeups)
     let outer = try unsafe ProbeSet.map(object.pointer, "rings")
     unsafe bpf_map__set_max_entries(outer, UInt32(cpus))
     guard unsafe bpf_object__load(object.pointer) == 0 else { throw ProbeSet.loadError(errno) }

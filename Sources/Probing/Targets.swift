@@ -27,6 +27,9 @@ private let sites: [String: lp_site] = [
   "skb_copy_datagram_iovec": LP_AT_STREAM_COPY,
   "skb_copy_datagram_iter": LP_AT_STREAM_COPY,
   "sock_recv_length": LP_AT_DATAGRAM_READ,
+  "handle_tx": LP_AT_WORKER,
+  "skb_recv_done": LP_AT_INTERRUPT,
+  "virtqueue_notify": LP_AT_KICK,
   "skb_consume_udp": LP_AT_DATAGRAM_READ,
 ]
 
@@ -41,6 +44,12 @@ struct Targets {
 
   /// Hook point by site.
   private(set) var rows: [Key: [Int: HookPoint]] = [:]
+
+  /// Whether something is bound to packets at another site than its own.
+  var hasWakeups: Bool {
+    let own = Set([LP_AT_WORKER, LP_AT_INTERRUPT, LP_AT_KICK].map { Int($0.rawValue) })
+    return rows.values.contains { !own.isDisjoint(with: $0.keys) }
+  }
 
   init(_ resolved: ResolvedTopology, _ plan: WatchPlan) throws(ProbingError) {
     try Targets.checkPrograms(resolved.attachedHooks)

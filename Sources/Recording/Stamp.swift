@@ -15,6 +15,10 @@ package enum HookPoint: UInt8, CaseIterable, Codable, Sendable, Hashable {
   case rxg1 = 11
   case wireIn = 12
   case wireOut = 13
+  case txgk = 14
+  case txhk = 15
+  case rxhc = 16
+  case rxgi = 17
 
   package var name: String {
     switch self {

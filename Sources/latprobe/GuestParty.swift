@@ -89,6 +89,17 @@ final class GuestParty {
     }
   }
 
+  /// Puts down who the guests are, and which virtual machine of this host each is, where its CID tells.
+  func describe(in machine: inout Machine) {
+    machine.peers = peers
+    for link in links {
+      guard case .vsock(let cid?, _) = link.endpoint,
+        let index = machine.guests?.firstIndex(where: { $0.vsockCID == cid })
+      else { continue }
+      machine.guests?[index].bootID = link.prepared.bootID
+    }
+  }
+
   // MARK: - While the host records
 
   func exchanges() -> [ClockExchange] { links.flatMap { $0.exchanges() } }

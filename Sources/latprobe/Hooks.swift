@@ -39,6 +39,16 @@ struct Hooks: ParsableCommand {
       Console.output(resolved.table(verbose: verbose))
       if let complaint = Capability.complaint(executable: "latprobe") { Console.error("note: \(complaint)") }
     }
+    if resolved.hooks.contains(where: { $0.watch == .guestTap }) { nameWhatCannotBeFollowed() }
+  }
+
+  private func nameWhatCannotBeFollowed() {
+    let links = (try? NetworkNamespace.current().links()) ?? []
+    for guest in KVMGuest.all() {
+      for way in GuestPath(guest, links: links).unfollowed {
+        Console.error("note: guest \(guest.name) (\(guest.pid)) uses \(way), which cannot be followed yet")
+      }
+    }
   }
 
   private func list(_ library: TopologyLibrary) throws {

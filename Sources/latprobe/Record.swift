@@ -20,8 +20,11 @@ struct Record: ParsableCommand {
       This machine's own stack, one packet in sixteen, at most 1 GiB on disk:
         sudo latprobe record --topology host-nic --dev eth0 --sample 1/16 --max-size 1G -o run3
 
+      A KVM guest's packets on their host, between its tap and the NIC:
+        sudo latprobe record --topology kvm-vhost --side host --guest-name web -o run4
+
       A KVM host and its guest, in which 'sudo latprobe agent vsock:' runs:
-        sudo latprobe record --topology kvm-vhost --guest vsock:3 --duration 10s -o run4
+        sudo latprobe record --topology kvm-vhost --guest vsock:3 --duration 10s -o run5
 
       The same by hand, with one id on both sides; then: latprobe report host guest
         sudo latprobe record --topology kvm-vhost --side guest --session $ID -o guest
@@ -41,6 +44,11 @@ struct Record: ParsableCommand {
     name: .customLong("tap"),
     help: ArgumentHelp("On a virtual machine's host: the guest's tap; may be repeated.", valueName: "if"))
   var taps: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "On a KVM host: the guest to follow, by name (a libvirt domain's), process id or UUID.", valueName: "name"))
+  var guestName: String?
 
   @Option(
     name: .customLong("netns"),
@@ -128,6 +136,7 @@ struct Record: ParsableCommand {
     choice.side = side ?? (guests.isEmpty ? nil : .host)
     choice.devices = devices
     choice.taps = taps
+    choice.guestName = guestName
     choice.namespaces = namespaces
     choice.filter = filter
     choice.oneIn = sample.oneIn
@@ -158,7 +167,7 @@ struct Record: ParsableCommand {
     let party = try GuestParty(
       urls: guests, keyFile: keyFile, choice: choice, devices: guestDevices, topology: topology, session: id,
       host: setup.machine.name, maxSize: maxSize?.bytes)
-    setup.machine.peers = party.peers
+    party.describe(in: &setup.machine)
     let session = Session(
       id: id, members: [setup.machine.name] + party.peers.map(\.machine),
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),

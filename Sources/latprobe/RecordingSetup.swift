@@ -10,6 +10,8 @@ struct ProbeChoice {
   var side: Topology.Side?
   var devices: [String] = []
   var taps: [String] = []
+  /// On a KVM host: the guest to follow.
+  var guestName: String?
   var namespaces: [String] = []
   var filter: String?
   var oneIn: UInt32 = 1
@@ -18,6 +20,15 @@ struct ProbeChoice {
   var isNATProof = false
   /// Bytes of each CPU's ring buffer; nil for a size that fits the machine.
   var bufferSize: Int?
+
+  /// The guests of this host that the recording is about, and their devices; no guests inside one.
+  fileprivate func chooseGuests() throws -> GuestChoice {
+    let namespaces = try namespaces.map { try NetworkNamespace.named($0) }
+    let links = try (namespaces.isEmpty ? [NetworkNamespace.current()] : namespaces).map { try $0.links() }
+    return try GuestChoice.make(
+      name: guestName, taps: taps, devices: devices, side: side, among: side == .guest ? [] : KVMGuest.all(),
+      links: links)
+  }
 
   /// As `--topology` names it; before anything else, so that a wrong name is told first.
   func load() throws -> Topology {
@@ -49,8 +60,9 @@ struct RecordingSetup: ~Copyable {
     var resolved = try topology.resolve(
       facts: KernelFacts.live(), programs: try ProbeSet.programs(in: object), side: choice.side)
     resolved.warnings.forEach(warn)
+    let guests = try choice.chooseGuests()
     let plan = try WatchPlan.make(
-      topology: topology, namespaces: choice.namespaces, devices: choice.devices, taps: choice.taps, side: choice.side)
+      topology: topology, namespaces: choice.namespaces, devices: guests.devices, taps: guests.taps, side: choice.side)
     let hooks = resolved.hooks.map { hook in
       guard let obstacle = plan.obstacle(to: hook) else { return hook.attachedHook(watches: plan.watches(hook.watch)) }
       warn("\(hook.point.name) is absent: \(obstacle)")
@@ -65,9 +77,10 @@ struct RecordingSetup: ~Copyable {
     machine.segments = resolved.recordedSegments
     machine.filter = choice.filter
     machine.sampling = options.sampling
+    machine.guests = guests.guests.map(\.recorded)
     machine.identity = choice.isNATProof ? "nat-proof" : "full"
     self.resolved = resolved
-    clocks = ClockKeeper(side: choice.side, warn: warn)
+    clocks = ClockKeeper(side: choice.side, guests: guests.guests, warn: warn)
   }
 
   /// Names of the hook points that are attached.

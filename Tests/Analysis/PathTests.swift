@@ -45,7 +45,7 @@ import Testing
   @Test func choice() {
     let paths = PathSet(machines: [Lab().recording.machine])
     #expect(paths.order == [.txg0, .txg1, .txg2, .txh0, .rxh1, .rxg0, .rxg1])
-    func bits(_ hooks: [HookPoint]) -> UInt16 { hooks.reduce(0) { $0 | $1.bit } }
+    func bits(_ hooks: [HookPoint]) -> UInt32 { hooks.reduce(0) { $0 | $1.bit } }
     #expect(paths.choose(seen: bits(.tx)) == 0)
     #expect(paths.choose(seen: bits([.txh0])) == 0)
     #expect(paths.choose(seen: bits(.rx)) == 1)
@@ -53,6 +53,39 @@ import Testing
     #expect(paths.choose(seen: bits([.rxg1])) == 1)
     #expect(paths.choose(seen: 0) == nil)
     #expect(paths.choose(seen: HookPoint.txh2.bit) == nil)
+  }
+
+  @Test func whereFewPacketsAreStampedTheOthersAreNotLost() throws {
+    let tx: [HookPoint] = [.txg1, .txg2, .txgk, .txhk, .txh0]
+    let rx: [HookPoint] = [.rxh1, .rxhc, .rxgi, .rxg0]
+    var lab = Lab(
+      hooks: (tx + rx).map(\.name),
+      paths: [Path(name: "tx", hooks: tx.map(\.name)), Path(name: "rx", hooks: rx.map(\.name))])
+    for packet in 0..<23 {
+      let at = Int64(packet) * millisecond
+      lab.packet([.txg1, .txg2, .txh0], from: at, step: 10_000, key: 1_000 + UInt64(packet), flow: 1)
+      lab.packet([.rxh1, .rxhc, .rxg0], from: at, step: 10_000, key: 2_000 + UInt64(packet), flow: 2)
+      guard packet % 5 == 0 else { continue }
+      lab.stamp(.txgk, at: at + 12_000, key: 1_000 + UInt64(packet), flow: 1)
+      // The worker and the interrupt may come before what they then take along.
+      lab.stamp(.txhk, at: at + 9_000, key: 1_000 + UInt64(packet), flow: 1)
+      lab.stamp(.rxgi, at: at + 8_000, key: 2_000 + UInt64(packet), flow: 2)
+    }
+    let result = try lab.analysed()
+    #expect(
+      result.segments.map { "\($0.direction) \($0.name)" } == [
+        "tx txg1-txg2", "tx txg2-txh0", "tx txg2-txgk", "tx txhk-txh0", "tx txg1-txh0",
+        "rx rxh1-rxhc", "rx rxhc-rxg0", "rx rxgi-rxg0", "rx rxh1-rxg0",
+      ])
+    for segment in result.segments {
+      let isOccasional = ["txg2-txgk", "txhk-txh0", "rxgi-rxg0"].contains(segment.name)
+      #expect(segment.fates == Fates(count: isOccasional ? 5 : 23), "\(segment.name)")
+    }
+    #expect(try result.segment("tx", "txg2-txgk").delays == [Int64](repeating: 2_000, count: 5))
+    #expect(try result.segment("tx", "txhk-txh0").delays == [Int64](repeating: 11_000, count: 5))
+    #expect(try result.segment("rx", "rxgi-rxg0").delays == [Int64](repeating: 12_000, count: 5))
+    #expect(try result.segment("tx", "txg2-txh0").share == 0.5)
+    #expect(result.warnings == [])
   }
 
   @Test func theOrderOfPathsDoesNotHideTheShorterOne() {

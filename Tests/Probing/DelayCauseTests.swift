@@ -178,42 +178,6 @@ import Testing
   func textRoundTrips(text: String, expected: String) { #expect(CPUList(text).description == expected) }
 }
 
-/// From a tap to the NIC, and what cannot be followed.
-@Suite struct GuestPathTests {
-  private let links = [
-    Link(index: 1, name: "br0", kind: "bridge", isUp: true, isEthernet: true),
-    Link(index: 2, name: "eth1", kind: "", isUp: true, isEthernet: true, masterIndex: 1),
-    Link(index: 3, name: "vnet0", kind: "tun", isUp: true, isEthernet: true, masterIndex: 1),
-    Link(index: 4, name: "veth0", kind: "veth", isUp: true, isEthernet: true, masterIndex: 1),
-    Link(index: 5, name: "eth2", kind: "", isUp: true, isEthernet: true, masterIndex: 9),
-    Link(index: 6, name: "vnet1", kind: "tun", isUp: true, isEthernet: true, masterIndex: 7),
-    Link(index: 7, name: "ovs-system", kind: "openvswitch", isUp: false, isEthernet: true),
-    Link(index: 8, name: "vnet2", kind: "tun", isUp: true, isEthernet: true),
-    Link(index: 10, name: "bond0", kind: "bond", isUp: true, isEthernet: true, masterIndex: 1),
-  ]
-
-  @Test func theUplinksAreTheBridgesOtherPorts() {
-    #expect(GuestPath.uplinks(of: ["vnet0"], links: links).map(\.name) == ["eth1", "bond0"])
-    #expect(GuestPath.uplinks(of: ["vnet2", "none"], links: links).isEmpty)
-  }
-
-  @Test func whatCannotBeFollowedIsNamed() throws {
-    let host = try FakeHost()
-    try host.libvirtGuest()
-    var guest = try #require(KVMGuest.all(root: host.root).first)
-    #expect(GuestPath(guest, links: links).unfollowed.isEmpty)
-    guest.taps.append(GuestTap(name: "vnet1", queues: 1))
-    guest.macvtaps = ["macvtap0"]
-    guest.vfio = ["41"]
-    guest.backends = ["tap", "vhost-user", "af-xdp", "user"]
-    let ways = GuestPath(guest, links: links).unfollowed
-    for (way, name) in zip(ways, ["macvtap0", "Open vSwitch", "vhost-user", "AF_XDP", "VFIO 41", "user"]) {
-      #expect(way.contains(name))
-    }
-    #expect(ways.count == 6)
-  }
-}
-
 /// docs/schema/doctor.schema.json.
 @Suite struct DoctorSchemaTests {
   @Test func everyPropertyIsDescribed() throws {

@@ -115,4 +115,33 @@ import Topology
     let text = try line { _ = try WatchPlan.make(topology: topology(), namespaces: ["/dev/null"], devices: []) }
     #expect(text.contains("/dev/null"))
   }
+
+  /// One program serves a site on all devices, so a second one there would stamp each packet again.
+  @Test func twoProgramsAtOneSiteAreRefused() throws {
+    let topology = try Topology(
+      yaml: """
+        format: 1
+        name: t
+        summary: t
+        hooks:
+          txg1: {side: host, watch: host-device, candidates: [{tracepoint: net_dev_queue, rungs: [raw_tp]}]}
+          txh1: {side: host, watch: host-device, candidates: [{tracepoint: net_dev_start_xmit, rungs: [raw_tp]}]}
+          txh2:
+            side: host
+            watch: host-device
+            candidates: [{function: consume_skb, with: [napi_consume_skb, dev_hard_start_xmit], rungs: [kprobe]}]
+        paths:
+          tx: [txg1, txh1, txh2]
+        """, file: "t.yaml")
+    let object = try BPFObjectFile.find(executable: CommandLine.arguments[0])
+    let facts = KernelFacts(
+      release: "6.1.0", rungs: [.rawTP: .ok, .kprobe: .ok], tracepoints: ["net_dev_queue", "net_dev_start_xmit"],
+      functions: ["consume_skb", "napi_consume_skb", "dev_hard_start_xmit"])
+    let resolved = try topology.resolve(facts: facts, programs: try ProbeSet.programs(in: object))
+    #expect(resolved.attachedHooks.count == 3)
+    let plan = try WatchPlan.make(topology: topology, namespaces: [], devices: ["lo"])
+    let text = try line { _ = try ProbeSet(object, resolved, plan, ProbeOptions()) }
+    #expect(text.contains("txh1 and txh2 would stamp each packet twice"))
+    #expect(text.contains("kprobe_dev_hard_start_xmit and raw_tp_net_dev_start_xmit"))
+  }
 }

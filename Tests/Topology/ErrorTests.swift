@@ -54,7 +54,7 @@ import Topology
   }
 
   static let hookKeys = "the keys here are side, watch, optional, candidates, parts"
-  static let points = "there are txg0 txg1 txg2 txh0 txh1 txh2 rxh0 rxh1 rxg0 rxgq rxg1"
+  static let points = "there are txg0 txg1 txg2 txh0 txh1 txh2 rxh0 rxh1 rxg0 rxgq rxg1 txgk txhk rxhc rxgi"
   static let cases: [Case] = [
     // Keys and types
     Case(
@@ -67,6 +67,21 @@ import Topology
       "{tracepoint: net_dev_queue}", "{tracepiont: net_dev_queue}",
       "9:10: unknown key `tracepiont` in a candidate of hook `txg1`; the keys here are tracepoint, function, with, rungs"
     ),
+    Case(
+      "{tracepoint: net_dev_queue}", "{tracepoint: net_dev_queue, rungs: [fentry]}",
+      "9:45: a rung of a candidate of hook `txg1` is the text `fentry`; it must be one of tp_btf, raw_tp, each once, for a tracepoint"
+    ),
+    Case(
+      "{tracepoint: net_dev_queue}", "{tracepoint: net_dev_queue, rungs: [raw_tp, raw_tp]}",
+      "9:53: a rung of a candidate of hook `txg1` is the text `raw_tp`; it must be one of tp_btf, raw_tp, each once, for a tracepoint"
+    ),
+    Case(
+      "{tracepoint: net_dev_queue}", "{tracepoint: net_dev_queue, rungs: []}",
+      "9:44: `rungs` of a candidate of hook `txg1` is empty; name those of tp_btf, raw_tp that are allowed, or leave it out"
+    ),
+    Case(
+      "{tracepoint: net_dev_queue}", "{tracepoint: net_dev_queue, rungs: raw_tp}",
+      "9:44: `rungs` of a candidate of hook `txg1` is the text `raw_tp`; it must be a list (`[a, b]` or `- a` lines)"),
     Case(
       "name: t", "nothing: t",
       "2:1: unknown key `nothing` in a topology; the keys here are format, name, summary, hooks, paths, segments"),

@@ -59,6 +59,29 @@ import Topology
     #expect(absent.absentBecause == "tracepoint a with b: this kernel has no b; tracepoint b: not in this kernel")
   }
 
+  @Test func rungsOfACandidateLimitAndOrderItsLadder() throws {
+    let kernel = facts([.tpBTF: .ok, .rawTP: .ok, .fentry: .ok, .kprobe: .ok], tracepoints: ["net_dev_queue", "a"])
+    func attached(_ candidates: String) throws -> String? {
+      try topology(candidates).resolve(facts: kernel, programs: programs).hooks[1].attachedAs
+    }
+    #expect(try attached("[{tracepoint: a}]") == "tp_btf:a")
+    #expect(try attached("[{tracepoint: a, rungs: [raw_tp]}]") == "raw_tp:a")
+    #expect(try attached("[{tracepoint: a, rungs: [raw_tp, tp_btf]}]") == "raw_tp:a")
+    // A rung that is not allowed is not fallen back on, nor named among what was tried.
+    var without = kernel
+    without.rungs[.rawTP] = .refused("EPERM")
+    let absent = try topology("[{tracepoint: a, rungs: [raw_tp]}]").resolve(facts: without, programs: programs)
+    #expect(absent.hooks[1].absentBecause == "tracepoint a: raw_tp refused (EPERM)")
+    // Nor will a program on another rung do.
+    let error = #expect(throws: TopologyError.self) {
+      try topology("[{tracepoint: b, rungs: [tp_btf]}]").resolve(
+        facts: kernel, programs: ["tp_btf_net_dev_queue", "raw_tp_b"])
+    }
+    #expect(
+      error?.description == "t.yaml:10:18: this build of latprobe has no program for the tracepoint b on tp_btf; "
+        + "it has them for net_dev_queue")
+  }
+
   @Test func absenceTellsRefusalFromWhatTheKernelHasNot() throws {
     let file = try topology("[{function: f}]")
     let none = facts([.tpBTF: .ok, .fentry: .ok, .kprobe: .ok])

@@ -23,7 +23,7 @@ import Topology
 
   @Test func everyFileInProbesParsesUnderItsOwnName() throws {
     let entries = library.list()
-    #expect(entries.map(\.name) == ["host-nic", "kvm-vhost", "veth"])
+    #expect(entries.map(\.name) == ["host-nic", "kvm-user", "kvm-vhost", "kvm-vhost-fine", "veth"])
     for entry in entries { #expect(try library.load(entry.name).name == entry.name) }
   }
 
@@ -99,6 +99,79 @@ import Topology
     var noGRO = Kernels.debian61
     noGRO.tracepoints.remove("napi_gro_receive_entry")
     #expect(try attached("host-nic", noGRO)["rxh0"] == "napi=fentry:napi_gro_receive plain=tp_btf:netif_rx")
+  }
+
+  /// Without the socket: the same on every kernel with tracepoints.
+  private static let kvmDevices = [
+    "txg1": "net_dev_queue", "txg2": "net_dev_start_xmit", "txh0": "netif_receive_skb", "txh1": "net_dev_start_xmit",
+    "txh2": "consume_skb+net_dev_start_xmit", "rxh0": "napi_gro_receive_entry", "rxh1": "net_dev_start_xmit",
+    "rxg0": "napi_gro_receive_entry", "txg0": "sys_enter+net_dev_queue",
+  ]
+
+  @Test(arguments: ["kvm-vhost", "kvm-user", "kvm-vhost-fine"])
+  func virtualMachinesHaveTheTenHookPointsOfTheDesign(_ name: String) throws {
+    let topology = try library.load(name)
+    #expect(topology.hooks.filter { !$0.isOptional }.count == 10)
+    #expect(topology.sides == [.guest, .host])
+    let guest = try attached(name, Kernels.debian61, side: .guest)
+    let host = try attached(name, Kernels.debian61, side: .host)
+    #expect(Set(["rxg0", "rxg1", "txg0", "txg1", "txg2"]).isSubset(of: guest.keys))
+    #expect(Set(["rxh0", "rxh1", "txh0", "txh1", "txh2"]).isSubset(of: host.keys))
+    let taps = topology.hooks.filter { $0.watch == .guestTap && !$0.isOptional }
+    #expect(taps.map(\.point) == [.txh0, .rxh1])
+    let required = topology.paths.map { path in
+      path.hooks.filter { hook in topology.hooks.contains { $0.point.name == hook && !$0.isOptional } }
+    }
+    #expect(
+      required == [["txg0", "txg1", "txg2", "txh0", "txh1", "txh2"], ["rxh0", "rxh1", "rxg0", "rxg1"]])
+  }
+
+  @Test(arguments: ["kvm-vhost", "kvm-user", "kvm-vhost-fine"])
+  func virtualMachinesTakeTracepointsFirst(_ name: String) throws {
+    for (kernel, rung, udp) in [
+      (Kernels.locked618, "tp_btf", "tp_btf:sock_recv_length+sk_data_ready"),
+      (Kernels.debian61, "tp_btf", "fentry:skb_consume_udp"), (Kernels.debian612, "tp_btf", "fentry:skb_consume_udp"),
+      (Kernels.withoutBTF, "raw_tp", nil),
+    ] as [(KernelFacts, String, String?)] {
+      let found = try attached(name, kernel)
+      for (hook, symbol) in ShippedTopologyTests.kvmDevices { #expect(found[hook] == "\(rung):\(symbol)") }
+      #expect(found["rxg1"] == "tcp=\(rung):skb_copy_datagram_iovec" + (udp.map { " udp=" + $0 } ?? ""))
+    }
+  }
+
+  @Test func finerHookPointsAreThereWhereTheDriversAre() throws {
+    #expect(try library.load("kvm-vhost-fine").hooks.filter(\.isOptional).count == 4)
+    let bare = try library.load("kvm-vhost-fine").resolve(facts: Kernels.debian61, programs: Kernels.programs)
+    #expect(bare.attachedHooks.map(\.point.name).filter { ["txgk", "txhk", "rxgi"].contains($0) } == [])
+    #expect(bare.warnings == [])
+    var kernel = Kernels.debian61
+    kernel.functions.formUnion(["virtqueue_notify", "handle_tx", "skb_recv_done"])
+    let found = try attached("kvm-vhost-fine", kernel)
+    #expect(found["txgk"] == "fentry:virtqueue_notify" && found["txhk"] == "fentry:handle_tx")
+    #expect(found["rxhc"] == "tp_btf:skb_copy_datagram_iovec" && found["rxgi"] == "fentry:skb_recv_done")
+  }
+
+  @Test func everyHookPointOfAVirtualMachineHasFunctionsToo() throws {
+    for rung in ["fentry", "kprobe"] {
+      var kernel = Kernels.functionsAlone
+      if rung == "kprobe" { kernel.rungs[.fentry] = .refused("EPERM") }
+      let found = try attached("kvm-vhost", kernel)
+      #expect(found["txg0"] == "\(rung):udp_sendmsg+udpv6_sendmsg+tcp_sendmsg")
+      #expect(found["txg1"] == "\(rung):__dev_queue_xmit")
+      #expect(found["txg2"] == "\(rung):dev_hard_start_xmit")
+      #expect(found["txh0"] == "\(rung):netif_receive_skb+netif_receive_skb_list_internal")
+      #expect(found["txh1"] == found["txg2"] && found["rxh1"] == found["txg2"])
+      #expect(found["txh2"] == "\(rung):consume_skb+napi_consume_skb+dev_hard_start_xmit")
+      #expect(found["rxh0"] == "\(rung):napi_gro_receive" && found["rxg0"] == found["rxh0"])
+      #expect(found["rxg1"] == "tcp=\(rung):skb_copy_datagram_iter udp=\(rung):skb_consume_udp")
+    }
+    // From 6.15 on napi_gro_receive is inlined, its body is gro_receive_skb.
+    var newer = Kernels.functionsAlone
+    newer.functions.remove("napi_gro_receive")
+    newer.functions.insert("gro_receive_skb")
+    newer.functions.remove("udpv6_sendmsg")
+    #expect(try attached("kvm-vhost", newer)["rxh0"] == "fentry:gro_receive_skb")
+    #expect(try attached("kvm-vhost", newer)["txg0"] == "fentry:udp_sendmsg+tcp_sendmsg")
   }
 
   @Test func aSideTakesItsHooksAndKeepsThePathsWhole() throws {

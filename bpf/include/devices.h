@@ -4,6 +4,7 @@
 #define LATPROBE_DEVICES_H
 
 #include "sockets.h"
+#include "virtio.h"
 
 // Packets that passed LP_AT_START_XMIT on a device whose completions are watched.
 struct {
@@ -12,6 +13,17 @@ struct {
 	__type(key, lp_u64);
 	__type(value, lp_u64); // packet key
 } leaving SEC(".maps");
+
+LP_INLINE void bind_wakeups(lp_u64 now, enum lp_site site, const struct lp_target *target,
+			    const struct view *v, const struct lp_packet *p, enum verdict verdict)
+{
+	if (site == LP_AT_NETIF_RECEIVE && target->hook[LP_AT_WORKER])
+		bind_worker(now, target->hook[LP_AT_WORKER], p, verdict);
+	if (site == LP_AT_NAPI_GRO && target->hook[LP_AT_INTERRUPT])
+		bind_interrupt(now, target, p, verdict);
+	if (site == LP_AT_START_XMIT && target->hook[LP_AT_KICK])
+		wait_for_kick(target, v->queue, p, verdict);
+}
 
 // A packet `id` of a watched device, read into v.
 LP_INLINE int stamp_at(lp_u64 now, enum lp_site site, const struct lp_target *target,
@@ -26,6 +38,8 @@ LP_INLINE int stamp_at(lp_u64 now, enum lp_site site, const struct lp_target *ta
 		return 0;
 	if (site == LP_AT_DEV_QUEUE)
 		bind_call(now, target->key.netns, v, &p, verdict);
+	if (config.wakeups)
+		bind_wakeups(now, site, target, v, &p, verdict);
 	if (site == LP_AT_START_XMIT && target->hook[LP_AT_CONSUME] && verdict == VERDICT_STAMP) {
 		lp_u64 key = p.key;
 
@@ -160,6 +174,18 @@ LP_INLINE int stamp_list(struct list_head *head)
 	if (i == LP_LIST_MAX && node && node != head)
 		list_overrun((struct sk_buff *)((lp_u64)node - offset), LP_AT_NETIF_RECEIVE);
 	return 0;
+}
+
+// ------------------------------------------------------------------- copies to sockets, and out of a tap
+
+// A tap's reader gets packets that belong to no socket; what a socket has queued has no device any more.
+LP_INLINE int stamp_copied(struct sk_buff *skb, int length)
+{
+	lp_u64 now = bpf_ktime_get_ns();
+
+	if (PROBE(skb, sk))
+		return stamp_copy(now, skb, length);
+	return stamp_probe(now, skb, WAY_OUT, LP_AT_STREAM_COPY);
 }
 
 #endif

@@ -110,6 +110,19 @@ struct sk_buff {
 	unsigned char *data;
 };
 
+struct virtio_device {
+	void *priv;
+};
+
+struct virtqueue {
+	struct virtio_device *vdev;
+	unsigned int index;
+};
+
+struct virtnet_info {
+	struct net_device *dev;
+};
+
 struct socket {
 	struct sock *sk;
 };

@@ -21,7 +21,9 @@ package struct DelayCause: Sendable, Equatable {
     return DelayCause(
       number: 1, name: "NIC congestion", isOpen: nics.isEmpty || !slow.isEmpty,
       reason: nics.isEmpty ? noNIC : speeds.joined(separator: ", "),
-      remedy: "a NIC of 10 Gbit/s or more takes a burst in microseconds; or pace senders ('tc qdisc … fq maxrate')")
+      remedy: nics.isEmpty
+        ? bridgeIt
+        : "a NIC of 10 Gbit/s or more takes a burst in microseconds; or pace senders ('tc qdisc … fq maxrate')")
   }
 
   /// 2: a CPU changes its frequency (txg1-txg2, txg2-txh0, rxh1-rxg0).
@@ -72,11 +74,14 @@ package struct DelayCause: Sendable, Equatable {
       number: 5, name: "softirq competition", isOpen: nics.isEmpty || !open.isEmpty,
       reason: nics.isEmpty
         ? noNIC : open.isEmpty ? "the NIC's receive work is kept apart" : open.joined(separator: "; "),
-      remedy: "other CPUs for the NIC's interrupts (/proc/irq/N/smp_affinity_list), or threaded NAPI with real-time "
-        + "priority ('echo 1 > /sys/class/net/X/threaded', 'chrt -f -p 1 TID'); in the guest: doctor there")
+      remedy: nics.isEmpty
+        ? bridgeIt
+        : "other CPUs for the NIC's interrupts (/proc/irq/N/smp_affinity_list), or threaded NAPI with real-time "
+          + "priority ('echo 1 > /sys/class/net/X/threaded', 'chrt -f -p 1 TID'); in the guest: doctor there")
   }
 
   private static let noNIC = "no NIC is known behind the guest's taps"
+  private static let bridgeIt = "make the NIC and the guest's tap ports of one bridge"
   private static let undisturbed = "real-time, or alone on isolated CPUs"
 
   /// Threads that another one may keep from running: neither alone on isolated CPUs, nor real-time where no other of

@@ -39,7 +39,11 @@ enum lp_hook {
 	LP_RXG1 = 11,
 	LP_WIRE_IN = 12,
 	LP_WIRE_OUT = 13,
-	LP_HOOK_MAX = 16,
+	LP_TXGK = 14,
+	LP_TXHK = 15,
+	LP_RXHC = 16,
+	LP_RXGI = 17,
+	LP_HOOK_MAX = 24,
 };
 
 // Event ids of the CTF stream. Never renumber.

@@ -16,8 +16,11 @@ enum lp_site {
 	LP_AT_NAPI_GRO = 4,	 // napi_gro_receive_entry
 	LP_AT_CONSUME = 5,	 // consume_skb of a packet that passed START_XMIT
 	LP_AT_SEND_CALL = 6,	 // entry of a send call, bound at DEV_QUEUE
-	LP_AT_STREAM_COPY = 7,	 // skb_copy_datagram_iovec: TCP, raw and ping sockets
+	LP_AT_STREAM_COPY = 7,	 // skb_copy_datagram_iovec: TCP, raw and ping sockets; taps
 	LP_AT_DATAGRAM_READ = 8, // end of a receive call on a UDP socket
+	LP_AT_WORKER = 9,	 // vhost's worker begins to send, bound at NETIF_RECEIVE
+	LP_AT_INTERRUPT = 10,	 // virtio-net's receive interrupt, bound at NAPI_GRO
+	LP_AT_KICK = 11,	 // virtio-net tells its host of what passed START_XMIT
 	LP_SITE_MAX = 12,
 };
 
@@ -64,6 +67,8 @@ struct lp_config {
 	lp_u64 call_expiry_ns; // a datagram's send call is bound to a packet no later than this
 	lp_s64 send_calls
 		[LP_SEND_CALLS]; // system call numbers whose first argument is the socket; -1: none
+	lp_u8 wakeups; // 1: LP_AT_WORKER, LP_AT_INTERRUPT or LP_AT_KICK are in use; 0 saves the verifier their branches
+	lp_u8 reserved[7];
 };
 
 // The body of lp_filter(): a marker and room for the translated filter, see docs/decisions.
@@ -73,6 +78,6 @@ struct lp_config {
 _Static_assert(sizeof(struct lp_target_key) == 8, "lp_target_key");
 _Static_assert(sizeof(struct lp_target) == 24, "lp_target");
 _Static_assert(sizeof(struct lp_target_bucket) == 96, "lp_target_bucket");
-_Static_assert(sizeof(struct lp_config) == 64, "lp_config");
+_Static_assert(sizeof(struct lp_config) == 72, "lp_config");
 
 #endif
