@@ -37,7 +37,7 @@ extension VirtualLab {
       try machine.run("kill -TERM \(pid)")
       try machine.wait(for: "! grep -qs latprobe /proc/\(pid)/comm", limit: 60)
       let text = try machine.run("cat \(log)")
-      guard text.contains("Next: latprobe report") else { throw LabError("latprobe record: \(text)") }
+      guard text.contains("Next: latprobe report"), !text.contains("Error:") else { throw LabError("latprobe record: \(text)") }
     }
   }
 
@@ -47,7 +47,7 @@ extension VirtualLab {
     let text = try host.run("/usr/bin/latprobe record \(words) -o \(folder) --force >\(log) 2>&1 & echo $!")
     guard let pid = Int(text.trimmingCharacters(in: .whitespacesAndNewlines)) else { throw LabError("no pid: \(text)") }
     let recording = Recording(machine: host, pid: pid, log: log)
-    try host.wait(for: "grep -q '^recording ' \(log) || { cat \(log); false; }", limit: 30)
+    try host.wait(for: "grep -q '^recording ' \(log) || { cat \(log); false; }", limit: 90)
     return recording
   }
 
