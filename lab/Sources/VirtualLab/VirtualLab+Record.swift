@@ -37,7 +37,9 @@ extension VirtualLab {
       try machine.run("kill -TERM \(pid)")
       try machine.wait(for: "! grep -qs latprobe /proc/\(pid)/comm", limit: 60)
       let text = try machine.run("cat \(log)")
-      guard text.contains("Next: latprobe report"), !text.contains("Error:") else { throw LabError("latprobe record: \(text)") }
+      guard text.contains("Next: latprobe report"), !text.contains("Error:") else {
+        throw LabError("latprobe record: \(text)")
+      }
     }
   }
 
