@@ -13,7 +13,7 @@ BUILD_PACKAGES := libbpf-dev libelf-dev libpcap-dev zlib1g-dev pkg-config make g
 RUN_PACKAGES = gnuplot-nox babeltrace2 tcpdump sockperf iperf3 nftables iproute2 iputils-ping ethtool clang-format python3 \
 	$(LAB_PACKAGES)
 # What boots and fills the virtual machines of the lab.
-LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils
+LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils e2fsprogs
 
 # The first clang that has the bpf target: on the PATH, beside swift, or Debian's.
 BPF_CLANG ?= $(shell for clang in clang "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")/clang" \

@@ -20,6 +20,7 @@ package func analyse(
   let analysis = SessionAnalysis(recordings: recordings, domains: clocks.domains, options: options)
   var result = SessionResult(session: session, machines: recordings.map(\.machine))
   for recording in recordings { result.add(recording) }
+  if let warning = result.emulationWarning { result.warnings.append(warning) }
   result.warnings += analysis.paths.warnings
   result.warnings += clocks.warnings
   result.clocks = clocks.guests

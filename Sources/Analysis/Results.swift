@@ -224,3 +224,12 @@ package struct SessionResult: Sendable {
     damage = []
   }
 }
+
+extension SessionResult {
+  /// One line if a machine's processor was emulated by QEMU: its times are those of the emulation.
+  package var emulationWarning: String? {
+    let names = machines.filter { $0.cpuModel.contains("QEMU TCG") }.map(\.name)
+    guard !names.isEmpty else { return nil }
+    return "\(names.joined(separator: ", ")): emulated processor: this shows function, not latency"
+  }
+}

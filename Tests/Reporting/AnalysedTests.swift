@@ -8,9 +8,10 @@ import Testing
 /// From stamps to table and verdict, through the real analysis.
 @Suite struct AnalysedTests {
   /// 997 UDP packets, 1 ms apart, that pass txg1, txg2 (after 500 ns) and txh0 (after 1 500 ns more, every tenth 3 000).
-  private func analysed() throws -> SessionResult {
+  private func analysed(cpuModel: String = "Test CPU") throws -> SessionResult {
     var machine = Machine(
       name: Synthetic.machine, role: "both", hostname: "testhost", bootID: "boot", topology: "veth")
+    machine.cpuModel = cpuModel
     machine.paths = [Path(name: "tx", hooks: ["txg1", "txg2", "txh0"])]
     machine.startedAt = 1_000_000_000
     machine.stoppedAt = 9_000_000_000
@@ -54,6 +55,21 @@ import Testing
     ] {
       let report = Gate.check(result, policy: Policy(requirements: [try Requirement(parsing: text)]))
       #expect(report.verdict == verdict, "\(text)\n\(report.text)")
+    }
+  }
+
+  @Test func emulationIsSaidAndDecidesNothing() throws {
+    let words = "\(Synthetic.machine): emulated processor: this shows function, not latency"
+    let policy = Policy(requirements: [try Requirement(parsing: "txg2-txh0 p50 < 1.6us")])
+    for (model, warnings) in [("QEMU TCG CPU version 2.5+", [words]), ("Test CPU", [])] {
+      let result = try analysed(cpuModel: model)
+      #expect(result.warnings == warnings)
+      #expect(Report.table(result).contains("Warning   \(words)\n") == !warnings.isEmpty)
+      #expect(Report.json(result).text.contains("\"\(words)\"") == !warnings.isEmpty)
+      let gate = Gate.check(result, policy: policy)
+      #expect(gate.verdict == .pass)
+      #expect(gate.text.contains("Warning: \(words)\nVerdict: PASS") == !warnings.isEmpty, "\(gate.text)")
+      #expect(gate.json.text.contains("\"\(words)\"") == !warnings.isEmpty)
     }
   }
 }

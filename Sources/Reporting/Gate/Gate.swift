@@ -20,7 +20,9 @@ package enum Gate {
       if segments.isEmpty { checks.append(noSegment(requirement, result)) }
       checks += segments.map { check(requirement, $0, result, policy) }
     }
-    return GateRun(session: result.session.id, labels: result.session.labels, checks: checks)
+    return GateRun(
+      session: result.session.id, labels: result.session.labels,
+      warnings: result.emulationWarning.map { [$0] } ?? [], checks: checks)
   }
 
   private static func noSegment(_ requirement: Requirement, _ result: SessionResult) -> GateCheck {

@@ -27,6 +27,7 @@ extension GateReport {
       ("session", .string(run.session)),
       ("labels", .map(run.labels)),
       ("verdict", .string(run.verdict.rawValue)),
+      ("warnings", .array(run.warnings.map { .string($0) })),
       ("checks", .array(run.checks.map(check))),
     ])
   }

@@ -8,6 +8,7 @@ extension GateReport {
     for run in runs {
       if runs.count > 1 { lines.append("Run \(Text.plain(GateReport.title(run))): \(run.verdict.rawValue)") }
       lines += run.checks.flatMap(GateReport.lines)
+      lines += run.warnings.flatMap { Text.wrapped("Warning: " + Text.plain($0), 98) }
       if runs.count > 1 { lines.append("") }
     }
     let number = runs.count > 1 ? " over \(runs.count) runs" : ""

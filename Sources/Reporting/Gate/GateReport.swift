@@ -65,6 +65,8 @@ package struct GateCheck: Sendable {
 package struct GateRun: Sendable {
   package var session: String
   package var labels: [String: String]
+  /// What a reader of the verdict should know, and the verdict does not depend on.
+  package var warnings: [String] = []
   package var checks: [GateCheck]
 
   package var verdict: Verdict { checks.map(\.verdict).max() ?? .invalid }

@@ -118,6 +118,7 @@ package final class VirtualLab {
       "-device",
       "\(scenario.host.nic ?? "virtio-net-pci"),netdev=n,mac=52:54:00:77:00:02,romfile="
         + (scenario.host.nicOptions.map { ",\($0)" } ?? ""),
+      "-drive", "file=\(images.disk),format=raw,if=virtio,readonly=on",
       "-device", "virtio-serial-pci",
     ] + ports + [
       "-kernel", images.hostKernel.image, "-initrd", images.hostArchive,
@@ -135,6 +136,7 @@ package final class VirtualLab {
       "-uuid 6c617470-726f-4265-8c61-622d67756573",
       "-netdev tap,id=n,ifname=tap0,script=no,downscript=no,vhost=\(guest.vhost ?? true ? "on" : "off")\(several)",
       "-device virtio-net-pci,netdev=n,mac=52:54:00:77:00:03,romfile=\(queues > 1 ? ",mq=on,vectors=\(2 * queues + 2)" : "")",
+      "-drive file=/dev/vda,format=raw,if=virtio,readonly=on",
       "-device virtio-serial-pci",
       "-chardev socket,id=c,host=127.0.0.1,port=4444,server=on,wait=on",
       "-device virtserialport,chardev=c,name=lab.control",
@@ -180,70 +182,5 @@ package final class VirtualLab {
   @discardableResult
   package func runOutside(_ line: String, limit: Double = 120) throws -> String {
     try Shell.run("ip", "netns", "exec", namespace, "sh", "-c", line, limit: limit)
-  }
-}
-
-/// The kernels and initial file trees of both machines.
-private struct Images {
-  let hostKernel: Kernel
-  let hostArchive: String
-
-  init(_ scenario: Scenario, _ options: LabOptions, folder: String) throws {
-    let hostFlavour =
-      scenario.host.flavour ?? (scenario.host.nic ?? "virtio-net-pci" == "virtio-net-pci" ? "cloud-amd64" : "amd64")
-    hostKernel = try Kernel.get(series: scenario.host.kernel, flavour: hostFlavour, store: options.store)
-    let guestKernel = try Kernel.get(
-      series: scenario.guest.kernel, flavour: scenario.guest.flavour ?? "cloud-amd64", store: options.store)
-
-    let guestRoot = "\(folder)/guest"
-    var guest = try Image(root: guestRoot, name: "guest", initScript: options.initScript)
-    try guest.addCommon(options)
-    try guest.addModules(
-      ["virtio_pci", "virtio_net", "virtio_console", "ptp_kvm", "vmw_vsock_virtio_transport", "sch_tbf"],
-      of: guestKernel)
-    try guest.pack(to: "\(folder)/guest.cpio")
-
-    var host = try Image(root: "\(folder)/host", name: "host", initScript: options.initScript)
-    try host.addCommon(options)
-    try host.addProgram(Image.find("qemu-system-x86_64"), as: "/usr/bin/qemu-system-x86_64")
-    for file in ["bios-256k.bin", "linuxboot_dma.bin", "kvmvapic.bin"] {
-      for folder in ["/usr/share/seabios", "/usr/share/qemu"]
-      where FileManager.default.fileExists(atPath: "\(folder)/\(file)") {
-        try host.copy("\(folder)/\(file)", to: "/usr/share/qemu/\(file)")
-      }
-    }
-    let nic = scenario.host.nic ?? "virtio-net-pci"
-    try host.addModules(
-      [
-        "virtio_pci", "virtio_net", "virtio_console", hypervisor(options), "tun", "vhost_net", "vhost_vsock",
-        "bridge", "sch_tbf",
-      ]
-        + (nic == "virtio-net-pci" ? [] : [nic]), of: hostKernel)
-    try host.copy(guestKernel.image, to: "/guest/vmlinuz")
-    try host.copy("\(folder)/guest.cpio", to: "/guest/initrd")
-    hostArchive = "\(folder)/host.cpio"
-    try host.pack(to: hostArchive)
-    for name in ["guest", "host"] { try FileManager.default.removeItem(atPath: "\(folder)/\(name)") }
-  }
-}
-
-/// KVM's module for the processor that the host sees: QEMU's emulated one has AMD's extension.
-private func hypervisor(_ options: LabOptions) -> String {
-  guard options.accelerator == "kvm", let text = try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8),
-    text.contains("vmx")
-  else { return "kvm_amd" }
-  return "kvm_intel"
-}
-
-extension Image {
-  /// latprobe and the programs of a workload.
-  fileprivate mutating func addCommon(_ options: LabOptions) throws {
-    try addProgram(options.latprobe, as: "/opt/latprobe/bin/latprobe")
-    try Shell.run("strip", "\(root)/opt/latprobe/bin/latprobe")
-    try copy(options.object, to: "/opt/latprobe/lib/latprobe/latprobe.bpf.o")
-    try copy(options.probes, to: "/opt/latprobe/share/latprobe/probes")
-    try FileManager.default.createSymbolicLink(
-      atPath: "\(root)/usr/bin/latprobe", withDestinationPath: "/opt/latprobe/bin/latprobe")
-    for name in options.programs { try addProgram(Image.find(name)) }
   }
 }

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
+
+/// What the machines of a scenario start from: kernels, initial file trees, and one disk with all programs for both.
+struct Images {
+  let hostKernel: Kernel
+  let hostArchive: String
+  let disk: String
+
+  init(_ scenario: Scenario, _ options: LabOptions, folder: String) throws {
+    hostKernel = try Kernel.get(series: scenario.host.kernel, flavour: scenario.host.build, store: options.store)
+    let guestKernel = try Kernel.get(
+      series: scenario.guest.kernel, flavour: scenario.guest.flavour ?? "cloud-amd64", store: options.store)
+    disk = "\(folder)/disk"
+    try Images.makeDisk(disk, options, in: "\(folder)/tree")
+
+    let common = ["virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "ext4", "sch_tbf"]
+    let guest = try Images.machine("guest", "\(folder)/guest", options)
+    try guest.addModules(common + ["ptp_kvm", "vmw_vsock_virtio_transport"], of: guestKernel)
+    try guest.pack(to: "\(folder)/guest.cpio")
+
+    let host = try Images.machine("host", "\(folder)/host", options)
+    let nic = scenario.host.nic.flatMap { $0 == "virtio-net-pci" ? nil : $0 }
+    try host.addModules(
+      common + [Images.hypervisor(options), "tun", "vhost_net", "vhost_vsock", "bridge"] + (nic.map { [$0] } ?? []),
+      of: hostKernel)
+    try host.place(guestKernel.image, at: "/guest/vmlinuz")
+    try host.place("\(folder)/guest.cpio", at: "/guest/initrd")
+    hostArchive = "\(folder)/host.cpio"
+    try host.pack(to: hostArchive)
+    for name in ["tree", "guest", "host"] { try FileManager.default.removeItem(atPath: "\(folder)/\(name)") }
+  }
+
+  /// Programs and libraries; the host also needs QEMU, and on a disk it costs the guest nothing.
+  private static func makeDisk(_ file: String, _ options: LabOptions, in folder: String) throws {
+    var tree = try FileTree(root: folder)
+    guard FileManager.default.isExecutableFile(atPath: options.latprobe) else {
+      throw LabError("\(options.latprobe) is missing: run 'make'")
+    }
+    // Without symbols; strip would write through the link that `addProgram` makes.
+    let program = "/opt/latprobe/bin/latprobe"
+    try FileManager.default.createDirectory(
+      atPath: folder + "/opt/latprobe/bin", withIntermediateDirectories: true)
+    try Shell.run("strip", "-o", folder + program, options.latprobe)
+    try tree.addProgram(options.latprobe, at: program)
+    try tree.place(options.object, at: "/opt/latprobe/lib/latprobe/latprobe.bpf.o")
+    for name in try FileManager.default.contentsOfDirectory(atPath: options.probes) {
+      try tree.place("\(options.probes)/\(name)", at: "/opt/latprobe/share/latprobe/probes/\(name)")
+    }
+    for name in options.programs + ["qemu-system-x86_64"] {
+      // At /usr/bin wherever it was: QEMU looks for its BIOS relative to itself.
+      try tree.addProgram(FileTree.find(name))
+    }
+    try FileManager.default.createSymbolicLink(atPath: folder + "/usr/bin/latprobe", withDestinationPath: program)
+    for file in ["bios-256k.bin", "linuxboot_dma.bin", "kvmvapic.bin"] {
+      let found = ["/usr/share/seabios", "/usr/share/qemu"].map { "\($0)/\(file)" }
+        .first(where: FileManager.default.fileExists)
+      guard let found else { throw LabError("QEMU's \(file) is missing: run 'make deps'") }
+      try tree.place(found, at: "/usr/share/qemu/\(file)")
+    }
+    try tree.makeDisk(file)
+  }
+
+  /// What a machine needs before it has its disk.
+  private static func machine(_ name: String, _ root: String, _ options: LabOptions) throws -> FileTree {
+    let tree = try FileTree(root: root)
+    for folder in ["proc", "sys", "dev", "tmp", "run", "root", "opt", "usr", "disk"] {
+      try FileManager.default.createDirectory(atPath: "\(root)/\(folder)", withIntermediateDirectories: true)
+    }
+    for link in ["bin", "sbin", "lib", "lib64"] {
+      try FileManager.default.createSymbolicLink(atPath: "\(root)/\(link)", withDestinationPath: "usr/\(link)")
+    }
+    try tree.write(name, to: "/name")
+    try tree.write("root:x:0:0:root:/root:/bin/sh\n", to: "/etc/passwd")
+    try tree.write("root:x:0:\n", to: "/etc/group")
+    try tree.place(options.initScript, at: "/init")
+    let busybox = try FileTree.find("busybox")
+    // `ldd` has nothing to list for a static program, and says so by its status.
+    if (try? Shell.run("ldd", busybox)) != nil {
+      throw LabError("\(busybox) needs libraries: install busybox-static ('make deps')")
+    }
+    try tree.place(busybox, at: "/busybox/busybox")
+    return tree
+  }
+
+  /// KVM's module for the processor that the host sees: QEMU's emulated one has AMD's extension.
+  private static func hypervisor(_ options: LabOptions) -> String {
+    guard options.accelerator == "kvm", let text = try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8),
+      text.contains("vmx")
+    else { return "kvm_amd" }
+    return "kvm_intel"
+  }
+}
+
+extension Scenario.Host {
+  /// Debian's build of the kernel: the cloud one has no driver for emulated hardware.
+  var build: String { flavour ?? (nic ?? "virtio-net-pci" == "virtio-net-pci" ? "cloud-amd64" : "amd64") }
+}
