@@ -91,9 +91,9 @@ package enum Shell {
 
   @discardableResult
   package static func run(_ arguments: [String], limit: Double = 60) throws -> String {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("latprobe-\(UUID().uuidString)")
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let output = try Command(arguments, in: folder).wait(limit: limit)
+    let folder = Leftovers.folder(of: Leftovers.newName())
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let output = try Command(arguments, in: URL(fileURLWithPath: folder)).wait(limit: limit)
     guard output.status == 0 else {
       throw LabError(
         "\(arguments.joined(separator: " ")) ended with \(output.status): \(output.errors.suffix(500))\(output.text.suffix(500))"
