@@ -26,6 +26,11 @@ package struct Kernel: Sendable {
     if let release = try? String(contentsOfFile: "\(known)/release", encoding: .utf8) {
       return Kernel(release: release, root: known)
     }
+    guard (try? FileTree.find("apt-cache")) != nil else {
+      throw LabError(
+        "\(known) is missing, and there is no apt to download it: copy that folder from a Debian 12 that ran the lab")
+    }
+    try FreeSpace.require(1024, in: store, "free some for the kernel")
     var names = try packages(series: series, flavour: flavour)
     if names.isEmpty {
       // A fresh container has no package lists.

@@ -25,6 +25,7 @@ package final class VirtualLab {
 
   /// Builds the images and boots both machines, until both obey.
   package init(_ scenario: Scenario, _ options: LabOptions) throws {
+    try options.check(scenario)
     stage = try Stage()
     let images = try Images(scenario, options, folder: stage.folder)
     try stage.makeTap()
