@@ -100,7 +100,8 @@ struct Run: ParsableCommand {
       let (scenario, lab) = try machines.boot()
       let output = output ?? "out/lab/\(scenario.name)/session"
       try lab.record(scenario, into: output)
-      say("session in \(output)")
+      let how = machines.accel == "kvm" ? "under KVM" : "under emulation (TCG): it shows function, not latency"
+      say("session in \(output), recorded \(how)")
     }
   }
 }
