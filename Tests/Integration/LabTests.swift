@@ -57,11 +57,7 @@ final class LabRun {
       recording: {topology: kvm-vhost}
       workload: []
       """, file: "test")
-    do { lab = try VirtualLab(scenario, options) } catch {
-      // Emulation hangs now and then while it boots.
-      print("lab: booting again, because \(error)")
-      lab = try VirtualLab(scenario, options)
-    }
+    lab = try VirtualLab.boot(scenario, options) { print("lab: booting again, because \($0)") }
     try lab.guest.run("sockperf server --ip 10.77.0.3 --port \(Self.port) >/tmp/sockperf.log 2>&1 & sleep 1")
     try lab.guest.run("latprobe agent vsock: >/tmp/agent.log 2>&1 & sleep 1")
   }

@@ -5,8 +5,20 @@ import Glibc
 /// What went wrong with the lab, or with a command in it: one line and what the command said.
 package struct LabError: Error, CustomStringConvertible {
   package var description: String
+  /// A machine did not answer in time: another try may do.
+  package var hung: Bool
 
-  package init(_ description: String) { self.description = description }
+  package init(_ description: String, hung: Bool = false) {
+    self.description = description
+    self.hung = hung
+  }
+
+  /// With the last lines of a text that may tell why.
+  func adding(_ name: String, _ text: String) -> LabError {
+    let lines = text.split(whereSeparator: \.isNewline).suffix(20)
+    let tail = lines.isEmpty ? " is empty" : " ends with:\n" + lines.joined(separator: "\n")
+    return LabError("\(description); \(name)\(tail)", hung: hung)
+  }
 }
 
 /// What a finished command left.
@@ -17,6 +29,8 @@ package struct Output: Sendable {
 }
 
 /// A command, run to its end or in the background; ended by pid, never by name.
+///
+/// It leads a process group of its own: Ctrl-C is for the lab alone, which then ends it in order.
 ///
 /// By posix_spawn: Foundation's `Process` now and then crashed in `run()` with many started in turn, and hands a test
 /// thread's blocked signals on to the child, whose timers and whose SIGINT then do nothing.
@@ -45,7 +59,13 @@ package final class Command {
     unsafe posix_spawnattr_init(&attributes)
     defer { unsafe posix_spawnattr_destroy(&attributes) }
     unsafe posix_spawnattr_setsigmask(&attributes, &none)
-    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+    unsafe posix_spawnattr_setpgroup(&attributes, 0)
+    var ignored = sigset_t()
+    unsafe sigemptyset(&ignored)
+    for number in [SIGINT, SIGPIPE] { unsafe sigaddset(&ignored, number) }
+    unsafe posix_spawnattr_setsigdefault(&attributes, &ignored)
+    let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP
+    unsafe posix_spawnattr_setflags(&attributes, Int16(flags))
 
     let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     var words = unsafe arguments.map { unsafe strdup($0) } + [nil]
@@ -54,7 +74,7 @@ package final class Command {
     var pid: Int32 = 0
     let error = unsafe posix_spawnp(&pid, arguments[0], &files, &attributes, &words, &pairs)
     guard error == 0 else {
-      throw LabError("\(arguments): \(unsafe String(cString: strerror(error)))")
+      throw LabError("\(arguments[0]): \(unsafe String(cString: strerror(error)))")
     }
     self.pid = pid
   }
@@ -65,8 +85,9 @@ package final class Command {
 
   package var errors: String { read("err") }
 
+  /// To all processes of the command's group.
   package func signal(_ number: Int32) {
-    if isRunning { kill(pid, number) }
+    if isRunning { kill(-pid, number) }
   }
 
   /// Also takes the exit status, once there is one: 128 + n for a command ended by signal n.
@@ -82,6 +103,10 @@ package final class Command {
   package func wait(limit: Double = 60) throws -> Output {
     let end = Date().addingTimeInterval(limit)
     while isRunning {
+      do { try Stop.check() } catch {
+        signal(SIGKILL)
+        throw error
+      }
       if Date() > end {
         signal(SIGKILL)
         throw LabError("\(arguments) did not end within \(limit) s; it said: \(errors.suffix(2000))")
@@ -95,6 +120,7 @@ package final class Command {
   package func expect(_ text: String, limit: Double = 20) throws {
     let end = Date().addingTimeInterval(limit)
     while true {
+      try Stop.check()
       if errors.contains(text) || read("out").contains(text) { return }
       if Date() > end || !isRunning {
         throw LabError("no '\(text)' from \(arguments): \(read("out")) \(errors)")

@@ -20,9 +20,10 @@ struct Images {
     try guest.pack(to: "\(folder)/guest.cpio")
 
     let host = try Images.machine("host", "\(folder)/host", options)
-    let nic = scenario.host.nic.flatMap { $0 == "virtio-net-pci" ? nil : $0 }
+    let nic = scenario.host.model
     try host.addModules(
-      common + [Images.hypervisor(options), "tun", "vhost_net", "vhost_vsock", "bridge"] + (nic.map { [$0] } ?? []),
+      common + [Images.hypervisor(options), "tun", "vhost_net", "vhost_vsock", "bridge"]
+        + (nic == "virtio-net-pci" ? [] : [nic]),
       of: hostKernel)
     try host.place(guestKernel.image, at: "/guest/vmlinuz")
     try host.place("\(folder)/guest.cpio", at: "/guest/initrd")
@@ -34,9 +35,6 @@ struct Images {
   /// Programs and libraries; the host also needs QEMU, and on a disk it costs the guest nothing.
   private static func makeDisk(_ file: String, _ options: LabOptions, in folder: String) throws {
     var tree = try FileTree(root: folder)
-    guard FileManager.default.isExecutableFile(atPath: options.latprobe) else {
-      throw LabError("\(options.latprobe) is missing: run 'make'")
-    }
     // Without symbols; strip would write through the link that `addProgram` makes.
     let program = "/opt/latprobe/bin/latprobe"
     try FileManager.default.createDirectory(
@@ -93,6 +91,8 @@ struct Images {
 }
 
 extension Scenario.Host {
+  /// QEMU's name of the NIC.
+  var model: String { nic ?? "virtio-net-pci" }
   /// Debian's build of the kernel: the cloud one has no driver for emulated hardware.
-  var build: String { flavour ?? (nic ?? "virtio-net-pci" == "virtio-net-pci" ? "cloud-amd64" : "amd64") }
+  var build: String { flavour ?? (model == "virtio-net-pci" ? "cloud-amd64" : "amd64") }
 }

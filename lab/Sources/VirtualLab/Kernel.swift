@@ -26,6 +26,11 @@ package struct Kernel: Sendable {
     if let release = try? String(contentsOfFile: "\(known)/release", encoding: .utf8) {
       return Kernel(release: release, root: known)
     }
+    guard (try? FileTree.find("apt-cache")) != nil else {
+      throw LabError(
+        "\(known) is missing, and there is no apt to download it: copy that folder from a Debian 12 that ran the lab")
+    }
+    try FreeSpace.require(1024, in: store, "free some for the kernel")
     var names = try packages(series: series, flavour: flavour)
     if names.isEmpty {
       // A fresh container has no package lists.
@@ -91,9 +96,9 @@ package enum Shell {
 
   @discardableResult
   package static func run(_ arguments: [String], limit: Double = 60) throws -> String {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("latprobe-\(UUID().uuidString)")
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let output = try Command(arguments, in: folder).wait(limit: limit)
+    let folder = Leftovers.folder(of: Leftovers.newName())
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let output = try Command(arguments, in: URL(fileURLWithPath: folder)).wait(limit: limit)
     guard output.status == 0 else {
       throw LabError(
         "\(arguments.joined(separator: " ")) ended with \(output.status): \(output.errors.suffix(500))\(output.text.suffix(500))"

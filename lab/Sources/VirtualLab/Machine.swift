@@ -8,7 +8,7 @@ package final class Machine {
   private let descriptor: Int32
 
   /// Connects to QEMU's socket of the machine's control port, which may take until QEMU has made it.
-  init(name: String, socket path: String) throws {
+  init(name: String, socket path: String, of qemu: Command) throws {
     self.name = name
     descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     var address = sockaddr_un()
@@ -26,12 +26,21 @@ package final class Machine {
         }
       }
       if result == 0 { break }
-      guard Date() < end else { throw LabError("\(name): no control socket \(path)") }
+      try Stop.check()
+      guard qemu.isRunning else { throw LabError("QEMU ended at once: \(qemu.errors)") }
+      guard Date() < end else { throw LabError("\(name): no control socket \(path)", hung: true) }
       usleep(20_000)
     }
   }
 
   deinit { close(descriptor) }
+
+  /// Waits until the machine obeys.
+  func boot(limit: Double = 60) throws {
+    do { try run("true", limit: limit) } catch let error as LabError where error.hung {
+      throw LabError("the \(name) did not boot within \(Int(limit)) s", hung: true)
+    }
+  }
 
   /// Runs a shell command (one line) on the machine, whatever its exit code.
   package func attempt(_ line: String, limit: Double = 60) throws -> (status: Int32, output: Data) {
@@ -101,11 +110,10 @@ package final class Machine {
     var bytes = [UInt8](repeating: 0, count: count)
     var have = 0
     while have < count {
-      let left = end.timeIntervalSinceNow
+      try Stop.check()
+      guard end > Date() else { throw LabError("\(name): no answer to '\(line)' in time", hung: true) }
       var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-      guard left > 0, unsafe poll(&waiting, 1, Int32(left * 1000) + 1) >= 0 else {
-        throw LabError("\(name): no answer to '\(line)' in time")
-      }
+      unsafe poll(&waiting, 1, 100)
       guard waiting.revents != 0 else { continue }
       let got = unsafe bytes.withUnsafeMutableBytes {
         unsafe recv(descriptor, $0.baseAddress?.advanced(by: have), count - have, 0)

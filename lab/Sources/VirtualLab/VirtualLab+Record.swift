@@ -49,7 +49,8 @@ extension VirtualLab {
     let text = try host.run("/usr/bin/latprobe record \(words) -o \(folder) --force >\(log) 2>&1 & echo $!")
     guard let pid = Int(text.trimmingCharacters(in: .whitespacesAndNewlines)) else { throw LabError("no pid: \(text)") }
     let recording = Recording(machine: host, pid: pid, log: log)
-    try host.wait(for: "grep -q '^recording ' \(log) || { cat \(log); false; }", limit: 90)
+    // Emulated kernels take long to verify programs with a filter.
+    try host.wait(for: "grep -q '^recording ' \(log) || { cat \(log); false; }", limit: 120)
     return recording
   }
 

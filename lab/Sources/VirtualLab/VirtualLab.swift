@@ -1,102 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
-import Glibc
-
-/// Where the lab finds what it is made of.
-package struct LabOptions: Sendable {
-  /// `tcg` (emulation) or `kvm`.
-  package var accelerator = "tcg"
-  package var qemu = "qemu-system-x86_64"
-  /// The program under test, its BPF object and its topologies.
-  package var latprobe: String
-  package var object: String
-  package var probes: String
-  /// `lab/init/init`.
-  package var initScript: String
-  /// Kernels, kept between runs.
-  package var store: String
-  /// Further programs of this machine to put into both machines, by name.
-  package var programs = ["ip", "tc", "sockperf", "iperf3", "chrt", "taskset", "sysctl"]
-
-  /// The files of a source tree that was built.
-  package init(tree: String, latprobe: String) {
-    self.latprobe = latprobe
-    object = "\(tree)/build/bpf/latprobe.bpf.o"
-    probes = "\(tree)/probes"
-    initScript = "\(tree)/lab/init/init"
-    store = "\(tree)/build/lab"
-  }
-}
 
 /// A host under QEMU with a guest nested in it, and a network namespace of this machine as the world outside:
 ///
 ///     outside: nic0 10.77.0.1  --  host: eth0, bridge br0 10.77.0.2, tap0  --  guest: eth0 10.77.0.3
 ///
-/// Needs root for the namespace and its tap. Gone when released.
+/// Needs root for the namespace and its tap. Gone when released, or when the thread ends that made it.
 package final class VirtualLab {
   package static let guestCID = 42
-  package let namespace: String
-  /// Consoles of both machines, QEMU's messages, and what commands outside said.
-  package let folder: String
   package let host: Machine
   package let guest: Machine
-  private let qemu: Command
-  private var background: [Command] = []
+  /// Holds the consoles, QEMU's messages, and what commands outside said.
+  private let stage: Stage
+
+  /// As `init`, and once more if a machine hung on the way, which emulation does now and then.
+  package static func boot(
+    _ scenario: Scenario, _ options: LabOptions, onRetry report: (LabError) -> Void
+  ) throws -> VirtualLab {
+    do { return try VirtualLab(scenario, options) } catch let error as LabError where error.hung {
+      report(error)
+      return try VirtualLab(scenario, options)
+    }
+  }
 
   /// Builds the images and boots both machines, until both obey.
   package init(_ scenario: Scenario, _ options: LabOptions) throws {
-    let start = Date()
-    namespace = "lab-\(getpid())-\(UInt32.random(in: 0..<0xffff))"
-    folder = FileManager.default.temporaryDirectory.appendingPathComponent(namespace).path
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    var started: Command?
+    try options.check(scenario)
+    stage = try Stage()
+    let images = try Images(scenario, options, folder: stage.folder)
+    try stage.makeTap()
+    let qemu = try stage.start(VirtualLab.hostMachine(scenario, options, images, stage.folder))
+    host = try Machine(name: "host", socket: "\(stage.folder)/host.sock", of: qemu)
+    guest = try Machine(name: "guest", socket: "\(stage.folder)/guest.sock", of: qemu)
     do {
-      let images = try Images(scenario, options, folder: folder)
-      try VirtualLab.makeOutside(namespace)
-      let command = try Command(
-        ["ip", "netns", "exec", namespace] + VirtualLab.hostMachine(scenario, options, images, folder),
-        in: URL(fileURLWithPath: folder))
-      started = command
-      host = try Machine(name: "host", socket: "\(folder)/host.sock")
-      guest = try Machine(name: "guest", socket: "\(folder)/guest.sock")
-      qemu = command
-      try host.run("true", limit: 60)
+      try host.boot()
       try prepareHost(scenario)
-      try host.run(VirtualLab.guestMachine(scenario) + " >/tmp/qemu.log 2>&1 &")
-      do { try guest.run("true", limit: 60) } catch {
-        let log = try host.attempt("cat /tmp/qemu.log /tmp/guest.console", limit: 10).output
-        throw LabError("\(error); its console: \(String(decoding: log.suffix(5000), as: UTF8.self))")
-      }
+    } catch let error as LabError { throw error.adding("the host's console", hostConsole + qemu.errors) }
+    try host.run(VirtualLab.guestMachine(scenario) + " >/tmp/qemu.log 2>&1 &")
+    do {
+      try guest.boot()
       try prepareGuest(scenario)
-    } catch {
-      let console = (try? String(contentsOfFile: "\(folder)/host.console", encoding: .utf8)) ?? ""
-      started?.signal(SIGKILL)
-      VirtualLab.remove(namespace, folder)
-      throw LabError(
-        "after \(Int(Date().timeIntervalSince(start))) s: \(error); the host's console: \(console.suffix(1500))")
+    } catch let error as LabError {
+      guard let log = try? host.attempt("cat /tmp/guest.console /tmp/qemu.log", limit: 10).output else {
+        throw error.adding("the host's console", hostConsole + qemu.errors)
+      }
+      throw error.adding("the guest's console", String(decoding: log, as: UTF8.self))
     }
   }
 
-  deinit {
-    for command in background { command.signal(SIGTERM) }
-    qemu.signal(SIGKILL)
-    for command in background + [qemu] { _ = try? command.wait(limit: 5) }
-    VirtualLab.remove(namespace, folder)
-  }
-
-  private static func remove(_ namespace: String, _ folder: String) {
-    _ = try? Shell.run("ip", "netns", "delete", namespace)
-    try? FileManager.default.removeItem(atPath: folder)
-  }
-
-  private static func makeOutside(_ namespace: String) throws {
-    try Shell.run("ip", "netns", "add", namespace)
-    for line in [
-      "tuntap add nic0 mode tap vnet_hdr", "link set nic0 addrgenmode none", "link set lo up", "link set nic0 up",
-      "address add 10.77.0.1/24 dev nic0", "neighbour add 10.77.0.3 lladdr 52:54:00:77:00:03 dev nic0",
-    ] {
-      try Shell.run(["ip", "-n", namespace] + line.split(separator: " ").map(String.init))
-    }
+  private var hostConsole: String {
+    (try? String(contentsOfFile: "\(stage.folder)/host.console", encoding: .utf8)) ?? ""
   }
 
   private static func hostMachine(
@@ -116,7 +69,7 @@ package final class VirtualLab {
       "-no-reboot", "-serial", "file:\(folder)/host.console",
       "-netdev", "tap,id=n,ifname=nic0,script=no,downscript=no",
       "-device",
-      "\(scenario.host.nic ?? "virtio-net-pci"),netdev=n,mac=52:54:00:77:00:02,romfile="
+      "\(scenario.host.model),netdev=n,mac=52:54:00:77:00:02,romfile="
         + (scenario.host.nicOptions.map { ",\($0)" } ?? ""),
       "-drive", "file=\(images.disk),format=raw,if=virtio,readonly=on",
       "-device", "virtio-serial-pci",
@@ -171,16 +124,12 @@ package final class VirtualLab {
     try guest.wait(for: "ping -c 1 -W 2 10.77.0.1")
   }
 
-  /// Starts a command in the namespace outside; ended with the lab.
-  package func startOutside(_ arguments: [String]) throws -> Command {
-    let command = try Command(["ip", "netns", "exec", namespace] + arguments, in: URL(fileURLWithPath: folder))
-    background.append(command)
-    return command
-  }
+  /// Starts a command in the namespace outside; killed with the lab.
+  package func startOutside(_ arguments: [String]) throws -> Command { try stage.start(arguments) }
 
   /// Runs a shell command in the namespace outside to its end; returns its output.
   @discardableResult
   package func runOutside(_ line: String, limit: Double = 120) throws -> String {
-    try Shell.run("ip", "netns", "exec", namespace, "sh", "-c", line, limit: limit)
+    try stage.run(["sh", "-c", line], limit: limit)
   }
 }

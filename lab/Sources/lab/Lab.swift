@@ -41,15 +41,26 @@ struct Machines: ParsableArguments {
     options.accelerator = accel
     options.programs += programs
     options.qemu = ProcessInfo.processInfo.environment["LATPROBE_QEMU"] ?? options.qemu
+    for name in Leftovers.remove() { say("removed \(name), left by a run that was killed") }
     let start = Date()
     say("booting Linux \(scenario.host.kernel) (host) and \(scenario.guest.kernel) (guest), \(accel)")
-    let lab = try VirtualLab(scenario, options)
+    let lab = try VirtualLab.boot(scenario, options) { say("\($0)\nlab: booting once more") }
     say(String(format: "both are up after %.0f s", Date().timeIntervalSince(start)))
     return (scenario, lab)
   }
 }
 
-func say(_ line: String) { FileHandle.standardError.write(Data("lab: \(line)\n".utf8)) }
+/// A terminal that is gone must not keep the lab from removing what it made.
+func say(_ line: String) { try? FileHandle.standardError.write(contentsOf: Data("lab: \(line)\n".utf8)) }
+
+/// Does what a signal or the time limit may end.
+func untilStopped(_ body: () throws -> Void) throws {
+  Stop.atSignals()
+  do { try body() } catch let stopped as Stopped {
+    say("\(stopped)")
+    throw ExitCode(stopped.status)
+  }
+}
 
 struct List: ParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Print name and summary of each scenario.")
@@ -76,11 +87,22 @@ struct Run: ParsableCommand {
   @Option(name: .shortAndLong, help: "Directory for the session (default: out/lab/NAME/session).")
   var output: String?
 
+  @Option(help: ArgumentHelp("The longest that all of it may take.", valueName: "seconds"))
+  var limit = 300
+
+  func validate() throws {
+    guard (1...86400).contains(limit) else { throw ValidationError("--limit takes 1 to 86400 seconds") }
+  }
+
   func run() throws {
-    let (scenario, lab) = try machines.boot()
-    let output = output ?? "out/lab/\(scenario.name)/session"
-    try lab.record(scenario, into: output)
-    say("session in \(output)")
+    try untilStopped {
+      Stop.after(seconds: limit)
+      let (scenario, lab) = try machines.boot()
+      let output = output ?? "out/lab/\(scenario.name)/session"
+      try lab.record(scenario, into: output)
+      let how = machines.accel == "kvm" ? "under KVM" : "under emulation (TCG): it shows function, not latency"
+      say("session in \(output), recorded \(how)")
+    }
   }
 }
 
@@ -95,24 +117,30 @@ struct Sh: ParsableCommand {
   @OptionGroup var machines: Machines
 
   func run() throws {
-    let (_, lab) = try machines.boot()
-    while let line = readLine() {
-      let words = line.split(separator: " ", maxSplits: 1).map(String.init)
-      guard words.count == 2 else { continue }
-      do {
-        switch words[0] {
-        case "host", "guest":
-          let (status, data) = try (words[0] == "host" ? lab.host : lab.guest).attempt(words[1], limit: 600)
-          FileHandle.standardOutput.write(data)
-          if status != 0 { say("ended with \(status)") }
-        case "fetch":
-          let names = words[1].split(separator: " ").map(String.init)
-          guard names.count == 3 else { throw LabError("fetch host|guest FOLDER INTO") }
-          try (names[0] == "host" ? lab.host : lab.guest).fetch(names[1], into: names[2])
-        case "outside": FileHandle.standardOutput.write(Data(try lab.runOutside(words[1], limit: 600).utf8))
-        default: say("a line begins with host, guest, outside or fetch")
-        }
-      } catch { say("\(error)") }
+    try untilStopped {
+      let (_, lab) = try machines.boot()
+      var lines = Lines()
+      while let line = try lines.next() {
+        do { try obey(line, lab) } catch let error as LabError { say("\(error)") }
+      }
+    }
+  }
+
+  private func obey(_ line: String, _ lab: VirtualLab) throws {
+    let words = line.split(separator: " ", maxSplits: 1).map(String.init)
+    guard words.count == 2 else { return }
+    switch words[0] {
+    case "host", "guest":
+      let (status, data) = try (words[0] == "host" ? lab.host : lab.guest).attempt(words[1], limit: 600)
+      try? FileHandle.standardOutput.write(contentsOf: data)
+      if status != 0 { say("ended with \(status)") }
+    case "fetch":
+      let names = words[1].split(separator: " ").map(String.init)
+      guard names.count == 3 else { throw LabError("fetch host|guest FOLDER INTO") }
+      try (names[0] == "host" ? lab.host : lab.guest).fetch(names[1], into: names[2])
+    case "outside":
+      try? FileHandle.standardOutput.write(contentsOf: Data(try lab.runOutside(words[1], limit: 600).utf8))
+    default: throw LabError("a line begins with host, guest, outside or fetch")
     }
   }
 }
