@@ -32,6 +32,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
   ],
   targets: [
     // The one header that BPF C, C shims and Swift share.
@@ -42,10 +43,12 @@ let package = Package(
     .target(name: "CPcap", cSettings: strictC, linkerSettings: [.linkedLibrary("pcap")]),
     .target(name: "CNetns", cSettings: strictC),
     .target(name: "CTimestamp", cSettings: strictC),
+    .target(name: "CVsock", cSettings: strictC),
     module("Clocks", ["CTimestamp"]),
     module("Recording", ["CLatprobeABI"]),
     module("Topology", ["Recording", yams]),
     module("Probing", ["CBPF", "CNetns", "CPcap", "CTimestamp", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
+    module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
     module("Analysis", ["Clocks", "Recording"]),
     module(
       "Reporting",
@@ -53,7 +56,7 @@ let package = Package(
     .executableTarget(
       name: "latprobe",
       dependencies: [
-        "Clocks", "Recording", "Topology", "Probing", "Analysis", "Reporting", argumentParser,
+        "Clocks", "Recording", "Topology", "Probing", "Remote", "Analysis", "Reporting", argumentParser,
       ], swiftSettings: strict),
     .executableTarget(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
@@ -66,6 +69,7 @@ let package = Package(
     tests("Clocks", ["Clocks"]),
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "latprobe"]),
+    tests("Remote", ["Remote", "Recording"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
     tests("Reporting", ["Analysis", "Recording", "Reporting"]),

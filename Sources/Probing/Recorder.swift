@@ -67,7 +67,8 @@ package struct Recorder: ~Copyable {
   /// What was recorded until then is on disk whatever happens; on a full disk too.
   /// - Returns: the machine as written last.
   package mutating func run(
-    stopRequested: () -> String?, progress: (RecordingProgress) -> Void
+    beside companion: RecorderCompanion = RecorderCompanion(), stopRequested: () -> String?,
+    progress: (RecordingProgress) -> Void
   ) throws -> Machine {
     let drain = try Drain(probes.rings)
     var failure: (any Error)?
@@ -75,7 +76,7 @@ package struct Recorder: ~Copyable {
     machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
     try probes.enable()
     do {
-      machine.stoppedBy = try loop(drain, stopRequested, progress)
+      machine.stoppedBy = try loop(drain, companion, stopRequested, progress)
     } catch {
       failure = error
       machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
@@ -85,6 +86,7 @@ package struct Recorder: ~Copyable {
     if failure == nil {
       do {
         while try pour(drain) > 0 {}
+        try companion.put(into: writer)
         try clocks.take(.all, writer)
       } catch { failure = error }
     }
@@ -95,13 +97,16 @@ package struct Recorder: ~Copyable {
   }
 
   private mutating func loop(
-    _ drain: borrowing Drain, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
+    _ drain: borrowing Drain, _ companion: RecorderCompanion, _ stopRequested: () -> String?,
+    _ progress: (RecordingProgress) -> Void
   ) throws -> String {
+    var reason: String?
     let start = Instant<Monotonic>.now.nanoseconds
     var nextFlush = start + Recorder.flushInterval
     var nextUpdate = start + Recorder.updateInterval
     while true {
       _ = try pour(drain)
+      try companion.put(into: writer)
       let now = Instant<Monotonic>.now.nanoseconds
       if now >= nextFlush {
         nextFlush = now + Recorder.flushInterval
@@ -109,7 +114,7 @@ package struct Recorder: ~Copyable {
         try writer.flush()
         let state = state(elapsed: Double(now - start) / 1e9)
         progress(state)
-        if let count = options.count, state.packets >= count { return "count" }
+        if let count = options.count, state.packets >= count { reason = reason ?? "count" }
       }
       try clocks.take(.due(now), writer)
       if now >= nextUpdate {
@@ -120,12 +125,13 @@ package struct Recorder: ~Copyable {
           try probes.forgetFlows()
         }
       }
-      if let reason = stopRequested() { return reason }
+      reason = reason ?? stopRequested()
       var pause = Recorder.drainInterval
-      if let duration = options.duration {
-        if now - start >= duration { return "duration" }
-        pause = min(pause, duration - (now - start))
+      if let duration = options.duration, reason == nil {
+        if now - start >= duration { reason = "duration" }
+        pause = min(pause, max(duration - (now - start), 0))
       }
+      if let reason, companion.mayEnd() { return reason }
       var time = timespec(tv_sec: 0, tv_nsec: Int(pause))
       unsafe nanosleep(&time, nil)
     }

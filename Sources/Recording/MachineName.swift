@@ -22,7 +22,7 @@ package enum MachineName {
     return "\(name)-\(number)"
   }
 
-  static func isSafe(_ name: String) -> Bool {
+  package static func isSafe(_ name: String) -> Bool {
     !name.isEmpty && !name.hasPrefix(".") && name.utf8.count <= 64 && name.unicodeScalars.allSatisfy(isAllowed)
   }
 

@@ -221,15 +221,7 @@ struct Metadata: Equatable {
         .notARecording, path: path,
         "is missing: without it the streams cannot be read; restore it from a copy or record again")
     }
-    let text = String(decoding: try Files.read(path, limit: Format.metadataLimit), as: UTF8.self)
-    var values: [Substring: Substring] = [:]
-    for line in text.split(whereSeparator: \.isNewline) {
-      let parts = line.split(separator: "=", maxSplits: 1).map { trim($0) }
-      guard parts.count == 2, parts[1].hasSuffix(";") else { continue }
-      if ["latprobe_format", "byte_order", "uuid"].contains(parts[0]) && values[parts[0]] == nil {
-        values[parts[0]] = trim(parts[1].dropLast())
-      }
-    }
+    let values = try values(path, of: ["latprobe_format", "byte_order", "uuid"])
     guard let number = values["latprobe_format"], let format = Int(number), format >= 1 else {
       throw RecordingError(
         .damaged, path: path,
@@ -243,6 +235,23 @@ struct Metadata: Equatable {
       throw RecordingError(.damaged, path: path, "has no uuid: restore it from a copy or record again")
     }
     return uuid
+  }
+
+  /// A text of `env`, without its quotes; nil where there is none.
+  static func value(_ name: String, _ path: String) throws(RecordingError) -> String? {
+    try values(path, of: [name])[name[...]].map { String($0.dropFirst().dropLast()) }
+  }
+
+  /// The first `NAME = VALUE;` of each name.
+  private static func values(_ path: String, of names: Set<String>) throws(RecordingError) -> [Substring: Substring] {
+    let text = String(decoding: try Files.read(path, limit: Format.metadataLimit), as: UTF8.self)
+    var values: [Substring: Substring] = [:]
+    for line in text.split(whereSeparator: \.isNewline) {
+      let parts = line.split(separator: "=", maxSplits: 1).map { trim($0) }
+      guard parts.count == 2, parts[1].hasSuffix(";") else { continue }
+      if names.contains(String(parts[0])) && values[parts[0]] == nil { values[parts[0]] = trim(parts[1].dropLast()) }
+    }
+    return values
   }
 
   private static func trim(_ text: Substring) -> Substring {

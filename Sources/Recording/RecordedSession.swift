@@ -26,7 +26,7 @@ package struct RecordedSession: Sendable {
       if let first = merged, first.session.id != found.session.id {
         throw RecordingError(
           .differentSessions, path: path,
-          "is session \(found.session.id), but \(first.path) is session \(first.session.id): give recordings of one session"
+          "is session \(found.session.id), but \(first.path) is session \(first.session.id): give recordings of one session; sides recorded by hand get one by `record --session ID`"
         )
       }
       if merged == nil { merged = (found.session, path) }
@@ -92,7 +92,9 @@ package struct RecordedSession: Sendable {
 
   /// Folders in `directory` that hold a machine, complete or not.
   static func machineFolders(_ directory: String) throws(RecordingError) -> [String] {
-    try Files.list(directory).map { "\(directory)/\($0)" }.filter { Files.target($0) == .directory && isMachine($0) }
+    // A hidden folder is a guest's recording that has not come whole.
+    try Files.list(directory).filter { !$0.hasPrefix(".") }.map { "\(directory)/\($0)" }
+      .filter { Files.target($0) == .directory && isMachine($0) }
   }
 
   static func isMachine(_ path: String) -> Bool {

@@ -34,14 +34,21 @@ enum Console {
 /// SIGINT and SIGTERM ask for an orderly end.
 enum StopSignal {
   private static let received = Atomic<Int32>(0)
+  private static let times = Atomic<Int>(0)
 
   static func watch() {
     for number in [SIGINT, SIGTERM] {
-      signal(number) { number in StopSignal.received.store(number, ordering: .relaxed) }
+      signal(number) { number in
+        StopSignal.received.store(number, ordering: .relaxed)
+        StopSignal.times.add(1, ordering: .relaxed)
+      }
     }
     // A limit on file sizes then fails a write, which is handled, instead of ending the process.
     signal(SIGXFSZ, SIG_IGN)
   }
+
+  /// How many there were.
+  static var count: Int { times.load(ordering: .relaxed) }
 
   /// `SIGINT`, `SIGTERM`, or nil while there was none.
   static var name: String? {

@@ -19,6 +19,7 @@ struct Latprobe: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      Record.self, ReportCommand.self, GateCommand.self, Hooks.self, DoctorCommand.self, RepairCommand.self,
+      Record.self, AgentCommand.self, ReportCommand.self, GateCommand.self, Hooks.self, DoctorCommand.self,
+      RepairCommand.self,
     ])
 }

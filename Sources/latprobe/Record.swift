@@ -22,6 +22,12 @@ struct Record: ParsableCommand {
 
       A KVM guest's packets on their host, between its tap and the NIC:
         sudo latprobe record --topology kvm-vhost --side host --guest-name web -o run4
+
+      A KVM host and its guest, in which 'sudo latprobe agent vsock:' runs:
+        sudo latprobe record --topology kvm-vhost --guest vsock:3 --duration 10s -o run5
+
+      The same by hand, with one id on both sides; then: latprobe report host guest
+        sudo latprobe record --topology kvm-vhost --side guest --session $ID -o guest
       """)
 
   @Option(help: "Topology: a name that 'latprobe hooks' lists, or a file.")
@@ -72,6 +78,26 @@ struct Record: ParsableCommand {
   @Option(name: .customLong("label"), help: ArgumentHelp("Label of the run; may be repeated.", valueName: "key=value"))
   var labels: [LabelArgument] = []
 
+  @Option(
+    name: .customLong("guest"),
+    help: ArgumentHelp(
+      "Also record in the guest whose 'latprobe agent' is here: vsock:CID[:PORT], serial:PATH, tcp:HOST[:PORT]; may be repeated.",
+      valueName: "url"))
+  var guests: [String] = []
+
+  @Option(
+    name: .customLong("guest-dev"),
+    help: ArgumentHelp("Device to watch in the guests; may be repeated.", valueName: "if"))
+  var guestDevices: [String] = []
+
+  @Option(help: ArgumentHelp("Key shared with the agents; needed for tcp.", valueName: "file"))
+  var keyFile: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Id of the session, for recordings that are made one by one; default: a new one.", valueName: "uuid"))
+  var session: String?
+
   @Option(help: "Bound of the recording on disk: 1G. The oldest streams are deleted and counted.")
   var maxSize: SizeArgument?
 
@@ -94,50 +120,33 @@ struct Record: ParsableCommand {
       throw ValidationError("--buffer takes a power of two from 4096 to 1G")
     }
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
+    if let session, !SessionID.isValid(session) {
+      throw ValidationError("--session takes a UUID in lower case, as 'uuidgen' or session.json has it")
+    }
+    if guests.isEmpty {
+      if keyFile != nil || !guestDevices.isEmpty { throw ValidationError("--key-file and --guest-dev go with --guest") }
+    } else if side == .guest {
+      throw ValidationError("--guest is for the host's side; without it, record each side with one --session ID")
+    }
   }
 
-  func run() throws {
-    var probe = ProbeOptions()
-    if let filter { probe.filter = try Filter(filter) }
-    probe.sampling = Machine.Sampling(
-      oneIn: sample.oneIn, udpBy: sampleBy.rawValue, tcpBy: nat ? "packet" : "flow")
-    probe.isNATProof = nat
-    probe.bufferSize = buffer?.bytes
+  private var choice: ProbeChoice {
+    var choice = ProbeChoice()
+    choice.topology = topology
+    choice.side = side ?? (guests.isEmpty ? nil : .host)
+    choice.devices = devices
+    choice.taps = taps
+    choice.guestName = guestName
+    choice.namespaces = namespaces
+    choice.filter = filter
+    choice.oneIn = sample.oneIn
+    choice.sampleBy = sampleBy.rawValue
+    choice.isNATProof = nat
+    choice.bufferSize = buffer?.bytes
+    return choice
+  }
 
-    let executable = TopologyLibrary.executablePath()
-    let topology = try TopologyLibrary.standard(environment: ProcessInfo.processInfo.environment).load(topology)
-    if let complaint = Capability.complaint(executable: executable ?? "latprobe") { throw ProbingError(complaint) }
-    let object = try BPFObjectFile.find(executable: executable)
-    var resolved = try topology.resolve(
-      facts: KernelFacts.live(), programs: try ProbeSet.programs(in: object), side: side)
-    for warning in resolved.warnings { Console.error("warning: \(warning)") }
-    let choice = try chooseGuests()
-    let plan = try WatchPlan.make(
-      topology: topology, namespaces: namespaces, devices: choice.devices, taps: choice.taps, side: side)
-    let hooks = resolved.hooks.map { hook in
-      guard let obstacle = plan.obstacle(to: hook) else { return hook.attachedHook(watches: plan.watches(hook.watch)) }
-      Console.error("warning: \(hook.point.name) is absent: \(obstacle)")
-      return AttachedHook(name: hook.point.name, attachedAs: nil, absentBecause: obstacle)
-    }
-    resolved.hooks.removeAll { plan.obstacle(to: $0) != nil }
-    let probes = try ProbeSet(object, resolved, plan, probe)
-
-    var machine = Environment.machine(role: side?.rawValue ?? "both", topology: topology.name, plan: plan)
-    machine.hooks = hooks
-    machine.paths = resolved.recordedPaths
-    machine.segments = resolved.recordedSegments
-    machine.filter = filter
-    machine.sampling = probe.sampling
-    machine.guests = choice.guests.map(\.recorded)
-    machine.identity = nat ? "nat-proof" : "full"
-
-    let session = Session(
-      id: UUID().uuidString.lowercased(), members: [machine.name],
-      labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
-      commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
-    try Session.prepare(directory: output, force: force)
-    try session.write(to: output)
-
+  private var recorderOptions: RecorderOptions {
     var options = RecorderOptions()
     options.duration = duration?.nanoseconds
     options.count = count
@@ -147,36 +156,52 @@ struct Record: ParsableCommand {
     case .time(let nanoseconds): options.writer.rotateTime = UInt64(nanoseconds)
     case nil: break
     }
-    let clocks = ClockKeeper(side: side, guests: choice.guests) { Console.error("warning: \($0)") }
-    StopSignal.watch()
-    var recorder = try Recorder(
-      probes: probes, resolved: resolved, machine: machine, session: session, directory: output, clocks: clocks,
-      options: options)
-    Console.error(
-      "recording \(resolved.attachedHooks.map(\.point.name).joined(separator: " ")) to \(output)"
-        + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
-    var last = RecordingProgress()
-    let result: Machine
-    do {
-      result = try recorder.run(stopRequested: { StopSignal.name }) { progress in
-        Console.live(Record.line(progress, since: last))
-        last = progress
-      }
-    } catch {
-      Console.endLive()
-      throw error
-    }
-    Console.endLive()
-    Console.error(Record.summary(result, output))
+    return options
   }
 
-  /// The guests of this host that the recording is about; none inside a guest.
-  private func chooseGuests() throws -> GuestChoice {
-    let namespaces = try namespaces.map { try NetworkNamespace.named($0) }
-    let links = try (namespaces.isEmpty ? [NetworkNamespace.current()] : namespaces).map { try $0.links() }
-    return try GuestChoice.make(
-      name: guestName, taps: taps, devices: devices, side: side, among: side == .guest ? [] : KVMGuest.all(),
-      links: links)
+  func run() throws {
+    let choice = choice
+    let topology = try choice.load()
+    var setup = try RecordingSetup(choice, topology) { Console.error("warning: \($0)") }
+    let id = session ?? UUID().uuidString.lowercased()
+    let party = try GuestParty(
+      urls: guests, keyFile: keyFile, choice: choice, devices: guestDevices, topology: topology, session: id,
+      host: setup.machine.name, maxSize: maxSize?.bytes)
+    party.describe(in: &setup.machine)
+    let session = Session(
+      id: id, members: [setup.machine.name] + party.peers.map(\.machine),
+      labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
+      commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
+    try Session.prepare(directory: output, force: force)
+    let attached = setup.attached.joined(separator: " ")
+    StopSignal.watch()
+    try party.start(into: output)
+    let result: Result<Machine, any Error>
+    do {
+      try session.write(to: output)
+      var recorder = try setup.recorder(session: session, directory: output, options: recorderOptions)
+      Console.error(
+        "recording \(attached) to \(output)" + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
+      result = .success(try Record.run(&recorder, beside: party))
+    } catch {
+      result = .failure(error)
+    }
+    Console.endLive()
+    let missing = party.collect()
+    Console.error(Record.summary(try result.get(), output))
+    if !missing.isEmpty { throw GuestError(missing) }
+  }
+
+  private static func run(_ recorder: inout Recorder, beside party: GuestParty) throws -> Machine {
+    var last = RecordingProgress()
+    return try recorder.run(
+      beside: RecorderCompanion(exchanges: party.exchanges, mayEnd: party.mayEnd),
+      stopRequested: { StopSignal.name },
+      progress: { progress in
+        party.tellLosses()
+        Console.live(Record.line(progress, since: last) + party.line)
+        last = progress
+      })
   }
 
   private static func line(_ now: RecordingProgress, since last: RecordingProgress) -> String {

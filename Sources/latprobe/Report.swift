@@ -58,5 +58,7 @@ struct ReportCommand: AsyncParsableCommand {
 /// Reads recordings of one session and analyses them.
 func analysed(_ directories: [String], _ options: AnalysisOptions) throws -> SessionResult {
   let recorded = try RecordedSession.load(paths: directories)
-  return try analyse(session: recorded.session, recordings: recorded.machines, options: options)
+  var result = try analyse(session: recorded.session, recordings: recorded.machines, options: options)
+  result.damage += recorded.damage
+  return result
 }

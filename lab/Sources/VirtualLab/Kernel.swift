@@ -3,6 +3,9 @@ import Foundation
 
 /// A Debian kernel, downloaded and unpacked below a folder, not installed.
 package struct Kernel: Sendable {
+  /// Debian's builds of a kernel.
+  package static let flavours = ["cloud-amd64", "amd64", "rt-amd64"]
+
   /// As `uname -r` gives it.
   package var release: String
   /// The unpacked package, with `boot/` and `lib/modules/`.

@@ -22,7 +22,7 @@ extension VirtualLab {
   }
 
   package static func arguments(_ recording: Scenario.Recording) -> [String] {
-    ["--topology", recording.topology, "--side", "host", "--guest-name", "lab-guest", "--dev", "eth0"]
+    ["--topology", recording.topology, "--side", "host", "--guest-name", "lab-guest", "--guest-dev", "eth0"]
       + (recording.filter.map { ["--filter", $0] } ?? []) + (recording.options ?? [])
   }
 
@@ -34,7 +34,7 @@ extension VirtualLab {
 
     /// Ends it in order; it has written all it has then.
     package func stop() throws {
-      try machine.run("kill -INT \(pid)")
+      try machine.run("kill -TERM \(pid)")
       try machine.wait(for: "! grep -qs latprobe /proc/\(pid)/comm", limit: 60)
       let text = try machine.run("cat \(log)")
       guard text.contains("Next: latprobe report") else { throw LabError("latprobe record: \(text)") }
@@ -44,7 +44,7 @@ extension VirtualLab {
   package func startRecording(_ arguments: [String], in folder: String) throws -> Recording {
     let log = folder + ".log"
     let words = arguments.map { "'" + $0.replacingOccurrences(of: "'", with: "'\\''") + "'" }.joined(separator: " ")
-    let text = try host.run("latprobe record \(words) -o \(folder) --force >\(log) 2>&1 & echo $!")
+    let text = try host.run("/usr/bin/latprobe record \(words) -o \(folder) --force >\(log) 2>&1 & echo $!")
     guard let pid = Int(text.trimmingCharacters(in: .whitespacesAndNewlines)) else { throw LabError("no pid: \(text)") }
     let recording = Recording(machine: host, pid: pid, log: log)
     try host.wait(for: "grep -q '^recording ' \(log) || { cat \(log); false; }", limit: 30)

@@ -115,7 +115,9 @@ package final class VirtualLab {
       "-smp", "\(scenario.host.cpus ?? 1)", "-m", "\(scenario.host.memory ?? 2048)", "-nodefaults", "-display", "none",
       "-no-reboot", "-serial", "file:\(folder)/host.console",
       "-netdev", "tap,id=n,ifname=nic0,script=no,downscript=no",
-      "-device", "\(scenario.host.nic ?? "virtio-net-pci"),netdev=n,mac=52:54:00:77:00:02,romfile=",
+      "-device",
+      "\(scenario.host.nic ?? "virtio-net-pci"),netdev=n,mac=52:54:00:77:00:02,romfile="
+        + (scenario.host.nicOptions.map { ",\($0)" } ?? ""),
       "-device", "virtio-serial-pci",
     ] + ports + [
       "-kernel", images.hostKernel.image, "-initrd", images.hostArchive,

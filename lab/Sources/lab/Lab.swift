@@ -13,7 +13,7 @@ struct Lab: ParsableCommand {
         sudo .build/release/lab run lab/scenarios/udp-6.1.yaml
         sudo .build/release/lab shell lab/scenarios/udp-6.1.yaml
       """,
-    subcommands: [Run.self, Sh.self])
+    subcommands: [Run.self, Sh.self, List.self])
 }
 
 struct Machines: ParsableArguments {
@@ -50,6 +50,22 @@ struct Machines: ParsableArguments {
 }
 
 func say(_ line: String) { FileHandle.standardError.write(Data("lab: \(line)\n".utf8)) }
+
+struct List: ParsableCommand {
+  static let configuration = CommandConfiguration(abstract: "Print name and summary of each scenario.")
+
+  @Argument(help: "Folder of scenarios.")
+  var folder = "lab/scenarios"
+
+  func run() throws {
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".yaml") }.sorted()
+    let scenarios = try names.map { try Scenario.load("\(folder)/\($0)") }
+    let width = scenarios.map(\.name.count).max() ?? 0
+    for scenario in scenarios {
+      print(scenario.name + String(repeating: " ", count: width - scenario.name.count + 2) + scenario.summary)
+    }
+  }
+}
 
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(

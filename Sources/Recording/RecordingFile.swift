@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/// A file in a machine's folder, as far as a recording goes from one machine to another.
+package enum RecordingFile: Sendable, Hashable {
+  case machine
+  case metadata
+  case stream(cpu: UInt16, sequence: UInt32)
+
+  /// Below the machine's folder.
+  package var path: String {
+    switch self {
+    case .machine: Machine.fileName
+    case .metadata: "ctf/metadata"
+    case .stream(let cpu, let sequence): "ctf/\(Format.streamName(cpu: Int(cpu), sequence: Int(sequence)))"
+    }
+  }
+
+  /// Bytes that such a file never exceeds; nil for no limit of its own.
+  var limit: Int? {
+    switch self {
+    case .machine: JSONFile.limit
+    case .metadata: Format.metadataLimit
+    case .stream: nil
+    }
+  }
+}
+
+/// Ids of sessions.
+package enum SessionID {
+  /// A UUID in lower case.
+  package static func isValid(_ text: String) -> Bool {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    return parts.map(\.utf8.count) == [8, 4, 4, 4, 12]
+      && parts.joined().utf8.allSatisfy {
+        UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || UInt8(ascii: "a")...UInt8(ascii: "f") ~= $0
+      }
+  }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// A machine's folder as it arrives from another machine, which is not trusted.
+///
+/// Files are written below a hidden folder of their own (`DIR/.MACHINE.part`, new, so that no link can lie in it) under
+/// names that are made here from numbers. ``finish()`` looks at what has come and gives the folder its name; without it
+/// everything goes when this is released.
+package final class RecordingImport {
+  /// Files of one recording; rotation keeps real ones far below.
+  static let fileLimit = 100_000
+
+  /// Bytes that have come.
+  package private(set) var size = 0
+  private let directory: String
+  private let target: String
+  private let machine: String
+  private let session: String
+  private let bootID: String
+  private let limit: Int
+  private var files: Set<RecordingFile> = []
+  private var path = ""
+  private var rest = 0
+  private var isFinished = false
+  private var open: File?
+
+  /// - Parameters:
+  ///   - parent: `DIR`, with `session.json`.
+  ///   - machine: name of the folder, and what `machine.json` must say.
+  ///   - session: id that the recording must carry.
+  ///   - bootID: what `machine.json` must say: the clock exchanges were made with this kernel.
+  ///   - limit: bytes of all files together.
+  package init(
+    directory parent: String, machine: String, session: String, bootID: String, limit: Int
+  ) throws(RecordingError) {
+    guard MachineName.isSafe(machine) else {
+      throw RecordingError(.invalid, path: parent, "\"\(machine)\" cannot be a machine's folder name")
+    }
+    directory = "\(parent)/.\(machine).part"
+    target = "\(parent)/\(machine)"
+    self.machine = machine
+    self.session = session
+    self.bootID = bootID
+    self.limit = limit
+    guard Files.type(target) == nil else {
+      throw RecordingError(.exists, path: target, "exists already: two machines of a session need two names")
+    }
+    try Files.makeDirectory(directory)
+    try Files.makeDirectory("\(directory)/ctf")
+  }
+
+  deinit {
+    open = nil
+    if !isFinished { remove() }
+  }
+
+  /// Begins the next file; the one before must be whole.
+  package func begin(_ file: RecordingFile, size bytes: UInt64) throws(RecordingError) {
+    try endFile()
+    path = "\(directory)/\(file.path)"
+    guard files.count < RecordingImport.fileLimit, files.insert(file).inserted else {
+      throw RecordingError(.invalid, path: path, "comes twice, or is one file too many")
+    }
+    guard bytes <= UInt64(min(file.limit ?? limit, limit - size)) else {
+      throw RecordingError(
+        .invalid, path: path, "\(bytes) bytes would exceed the bound of \(limit) for this recording; see --max-size")
+    }
+    rest = Int(bytes)
+    open = try File(path, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW)
+  }
+
+  package func append(_ bytes: [UInt8]) throws(RecordingError) {
+    guard bytes.count <= rest, let file = open.take() else {
+      throw RecordingError(.invalid, path: path, "more bytes came than were announced")
+    }
+    try file.write(all: bytes, path)
+    open = consume file
+    rest -= bytes.count
+    size += bytes.count
+  }
+
+  /// Checks the recording and gives the folder its name.
+  ///
+  /// - Returns: what `machine.json` says.
+  @discardableResult
+  package func finish() throws(RecordingError) -> Machine {
+    try endFile()
+    guard files.isSuperset(of: [.machine, .metadata]) else {
+      throw RecordingError(.damaged, path: target, "came without machine.json or metadata")
+    }
+    let described = try JSONFile.decode(
+      Machine.self, "\(directory)/\(Machine.fileName)", reads: Machine.currentFormat)
+    guard described.name == machine else {
+      throw RecordingError(.invalid, path: target, "calls itself another name in machine.json")
+    }
+    guard described.bootID == bootID else {
+      throw RecordingError(.invalid, path: target, "was made by another kernel (boot id) than the one that prepared it")
+    }
+    let metadata = "\(directory)/ctf/metadata"
+    _ = try Metadata.identify(metadata)
+    guard try Metadata.value("session_id", metadata) == session else {
+      throw RecordingError(.differentSessions, path: target, "is of another session than \(session)")
+    }
+    try Files.move(directory, to: target)
+    isFinished = true
+    return described
+  }
+
+  /// What is acknowledged must survive a crash of this machine.
+  private func endFile() throws(RecordingError) {
+    guard let file = open.take() else { return }
+    guard rest == 0 else { throw RecordingError(.damaged, path: path, "ends \(rest) bytes early") }
+    guard fsync(file.descriptor) == 0 else { throw Files.failure("cannot write", path) }
+  }
+
+  private func remove() {
+    for file in files { try? Files.remove("\(directory)/\(file.path)") }
+    try? Files.removeDirectory("\(directory)/ctf")
+    try? Files.removeDirectory(directory)
+  }
+}

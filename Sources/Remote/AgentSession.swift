@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import Glibc
+internal import Recording
+
+/// What records for an agent; the rest of the program puts the real one in place.
+///
+/// Calls come from the agent's thread; none but ``prepare(_:directory:maxSize:)`` may wait.
+package protocol AgentRecorder: AnyObject {
+  /// Loads and attaches what is asked for, to be recorded below `directory`; nothing is stamped yet.
+  func prepare(_ request: RecordRequest, directory: String, maxSize: Int) throws -> PreparedRecording
+  func start()
+  func stop(_ reason: String)
+  var state: AgentRecorderState { get }
+}
+
+package enum AgentRecorderState: Sendable {
+  /// Loading, or ready to start.
+  case prepared
+  case recording(RemoteProgress)
+  /// Everything is on disk; why it ended.
+  case ended(String)
+  case failed(String)
+}
+
+/// Bounds of an agent, from its command line.
+package struct AgentOptions: Sendable {
+  /// A recording lies in a folder of its own below this until it was pulled.
+  package var stateDirectory = "/var/tmp"
+  /// Bytes of a recording on disk: the oldest streams go first.
+  package var maxSize = 1 << 30
+  /// Nanoseconds that recording goes on without a host.
+  package var grace: Int64 = 10_000_000_000
+  /// Program version, for the other side.
+  package var release = ""
+  package var key: SharedKey?
+
+  package init() {}
+}
+
+/// One conversation with a host: at most one recording, which is kept unless the host says that it has it.
+package struct AgentSession {
+  private static let slice: Int64 = 50_000_000
+  private static let progressInterval: Int64 = 1_000_000_000
+  /// A host loads its own programs, and those of other guests, between preparing and starting.
+  private static let hostPatience: Int64 = 300_000_000_000
+  private static let endTime: Int64 = 60_000_000_000
+
+  private let options: AgentOptions
+  private let recorder: any AgentRecorder
+  /// Asked between messages: signals that came. The first ends the recording, the second the wait for the host.
+  private let signals: () -> Int
+  /// Called between messages.
+  private let idle: () -> Void
+  private let say: (String) -> Void
+
+  package init(
+    options: AgentOptions, recorder: any AgentRecorder, signals: @escaping () -> Int,
+    idle: @escaping () -> Void, say: @escaping (String) -> Void
+  ) {
+    self.options = options
+    self.recorder = recorder
+    self.signals = signals
+    self.idle = idle
+    self.say = say
+  }
+
+  /// Serves one host to its end.
+  package func serve(_ connection: inout Connection) {
+    do throws(RemoteError) {
+      try connection.welcome(key: options.key, release: options.release)
+    } catch {
+      return say("\(connection.peer) was turned away: \(error)")
+    }
+    say("\(connection.peer), latprobe \(connection.peerVersion), is connected")
+    do {
+      guard case .prepare(let request) = try next(&connection, within: Connection.patience) else {
+        throw RemoteError.violation("\(connection.peer) asks for nothing")
+      }
+      try record(request, &connection)
+    } catch {
+      connection.fail("\(error)")
+      say("\(error)")
+    }
+  }
+
+  // MARK: - One recording
+
+  private func record(_ request: RecordRequest, _ connection: inout Connection) throws {
+    let folder = try StateFolder(below: options.stateDirectory)
+    let bound = request.maxSize == 0 ? options.maxSize : min(options.maxSize, Int(clamping: request.maxSize))
+    let prepared: PreparedRecording
+    do {
+      prepared = try recorder.prepare(request, directory: folder.path, maxSize: bound)
+      say("prepared \(prepared.hooks.joined(separator: " ")) for \(connection.peer)")
+      try connection.send(.prepared(prepared))
+      guard case .start = try next(&connection, within: AgentSession.hostPatience) else {
+        throw RemoteError.violation("\(connection.peer) does not start what it prepared")
+      }
+    } catch {
+      recorder.stop("not started")
+      _ = ended()
+      // Nothing is in it yet.
+      folder.remove()
+      throw error
+    }
+    recorder.start()
+    do {
+      try connection.send(.started)
+      let directory = "\(folder.path)/\(prepared.machine)"
+      try follow(&connection, directory)
+      try hand(over: directory, of: folder, &connection)
+    } catch {
+      if (error as? RemoteError)?.kind == .connection { waitOut() }
+      recorder.stop("the host was lost")
+      say("the recording is kept in \(folder.path) (\(ended())): copy it to the host by hand")
+      throw error
+    }
+  }
+
+  /// Answers the host until it asks for the recording's end and its files.
+  private func follow(_ connection: inout Connection, _ directory: String) throws {
+    var nextProgress = Connection.now
+    var isTold = false
+    while true {
+      if let message = try hear(&connection) {
+        switch message {
+        case .stop: recorder.stop("the host")
+        case .pull where isTold: return
+        case .failed(let reason): throw RemoteError(.refused, "\(connection.peer): \(reason)")
+        default: throw RemoteError.violation("\(connection.peer) asks for what does not belong here")
+        }
+      }
+      if signals() > 0 { recorder.stop("a signal to the agent") }
+      if signals() > 1 { throw RemoteError(.cancelled, "the agent was ended by a signal") }
+      switch recorder.state {
+      case .failed(let reason): throw RemoteError(.refused, reason)
+      case .ended(let reason) where !isTold:
+        try connection.send(.stopped(reason: reason, directory: directory))
+        isTold = true
+      case .recording(let progress) where Connection.now >= nextProgress:
+        nextProgress = Connection.now + AgentSession.progressInterval
+        try connection.send(.progress(progress))
+      default: break
+      }
+      idle()
+    }
+  }
+
+  /// The next message but questions about time, which are answered; nil after a while.
+  private func hear(_ connection: inout Connection) throws(RemoteError) -> Message? {
+    let message = try answer(&connection, within: AgentSession.slice)
+    guard message != nil || Connection.now - connection.receivedAt < options.grace else {
+      throw RemoteError(.timeout, "\(connection.peer) has been silent for \(options.grace / 1_000_000_000) s")
+    }
+    return message
+  }
+
+  /// A host that is gone may go on recording: so does its guest for a while.
+  private func waitOut() {
+    guard case .recording = recorder.state else { return }
+    say("the host is lost; recording goes on for \(options.grace / 1_000_000_000) s")
+    let end = Connection.now + options.grace
+    while Connection.now < end, signals() == 0, case .recording = recorder.state {
+      idle()
+      pause()
+    }
+  }
+
+  /// Sends the files and deletes them once the host has them.
+  private func hand(over directory: String, of folder: StateFolder, _ connection: inout Connection) throws {
+    let export = try RecordingExport(directory: directory)
+    var bytes: UInt64 = 0
+    for entry in export.entries {
+      try connection.send(.file(entry.file, size: UInt64(entry.size)))
+      try export.read(entry, piece: Frame.payloadLimit) { (piece) throws(RemoteError) in
+        try connection.send(.data(piece))
+      }
+      bytes += UInt64(entry.size)
+    }
+    try connection.send(.sent(files: UInt32(export.entries.count), bytes: bytes))
+    guard case .acknowledge = try next(&connection, within: AgentSession.endTime, despite: 1) else {
+      throw RemoteError.violation("\(connection.peer) does not say that it has the recording")
+    }
+    folder.remove()
+    say("\(connection.peer) has the recording (\(bytes) bytes)")
+    try? connection.send(.deleted)
+  }
+
+  // MARK: - Waiting
+
+  /// The next message but questions about time, which are answered.
+  private func next(
+    _ connection: inout Connection, within time: Int64, despite ignored: Int = 0
+  ) throws(RemoteError) -> Message {
+    let end = Connection.now + time
+    while Connection.now < end {
+      if signals() > ignored { throw RemoteError(.cancelled, "the agent was ended by a signal") }
+      if let message = try answer(&connection, within: AgentSession.slice) {
+        if case .failed(let reason) = message { throw RemoteError(.refused, "\(connection.peer): \(reason)") }
+        return message
+      }
+      idle()
+    }
+    throw RemoteError(.timeout, "\(connection.peer) has not said anything for \(time / 1_000_000_000) s")
+  }
+
+  private func answer(_ connection: inout Connection, within time: Int64) throws(RemoteError) -> Message? {
+    guard let message = try connection.receive(within: time) else { return nil }
+    guard case .ping(let id) = message else { return message }
+    try connection.send(.pong(id: id, received: connection.receivedAt, sent: Connection.now))
+    return nil
+  }
+
+  /// Waits for the recorder's end, so that there is never more than one; why it ended.
+  private func ended() -> String {
+    while signals() < 2 {
+      switch recorder.state {
+      case .ended(let reason), .failed(let reason): return reason
+      default: pause()
+      }
+    }
+    return "it was not waited for"
+  }
+
+  private func pause() { usleep(10_000) }
+}

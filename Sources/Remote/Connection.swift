@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import Clocks
+internal import Glibc
+
+/// An open file descriptor; closed with its owner.
+struct Descriptor: ~Copyable {
+  let number: Int32
+  init(_ number: Int32) { self.number = number }
+  deinit { close(number) }
+
+  /// The number, to be closed by somebody else.
+  consuming func release() -> Int32 {
+    let number = number
+    discard self
+    return number
+  }
+}
+
+/// A byte stream to the other side, cut into frames that are numbered and, with a key, sealed.
+///
+/// Every wait has an end. After an error the connection is of no use any more. For one thread at a time.
+package struct Connection: ~Copyable {
+  /// A step of the conversation that needs nothing but the other program's attention.
+  static let patience: Int64 = 10_000_000_000
+
+  /// Who is at the other end, for people.
+  package let peer: String
+  let mayHoldOldBytes: Bool
+  /// CLOCK_MONOTONIC_RAW after the read that completed the last message, nanoseconds.
+  private(set) var receivedAt: Int64 = 0
+  /// The other side's latprobe; empty before the handshake.
+  package internal(set) var peerVersion = ""
+  private let descriptor: Descriptor
+  private let isSocket: Bool
+  private var inbox: ArraySlice<UInt8> = []
+  private var sent: UInt64 = 0
+  private var received: UInt64 = 0
+  private var outgoing: Seal?
+  private var incoming: Seal?
+  private var chunk = [UInt8](repeating: 0, count: Frame.limit)
+
+  /// - Parameter descriptor: a connected socket or an open port; owned from now on, and non-blocking.
+  package init(_ descriptor: Int32, peer: String, mayHoldOldBytes: Bool = false) {
+    self.descriptor = Descriptor(descriptor)
+    self.peer = peer
+    self.mayHoldOldBytes = mayHoldOldBytes
+    var status = stat()
+    isSocket = unsafe fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
+    let flags = fcntl(descriptor, F_GETFL)
+    if flags >= 0 { _ = fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) }
+  }
+
+  static var now: Int64 { Instant<MonotonicRaw>.now.nanoseconds }
+
+  mutating func seal(outgoing: Seal, incoming: Seal) {
+    self.outgoing = outgoing
+    self.incoming = incoming
+  }
+
+  // MARK: - Messages
+
+  mutating func send(_ message: Message) throws(RemoteError) {
+    try send(type: message.kind.rawValue, message.payload)
+  }
+
+  /// - Returns: nil if nothing came within `timeout` nanoseconds.
+  mutating func receive(within timeout: Int64) throws(RemoteError) -> Message? {
+    guard let frame = try frame(within: timeout) else { return nil }
+    return try Message(type: frame.type, payload: frame.payload)
+  }
+
+  /// Says why this is the end, as far as the other side still listens.
+  mutating func fail(_ reason: String) { try? send(.failed(reason)) }
+
+  // MARK: - Frames
+
+  /// - Returns: CLOCK_MONOTONIC_RAW just before the first write, nanoseconds.
+  @discardableResult
+  mutating func send(type: UInt8, _ payload: [UInt8]) throws(RemoteError) -> Int64 {
+    guard payload.count <= Frame.payloadLimit else { throw .violation("a message of \(payload.count) bytes") }
+    let bytes = Frame(type: type, number: sent, payload: payload).encoded(seal: outgoing)
+    sent += 1
+    let start = Connection.now
+    var done = 0
+    while done < bytes.count {
+      let count = put(bytes[done...])
+      if count > 0 {
+        done += count
+      } else if count < 0 && errno == EINTR {
+        continue
+      } else if count < 0 && errno == EAGAIN {
+        guard try wait(POLLOUT, until: start + Connection.patience) else {
+          throw RemoteError(.timeout, "\(peer) takes nothing any more")
+        }
+      } else {
+        throw RemoteError.system("\(peer): the connection is lost", count == 0 ? EPIPE : errno)
+      }
+    }
+    return start
+  }
+
+  /// write(2), but no signal where the other side has closed its socket.
+  private func put(_ bytes: ArraySlice<UInt8>) -> Int {
+    unsafe bytes.withUnsafeBytes { bytes in
+      isSocket
+        ? unsafe Glibc.send(descriptor.number, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+        : unsafe write(descriptor.number, bytes.baseAddress, bytes.count)
+    }
+  }
+
+  mutating func frame(within timeout: Int64) throws(RemoteError) -> Frame? {
+    let end = Connection.now + timeout
+    while true {
+      if let (frame, size) = try Frame.decode(inbox, seal: incoming) {
+        inbox = inbox.dropFirst(size)
+        guard frame.number == received else {
+          throw .violation("\(peer) sent frame \(frame.number) where \(received) belongs")
+        }
+        received += 1
+        return frame
+      }
+      guard try fill(until: end) else { return nil }
+    }
+  }
+
+  /// Throws away what lies before the next frame that carries `magic` at the start of its payload.
+  ///
+  /// - Returns: whether there is one now.
+  mutating func skip(to magic: [UInt8], within timeout: Int64) throws(RemoteError) -> Bool {
+    let end = Connection.now + timeout
+    while true {
+      let bytes = Array(inbox)
+      let at = Frame.headerSize
+      let last = bytes.count - magic.count
+      let found = last < at ? nil : (at...last).first { bytes[$0..<($0 + magic.count)].elementsEqual(magic) }
+      if let found {
+        inbox = ArraySlice(bytes[(found - at)...])
+        return true
+      }
+      // The magic may have come in part.
+      inbox = ArraySlice(bytes.suffix(at + magic.count - 1))
+      guard try fill(until: end) else { return false }
+    }
+  }
+
+  /// Reads what there is; false if nothing came in time.
+  private mutating func fill(until end: Int64) throws(RemoteError) -> Bool {
+    while true {
+      let count = unsafe read(descriptor.number, &chunk, chunk.count)
+      let time = Connection.now
+      if count > 0 {
+        receivedAt = time
+        inbox = ArraySlice(Array(inbox) + chunk[..<count])
+        return true
+      }
+      if count == 0 { throw RemoteError(.connection, "\(peer) has closed the connection") }
+      if errno == EINTR { continue }
+      guard errno == EAGAIN else { throw RemoteError.system("\(peer): the connection is lost", errno) }
+      guard try wait(POLLIN, until: end) else { return false }
+    }
+  }
+
+  /// False after `end` (CLOCK_MONOTONIC_RAW).
+  private func wait(_ events: Int32, until end: Int64) throws(RemoteError) -> Bool {
+    while true {
+      let rest = end - Connection.now
+      guard rest > 0 else { return false }
+      var entry = pollfd(fd: descriptor.number, events: Int16(events), revents: 0)
+      let count = unsafe poll(&entry, 1, Int32(clamping: (rest + 999_999) / 1_000_000))
+      if count > 0 { return true }
+      if count < 0 && errno != EINTR { throw RemoteError.system("\(peer): poll", errno) }
+    }
+  }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import Clocks
+internal import Recording
+internal import Synchronization
+
+extension GuestLink {
+  private static let interval: Int64 = 50_000_000
+  private static let burst = 20
+  /// An answer that takes longer is given up; the guest was not running.
+  private static let answerTime: Int64 = 1_000_000_000
+  /// Silence after which a guest counts as lost.
+  private static let silence: Int64 = 10_000_000_000
+  private static let stopTime: Int64 = 60_000_000_000
+  /// How often a wait looks whether the user has cancelled it.
+  private static let slice: Int64 = 100_000_000
+
+  /// From the first exchange to the guest's recording in `directory`; the thread's whole work.
+  ///
+  /// - Parameter limit: bytes of the guest's recording that are taken.
+  package func run(into directory: String, limit: Int) {
+    connection.withLock { connection in
+      do throws(RemoteError) {
+        try record(&connection)
+        try finish(&connection)
+        let machine = try pull(&connection, into: directory, limit: limit)
+        enter(.done(machine))
+      } catch {
+        connection.fail(error.description)
+        enter(.failed(error))
+      }
+    }
+  }
+
+  private func enter(_ phase: GuestPhase) { state.withLock { $0.phase = phase } }
+
+  // MARK: - While both record
+
+  private func record(_ connection: inout Connection) throws(RemoteError) {
+    var exchanger = Exchanger(peer: peer.number)
+    try exchange(&connection, &exchanger, count: GuestLink.burst)
+    try connection.send(.start)
+    var isStarted = false
+    let end = Connection.now + GuestLink.stopTime
+    while !isStarted {
+      guard Connection.now < end else { throw RemoteError(.timeout, "\(connection.peer) does not start to record") }
+      guard let message = try connection.receive(within: try slice()) else { continue }
+      if case .started = message { isStarted = true } else { try take(message, &connection, &exchanger) }
+    }
+    enter(.recording)
+    var next = Connection.now
+    while !state.withLock({ $0.wantsStop }) {
+      try exchange(&connection, &exchanger, count: 1)
+      next = max(next + GuestLink.interval, Connection.now)
+      while case let rest = next - Connection.now, rest > 0 {
+        _ = try slice()
+        if let message = try connection.receive(within: rest) { try take(message, &connection, &exchanger) }
+      }
+    }
+    try exchange(&connection, &exchanger, count: GuestLink.burst)
+  }
+
+  private func exchange(_ connection: inout Connection, _ exchanger: inout Exchanger, count: Int) throws(RemoteError) {
+    for _ in 0..<count {
+      let message = Message.ping(id: exchanger.next())
+      exchanger.sent(at: try connection.send(type: message.kind.rawValue, message.payload))
+      let end = Connection.now + GuestLink.answerTime
+      while exchanger.isWaiting {
+        let rest = end - Connection.now
+        guard rest > 0 else {
+          exchanger.giveUp()
+          state.withLock { $0.lost += 1 }
+          break
+        }
+        if let message = try connection.receive(within: min(rest, try slice())) {
+          try take(message, &connection, &exchanger)
+        }
+      }
+      guard Connection.now - connection.receivedAt < GuestLink.silence else {
+        throw RemoteError(.timeout, "\(connection.peer) has been silent for \(GuestLink.silence / 1_000_000_000) s")
+      }
+    }
+  }
+
+  private func take(
+    _ message: Message, _ connection: inout Connection, _ exchanger: inout Exchanger
+  ) throws(RemoteError) {
+    switch message {
+    case .pong(let id, let received, let sent):
+      let time = Instant<Monotonic>.now.nanoseconds
+      let result = try exchanger.answer(
+        id: id, peerReceived: received, peerSent: sent, at: connection.receivedAt, monotonic: time)
+      state.withLock { state in
+        switch result {
+        case .exchange(let exchange): state.exchanges.append(exchange)
+        case .wrong: state.wrong += 1
+        case .late: break
+        }
+      }
+    case .progress(let progress): state.withLock { $0.progress = progress }
+    case .stopped(let reason, let directory): state.withLock { $0.stopped = (reason, directory) }
+    case .failed(let reason): throw RemoteError(.refused, "\(connection.peer): \(reason)")
+    default: throw .violation("\(connection.peer) says what does not belong here (\(message.kind))")
+    }
+  }
+
+  // MARK: - Afterwards
+
+  private func finish(_ connection: inout Connection) throws(RemoteError) {
+    enter(.stopping)
+    if stopped == nil { try connection.send(.stop) }
+    let end = Connection.now + GuestLink.stopTime
+    var exchanger = Exchanger(peer: peer.number)
+    while stopped == nil {
+      guard Connection.now < end else { throw RemoteError(.timeout, "\(connection.peer) does not end its recording") }
+      if let message = try connection.receive(within: try slice()) { try take(message, &connection, &exchanger) }
+    }
+  }
+
+  private func pull(
+    _ connection: inout Connection, into directory: String, limit: Int
+  ) throws(RemoteError) -> Machine {
+    enter(.pulling(0))
+    try connection.send(.pull)
+    do {
+      let incoming = try RecordingImport(
+        directory: directory, machine: prepared.machine, session: request.session, bootID: prepared.bootID, limit: limit
+      )
+      try take(&connection, incoming)
+      let machine = try incoming.finish()
+      try connection.send(.acknowledge)
+      // It is safe here whatever becomes of the guest's copy.
+      while let message = try? connection.expect(within: Connection.patience), message != .deleted {}
+      return machine
+    } catch let error as RecordingError {
+      throw RemoteError(.invalid, "\(connection.peer): \(error)")
+    } catch let error as RemoteError {
+      throw error
+    } catch {
+      throw RemoteError(.invalid, "\(connection.peer): \(error)")
+    }
+  }
+
+  /// All that the agent sends until it says that this was all.
+  private func take(_ connection: inout Connection, _ incoming: RecordingImport) throws {
+    var files: UInt32 = 0
+    var last = Connection.now
+    while true {
+      guard Connection.now - last < 3 * GuestLink.silence else {
+        throw RemoteError(.timeout, "\(connection.peer) has stopped sending its recording")
+      }
+      guard let message = try connection.receive(within: try slice()) else { continue }
+      switch message {
+      case .file(let file, let size):
+        try incoming.begin(file, size: size)
+        files += 1
+        last = Connection.now
+      case .data(let bytes):
+        try incoming.append(bytes)
+        if !bytes.isEmpty { last = Connection.now }
+        enter(.pulling(incoming.size))
+      case .sent(let count, let bytes):
+        guard count == files, bytes == UInt64(incoming.size) else {
+          throw RemoteError(.protocolViolation, "\(connection.peer) miscounts what it sent")
+        }
+        return
+      // On their way when the recording ended.
+      case .pong, .progress, .stopped: break
+      case .failed(let reason): throw RemoteError(.refused, "\(connection.peer): \(reason)")
+      default: throw RemoteError.violation("\(connection.peer) says what does not belong here (\(message.kind))")
+      }
+    }
+  }
+
+  /// Nanoseconds that a wait may last before this is asked again.
+  private func slice() throws(RemoteError) -> Int64 {
+    if state.withLock({ $0.isCancelled }) { throw RemoteError(.cancelled, "\(endpoint): not waited for any longer") }
+    return GuestLink.slice
+  }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
+import Probing
+import Recording
+import Topology
+
+/// What to stamp, and where.
+struct ProbeChoice {
+  var topology = ""
+  var side: Topology.Side?
+  var devices: [String] = []
+  var taps: [String] = []
+  /// On a KVM host: the guest to follow.
+  var guestName: String?
+  var namespaces: [String] = []
+  var filter: String?
+  var oneIn: UInt32 = 1
+  /// `packet` or `flow`: what UDP and the like are sampled by.
+  var sampleBy = "packet"
+  var isNATProof = false
+  /// Bytes of each CPU's ring buffer; nil for a size that fits the machine.
+  var bufferSize: Int?
+
+  /// The guests of this host that the recording is about, and their devices; no guests inside one.
+  fileprivate func chooseGuests() throws -> GuestChoice {
+    let namespaces = try namespaces.map { try NetworkNamespace.named($0) }
+    let links = try (namespaces.isEmpty ? [NetworkNamespace.current()] : namespaces).map { try $0.links() }
+    return try GuestChoice.make(
+      name: guestName, taps: taps, devices: devices, side: side, among: side == .guest ? [] : KVMGuest.all(),
+      links: links)
+  }
+
+  /// As `--topology` names it; before anything else, so that a wrong name is told first.
+  func load() throws -> Topology {
+    try TopologyLibrary.standard(environment: ProcessInfo.processInfo.environment).load(topology)
+  }
+}
+
+/// All that comes before the first stamp, for `record` and `agent`: hook points resolved, devices found, programs
+/// loaded and attached. Nothing is stamped yet; released, it detaches.
+struct RecordingSetup: ~Copyable {
+  let resolved: ResolvedTopology
+  /// Described all but for peers, times and ledger; may be renamed.
+  var machine: Machine
+  private let probes: ProbeSet
+  private let clocks: ClockKeeper
+
+  /// - Parameter warn: told in one line each what will be missing; also while recording.
+  init(_ choice: ProbeChoice, _ topology: Topology, warn: @escaping (String) -> Void) throws {
+    var options = ProbeOptions()
+    if let filter = choice.filter { options.filter = try Filter(filter) }
+    options.sampling = Machine.Sampling(
+      oneIn: choice.oneIn, udpBy: choice.sampleBy, tcpBy: choice.isNATProof ? "packet" : "flow")
+    options.isNATProof = choice.isNATProof
+    options.bufferSize = choice.bufferSize
+
+    let executable = TopologyLibrary.executablePath()
+    if let complaint = Capability.complaint(executable: executable ?? "latprobe") { throw ProbingError(complaint) }
+    let object = try BPFObjectFile.find(executable: executable)
+    var resolved = try topology.resolve(
+      facts: KernelFacts.live(), programs: try ProbeSet.programs(in: object), side: choice.side)
+    resolved.warnings.forEach(warn)
+    let guests = try choice.chooseGuests()
+    let plan = try WatchPlan.make(
+      topology: topology, namespaces: choice.namespaces, devices: guests.devices, taps: guests.taps, side: choice.side)
+    let hooks = resolved.hooks.map { hook in
+      guard let obstacle = plan.obstacle(to: hook) else { return hook.attachedHook(watches: plan.watches(hook.watch)) }
+      warn("\(hook.point.name) is absent: \(obstacle)")
+      return AttachedHook(name: hook.point.name, attachedAs: nil, absentBecause: obstacle)
+    }
+    resolved.hooks.removeAll { plan.obstacle(to: $0) != nil }
+    probes = try ProbeSet(object, resolved, plan, options)
+
+    machine = Environment.machine(role: choice.side?.rawValue ?? "both", topology: topology.name, plan: plan)
+    machine.hooks = hooks
+    machine.paths = resolved.recordedPaths
+    machine.segments = resolved.recordedSegments
+    machine.filter = choice.filter
+    machine.sampling = options.sampling
+    machine.guests = guests.guests.map(\.recorded)
+    machine.identity = choice.isNATProof ? "nat-proof" : "full"
+    self.resolved = resolved
+    clocks = ClockKeeper(side: choice.side, guests: guests.guests, warn: warn)
+  }
+
+  /// Names of the hook points that are attached.
+  var attached: [String] { resolved.attachedHooks.map(\.point.name) }
+
+  consuming func recorder(session: Session, directory: String, options: RecorderOptions) throws -> Recorder {
+    try Recorder(
+      probes: probes, resolved: resolved, machine: machine, session: session, directory: directory, clocks: clocks,
+      options: options)
+  }
+}

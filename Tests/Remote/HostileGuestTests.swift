@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
+import Glibc
+import Recording
+import Testing
+
+@testable import Remote
+
+/// Whatever a guest says, the host ends with an error, and with nothing of the guest's on its disk.
+@Suite struct HostileGuestTests {
+  /// Where in the conversation the guest begins to misbehave.
+  enum Moment: Sendable { case prepare, start, recording, pull }
+
+  /// An agent that follows the protocol up to `moment`, and then says `messages`.
+  private func agent(_ endpoint: Endpoint, _ moment: Moment, _ messages: @escaping @Sendable () -> [Message])
+    -> Background<Bool>
+  {
+    let background = Background<Bool> {
+      let listener = try Listener(endpoint)
+      guard var connection = try listener.accept(timeout: 10_000) else { return false }
+      try connection.welcome(key: nil, release: "1")
+      let prepared = PreparedRecording(machine: "guest-b", hostname: "b", bootID: "boot-b", hooks: [], warnings: [])
+      let answers: [(Moment, Message)] = [(.prepare, .prepared(prepared)), (.start, .started)]
+      for (point, answer) in answers {
+        guard moment != point else { break }
+        try HostileGuestTests.hear(&connection)
+        try connection.send(answer)
+      }
+      if moment == .pull {
+        try HostileGuestTests.hear(&connection)
+        try connection.send(.stopped(reason: "the host", directory: "/x"))
+      }
+      if moment != .recording { try HostileGuestTests.hear(&connection) }
+      for message in messages() { try connection.send(message) }
+      // Until the host has had enough.
+      while (try? connection.receive(within: 5_000_000_000)) != nil {}
+      return true
+    }
+    guard case .unix(let path) = endpoint else { return background }
+    for _ in 0..<2000 where !FileManager.default.fileExists(atPath: path) { usleep(1000) }
+    return background
+  }
+
+  /// The next message but questions about time, which are answered.
+  private static func hear(_ connection: inout Connection) throws {
+    while true {
+      guard let message = try connection.receive(within: 5_000_000_000) else { continue }
+      guard case .ping(let id) = message else { return }
+      try connection.send(.pong(id: id, received: connection.receivedAt, sent: Connection.now))
+    }
+  }
+
+  /// The error that the host must end with; nothing of the guest's is left.
+  private func outcome(
+    _ moment: Moment, limit: Int = 1 << 20, _ messages: @escaping @Sendable () -> [Message]
+  ) throws -> RemoteError {
+    let (error, files) = try play(moment, limit: limit, messages)
+    #expect(files.isEmpty)
+    return try #require(error)
+  }
+
+  /// What the host makes of it: its error, and what is then in the session's folder.
+  private func play(
+    _ moment: Moment, limit: Int, _ messages: @escaping @Sendable () -> [Message]
+  ) throws -> (RemoteError?, [String]) {
+    let scratch = try Scratch()
+    let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
+    let agent = agent(endpoint, moment, messages)
+    let folder = try Scratch()
+    var failure: RemoteError?
+    do {
+      let link = try GuestLink(endpoint, number: 0, key: nil, release: "1", request: sampleRequest())
+      let run = Background<Bool> {
+        link.run(into: folder.path, limit: limit)
+        return true
+      }
+      if moment == .pull {
+        for _ in 0..<5000 where link.phase != .recording { usleep(1000) }
+        link.stop()
+      }
+      _ = try run.wait()
+      if case .failed(let error) = link.phase { failure = error }
+    } catch let error as RemoteError { failure = error }
+    let left = folder.list()
+    _ = try? agent.wait()
+    return (failure, left)
+  }
+
+  private static func files(_ machine: Machine = FakeRecorder.machine, session: String = sessionID) throws -> [(
+    RecordingFile, [UInt8]
+  )] {
+    let scratch = try Scratch()
+    let described = Session(id: session, members: [machine.name], labels: [:], commandLine: [], createdAt: 0)
+    let writer = try MachineWriter(directory: scratch.path, machine: machine, session: described, utcOffset: 0)
+    try writer.close(machine)
+    return try [RecordingFile.machine, .metadata].map { file in
+      (file, [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(scratch.path)/\(machine.name)/\(file.path)"))))
+    }
+  }
+
+  private static func messages(_ files: [(RecordingFile, [UInt8])]) -> [Message] {
+    let sent = Message.sent(files: UInt32(files.count), bytes: UInt64(files.reduce(0) { $0 + $1.1.count }))
+    return files.flatMap { [.file($0, size: UInt64($1.count)), .data($1)] } + [sent]
+  }
+
+  @Test func theScriptItselfIsRight() throws {
+    let files = try HostileGuestTests.files()
+    let (error, left) = try play(.pull, limit: 1 << 20) { HostileGuestTests.messages(files) + [.deleted] }
+    #expect(error == nil && left == ["guest-b"])
+  }
+
+  @Test func namesAndIdsMustBeThoseThatWerePrepared() throws {
+    var machine = FakeRecorder.machine
+    machine.bootID = "another"
+    let boot = try HostileGuestTests.files(machine)
+    #expect(try outcome(.pull) { HostileGuestTests.messages(boot) }.description.contains("boot id"))
+    machine = FakeRecorder.machine
+    machine.name = "guest-c"
+    let name = try HostileGuestTests.files(machine)
+    #expect(try outcome(.pull) { HostileGuestTests.messages(name) }.description.contains("another name"))
+    let session = try HostileGuestTests.files(session: "5b7f1c52-96a8-4b0e-9d6e-222222222222")
+    #expect(try outcome(.pull) { HostileGuestTests.messages(session) }.description.contains("another session"))
+  }
+
+  @Test func filesMustBeWholeAndFew() throws {
+    let good = try HostileGuestTests.files()
+    let stream = RecordingFile.stream(cpu: 1, sequence: 0)
+    for (messages, words): ([Message], String) in [
+      ([.data([1])], "more bytes"),
+      ([.file(stream, size: 1), .data([1, 2])], "more bytes"),
+      ([.file(stream, size: 2), .data([1]), .file(.metadata, size: 0)], "ends 1 bytes early"),
+      ([.file(stream, size: 2), .data([1]), .sent(files: 1, bytes: 1)], "ends 1 bytes early"),
+      ([.file(stream, size: 0), .file(stream, size: 0)], "comes twice"),
+      ([.file(stream, size: .max)], "bound"),
+      ([.file(stream, size: (1 << 20) + 1)], "bound"),
+      ([.file(.metadata, size: 1 << 20), .data([UInt8](repeating: 0, count: 60_000)), .stop], "does not belong here"),
+      ([.sent(files: 0, bytes: 0)], "without machine.json"),
+      ([.sent(files: 1, bytes: 0)], "miscounts"),
+      (HostileGuestTests.messages(Array(good.prefix(1))), "without machine.json or metadata"),
+      (HostileGuestTests.messages([(.machine, Array("{}".utf8)), good[1]]), "machine.json"),
+      (HostileGuestTests.messages([good[0], (.metadata, Array("nonsense".utf8))]), "metadata"),
+      ([.failed("enough")], "enough"), ([.prepare(sampleRequest())], "does not belong here"),
+    ] {
+      let error = try outcome(.pull) { messages }
+      #expect(error.description.contains(words), "\(messages.map(\.kind)): \(error)")
+    }
+  }
+
+  @Test func machineJSONHasABoundOfItsOwn() throws {
+    let error = try outcome(.pull, limit: 1 << 40) { [.file(.machine, size: 1 << 30)] }
+    #expect(error.description.contains("bound"))
+  }
+
+  @Test func onlyWhatBelongsThere() throws {
+    for messages: [Message] in [[.started], [.stop], [.data([1])], [.file(.machine, size: 1)], [.deleted]] {
+      #expect(try outcome(.recording) { messages }.kind == .protocolViolation, "\(messages)")
+    }
+    #expect(try outcome(.prepare) { [.started] }.kind == .protocolViolation)
+    #expect(try outcome(.start) { [.sent(files: 0, bytes: 0)] }.kind == .protocolViolation)
+  }
+
+  @Test func timesThatRunBackwards() throws {
+    #expect(try outcome(.recording) { [.pong(id: 1, received: 5, sent: 4)] }.kind == .protocolViolation)
+    #expect(try outcome(.recording) { [.pong(id: .max, received: 5, sent: 6)] }.kind == .protocolViolation)
+  }
+
+  /// The name would be another machine's folder.
+  @Test func aTakenName() throws {
+    let prepared = PreparedRecording(machine: "host-a", hostname: "", bootID: "", hooks: [], warnings: [])
+    #expect(try outcome(.prepare) { [.prepared(prepared)] }.description.contains("is taken"))
+  }
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
+import Glibc
+import Recording
+import Synchronization
+import Testing
+
+@testable import Remote
+
+/// Host and agent against each other, with a recorder that needs no kernel.
+@Suite struct SessionTests {
+  /// An agent that serves one host over a UNIX socket, its state folder and what it says.
+  private final class Agent: Sendable {
+    let scratch: Scratch
+    let recorder: FakeRecorder
+    let endpoint: Endpoint
+    let said = Mutex<[String]>([])
+    let signals = Mutex(0)
+    private let background = Mutex<Background<Bool>?>(nil)
+
+    init(_ recorder: FakeRecorder = FakeRecorder(), grace: Int64 = 200_000_000, key: SharedKey? = nil) throws {
+      let scratch = try Scratch()
+      let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
+      self.scratch = scratch
+      self.recorder = recorder
+      self.endpoint = endpoint
+      try FileManager.default.createDirectory(atPath: "\(scratch.path)/state", withIntermediateDirectories: true)
+      let started = Background<Bool> { [self] in
+        var options = AgentOptions()
+        options.stateDirectory = "\(scratch.path)/state"
+        options.grace = grace
+        options.key = key
+        options.release = "1.2.3"
+        let listener = try Listener(endpoint)
+        guard var connection = try listener.accept(timeout: 10_000) else { return false }
+        AgentSession(
+          options: options, recorder: recorder, signals: { self.signals.withLock { $0 } },
+          idle: { listener.turnAway() }, say: { line in self.said.withLock { $0.append(line) } }
+        ).serve(&connection)
+        return true
+      }
+      background.withLock { $0 = started }
+      for _ in 0..<1000 where !FileManager.default.fileExists(atPath: "\(scratch.path)/socket") { usleep(1000) }
+    }
+
+    /// Folders of recordings that it has.
+    var kept: [String] { scratch.list("state") }
+    var words: String { said.withLock { $0.joined(separator: "\n") } }
+
+    func end() throws {
+      let background = background.withLock { $0 }
+      #expect(try background?.wait() == true)
+    }
+  }
+
+  private func link(_ agent: Agent, key: SharedKey? = nil) throws -> GuestLink {
+    try GuestLink(agent.endpoint, number: 4, key: key, release: "9.9", request: sampleRequest())
+  }
+
+  private func wait(_ link: GuestLink, for condition: (GuestPhase) -> Bool) throws {
+    for _ in 0..<10_000 where !condition(link.phase) { usleep(1000) }
+    try #require(condition(link.phase), "\(link.phase)")
+  }
+
+  @Test(arguments: [false, true]) func aWholeSession(_ withKey: Bool) throws {
+    let key = withKey ? try SharedKey(bytes: [UInt8](repeating: 5, count: 32)) : nil
+    let agent = try Agent(key: key)
+    let link = try link(agent, key: key)
+    #expect(link.phase == .prepared && link.release == "1.2.3")
+    #expect(link.peer == Peer(number: 4, machine: "guest-b", bootID: "boot-b", url: agent.endpoint.description))
+    #expect(link.prepared.warnings == ["txg0 is absent"])
+    #expect(agent.recorder.request == sampleRequest())
+    let folder = try Scratch()
+    let run = Background<Bool> {
+      link.run(into: folder.path, limit: 1 << 30)
+      return true
+    }
+    try wait(link) { $0 == .recording }
+    usleep(300_000)
+    // A second host is told at once.
+    let busy = #expect(throws: RemoteError.self) { _ = try self.link(agent, key: key) }
+    #expect(busy?.description.contains("busy with another host") == true)
+    link.stop()
+    _ = try run.wait()
+    guard case .done(let machine) = link.phase else {
+      Issue.record("\(link.phase)")
+      return
+    }
+    #expect(machine.name == "guest-b" && machine.stoppedBy == "the host")
+    let loaded = try MachineRecording.load(directory: "\(folder.path)/guest-b")
+    #expect(loaded.stamps.count == FakeRecorder.stamps && loaded.damage.isEmpty)
+    #expect(folder.list() == ["guest-b"])
+    try agent.end()
+    #expect(agent.kept.isEmpty)
+    // 20 at the start, one in 50 ms, 20 at the end.
+    let exchanges = link.exchanges()
+    #expect((42...60).contains(exchanges.count), "\(exchanges.count)")
+    for exchange in exchanges {
+      #expect(exchange.peer == 4)
+      // One kernel: one clock.
+      #expect(exchange.sent <= exchange.peerReceived && exchange.peerReceived <= exchange.peerSent)
+      #expect(exchange.peerSent <= exchange.received && exchange.received - exchange.sent < 1_000_000_000)
+    }
+    #expect(zip(exchanges, exchanges.dropFirst()).allSatisfy { $0.received <= $1.sent })
+    #expect(link.exchanges().isEmpty)
+  }
+
+  @Test func whatTheAgentCannotDoIsHeardAtOnce() throws {
+    let agent = try Agent(FakeRecorder(refusal: "no device 'eth9'"))
+    let error = #expect(throws: RemoteError.self) { _ = try link(agent) }
+    #expect(error?.kind == .refused && error?.description.contains("no device 'eth9'") == true)
+    try agent.end()
+    #expect(agent.kept.isEmpty)
+  }
+
+  @Test func aFailureOnTheWayKeepsTheRecordingInTheGuest() throws {
+    let agent = try Agent()
+    let link = try link(agent)
+    let folder = try Scratch()
+    let run = Background<Bool> {
+      link.run(into: folder.path, limit: 1 << 30)
+      return true
+    }
+    try wait(link) { $0 == .recording }
+    agent.recorder.fail("the disk is full")
+    _ = try run.wait()
+    guard case .failed(let error) = link.phase else {
+      Issue.record("\(link.phase)")
+      return
+    }
+    #expect(error.description.contains("the disk is full"))
+    try agent.end()
+    #expect(agent.kept.count == 1 && folder.list().isEmpty)
+  }
+
+  /// The host disappears without a word: recording goes on for the grace time, and is kept.
+  @Test(arguments: [true, false]) func aLostHost(_ closes: Bool) throws {
+    let agent = try Agent(grace: 400_000_000)
+    var connection: Connection? = try agent.endpoint.connect()
+    try connection?.greet(key: nil, release: "1")
+    try connection?.send(.prepare(sampleRequest()))
+    _ = try connection?.expect(within: 5_000_000_000)
+    try connection?.send(.start)
+    #expect(try connection?.expect(within: 5_000_000_000) == .started)
+    let begin = Date()
+    if closes { connection = nil }
+    try agent.end()
+    let time = Date().timeIntervalSince(begin)
+    #expect(time >= 0.35 && time < 5, "\(time)")
+    #expect(agent.words.contains("is kept in \(agent.scratch.path)/state/latprobe-"), "\(agent.words)")
+    let folder = try #require(agent.kept.first)
+    // As it lies it is a recording that `report` takes.
+    let recorded = try RecordedSession.load(paths: ["\(agent.scratch.path)/state/\(folder)"])
+    #expect(recorded.session.id == sessionID && recorded.machines.first?.stamps.count == FakeRecorder.stamps)
+    _ = consume connection
+  }
+
+  @Test func anUnstartedRecordingLeavesNothing() throws {
+    let agent = try Agent()
+    do { _ = try link(agent) }
+    try agent.end()
+    #expect(agent.kept.isEmpty)
+  }
+
+  /// Without the host's word that it has the recording, nothing is deleted.
+  @Test func anUnacknowledgedRecordingIsKept() throws {
+    let agent = try Agent()
+    let link = try link(agent)
+    // The bound refuses what comes.
+    let folder = try Scratch()
+    let run = Background<Bool> {
+      link.run(into: folder.path, limit: 1000)
+      return true
+    }
+    try wait(link) { $0 == .recording }
+    link.stop()
+    _ = try run.wait()
+    guard case .failed(let error) = link.phase else {
+      Issue.record("\(link.phase)")
+      return
+    }
+    #expect(error.description.contains("--max-size"), "\(error)")
+    #expect(link.stopped?.directory.hasPrefix(agent.scratch.path) == true)
+    try agent.end()
+    #expect(agent.kept.count == 1 && folder.list().isEmpty)
+  }
+
+  @Test func theUserNeedNotWait() throws {
+    let agent = try Agent()
+    let link = try link(agent)
+    let folder = try Scratch()
+    let run = Background<Bool> {
+      link.run(into: folder.path, limit: 1 << 30)
+      return true
+    }
+    try wait(link) { $0 == .recording }
+    link.cancel()
+    _ = try run.wait()
+    guard case .failed(let error) = link.phase else {
+      Issue.record("\(link.phase)")
+      return
+    }
+    #expect(error.kind == .cancelled)
+    try agent.end()
+    #expect(agent.kept.count == 1)
+  }
+
+  /// A signal to the agent ends the recording; the host is told, goes on, and still gets it.
+  @Test func aSignalToTheAgent() throws {
+    let agent = try Agent()
+    let link = try link(agent)
+    let folder = try Scratch()
+    let run = Background<Bool> {
+      link.run(into: folder.path, limit: 1 << 30)
+      return true
+    }
+    try wait(link) { $0 == .recording }
+    agent.signals.withLock { $0 = 1 }
+    for _ in 0..<5000 where link.stopped == nil { usleep(1000) }
+    #expect(link.stopped?.reason == "a signal to the agent")
+    #expect(link.phase == .recording)
+    link.stop()
+    _ = try run.wait()
+    guard case .done = link.phase else {
+      Issue.record("\(link.phase)")
+      return
+    }
+    try agent.end()
+    #expect(agent.kept.isEmpty)
+  }
+}
