@@ -220,7 +220,10 @@ __attribute__((naked, noinline, used)) static int lp_filter(void)
 		     : [marker] "i"(LP_FILTER_MARKER), [slots] "i"(LP_FILTER_SLOTS));
 }
 
-// In assembly, since the compiler sees a function that looks at nothing.
+/*
+ * In assembly, since the compiler sees a function that looks at nothing. The answer is changed with a value that the
+ * verifier does not know, and back: else it would know which of 0 and 1 came, and read the packet once for each.
+ */
 LP_INLINE int ask_filter(const struct lp_frame *frame, lp_u32 readable, lp_u32 length)
 {
 	const lp_u8 *ethernet = frame->ethernet;
@@ -230,6 +233,8 @@ LP_INLINE int ask_filter(const struct lp_frame *frame, lp_u32 readable, lp_u32 l
 		     "r2 = %[readable];"
 		     "r3 = %[length];"
 		     "call lp_filter;"
+		     "r0 ^= %[length];"
+		     "r0 ^= %[length];"
 		     "%[passes] = r0;"
 		     : [passes] "=r"(passes)
 		     : [frame] "r"(ethernet), [readable] "r"((lp_u64)readable),
@@ -247,6 +252,8 @@ enum verdict {
 
 LP_INLINE enum verdict judge(int passes, const struct lp_packet *p)
 {
+	// Else clang moves the branch up to the call, to the same effect.
+	asm volatile("" : "+r"(passes));
 	if (LP_UNLIKELY(!passes))
 		return VERDICT_FILTERED;
 	if (LP_UNLIKELY(config.sample_one_in > 1)) {
