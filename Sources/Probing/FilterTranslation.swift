@@ -108,7 +108,6 @@ package struct FilterTranslation {
 
   private mutating func translate(_ filter: Filter) throws(FilterError) -> [BPFInstruction] {
     let end = 1 + Int(LP_FILTER_SLOTS)
-    jump(0x15, 1, to: .reject)  // a pointer may be null, says the verifier
     emit(0xbf, Self.frame, 1)
     emit(0xbf, Self.readable, 2)
     emit(0x7b, 10, 3, offset: -8)

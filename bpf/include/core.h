@@ -163,25 +163,29 @@ DEFINE_VIEW(view_probe, PROBE)
 DEFINE_DEVICE_KEY(device_key_direct, DIRECT)
 DEFINE_DEVICE_KEY(device_key_probe, PROBE)
 
-LP_INLINE const struct lp_target *target_of(const struct lp_target_key *key)
+// A copy, since the verifier would follow each way of the bucket on its own. 0 where nothing is watched.
+LP_INLINE int find_target(struct lp_target *target, const struct lp_target_key *key)
 {
 	lp_u32 index = lp_target_bucket_of(*key), i;
 	const struct lp_target_bucket *bucket = bpf_map_lookup_elem(&targets, &index);
 
 	if (!bucket)
-		return NULL;
-	for (i = 0; i < LP_TARGET_WAYS; i++)
+		return 0;
+	for (i = 0; i < LP_TARGET_WAYS; i++) {
 		if (bucket->way[i].key.ifindex == key->ifindex &&
-		    bucket->way[i].key.netns == key->netns)
-			return &bucket->way[i];
-	return NULL;
+		    bucket->way[i].key.netns == key->netns) {
+			*target = bucket->way[i];
+			return 1;
+		}
+	}
+	return 0;
 }
 
 LP_INLINE lp_u8 hook_at(const struct lp_target_key *key, enum lp_site site)
 {
-	const struct lp_target *target = target_of(key);
+	struct lp_target target;
 
-	return target ? target->hook[site] : LP_HOOK_NONE;
+	return find_target(&target, key) ? target.hook[site] : LP_HOOK_NONE;
 }
 
 LP_INLINE lp_u8 socket_hook_at(lp_u32 netns, enum lp_site site)
@@ -200,18 +204,12 @@ LP_INLINE struct lp_ledger *ledger_of(lp_u8 hook)
 
 // ---------------------------------------------------------------------------------- filter, sample
 
-// What a filter sees of a frame.
-struct lp_visible {
-	lp_u8 bytes[LP_FRAME_BYTES];
-};
-
 /*
- * Replaced before load by the translation of --filter; returns 0 to leave the packet out. The slots keep
- * room, so nothing in the object has to move. A global function: the verifier takes it by itself, once, and
- * not again on every way to it. Called from assembly, since the compiler would see a function that looks at nothing.
+ * Replaced before load by the translation of --filter: (frame, readable bytes, length of the packet) → 0 to leave
+ * the packet out. The slots keep room, so nothing in the object has to move. Declared without parameters: those
+ * of a naked function have no names, which makes the kernel refuse the object's type information.
  */
-__attribute__((naked, noinline, used)) int lp_filter(const struct lp_visible *frame,
-						     lp_u64 readable, lp_u64 length)
+__attribute__((naked, noinline, used)) static int lp_filter(void)
 {
 	asm volatile("r0 = %[marker];"
 		     ".rept %[slots];"
@@ -222,7 +220,11 @@ __attribute__((naked, noinline, used)) int lp_filter(const struct lp_visible *fr
 		     : [marker] "i"(LP_FILTER_MARKER), [slots] "i"(LP_FILTER_SLOTS));
 }
 
-LP_INLINE int passes_filter(const struct lp_frame *frame, lp_u32 readable, lp_u32 length)
+/*
+ * In assembly, since the compiler sees a function that looks at nothing. The answer is changed with a value that the
+ * verifier does not know, and back: else it would know which of 0 and 1 came, and read the packet once for each.
+ */
+LP_INLINE int ask_filter(const struct lp_frame *frame, lp_u32 readable, lp_u32 length)
 {
 	const lp_u8 *ethernet = frame->ethernet;
 	int passes;
@@ -231,6 +233,8 @@ LP_INLINE int passes_filter(const struct lp_frame *frame, lp_u32 readable, lp_u3
 		     "r2 = %[readable];"
 		     "r3 = %[length];"
 		     "call lp_filter;"
+		     "r0 ^= %[length];"
+		     "r0 ^= %[length];"
 		     "%[passes] = r0;"
 		     : [passes] "=r"(passes)
 		     : [frame] "r"(ethernet), [readable] "r"((lp_u64)readable),
@@ -246,11 +250,11 @@ enum verdict {
 	VERDICT_NO_PACKET,
 };
 
-LP_INLINE enum verdict judge(const struct lp_frame *frame, lp_u32 readable,
-			     const struct lp_packet *p)
+LP_INLINE enum verdict judge(int passes, const struct lp_packet *p)
 {
-	if (LP_UNLIKELY(config.filter) &&
-	    !passes_filter(frame, readable, p->length + LP_ETHERNET_BYTES))
+	// Else clang moves the branch up to the call, to the same effect.
+	asm volatile("" : "+r"(passes));
+	if (LP_UNLIKELY(!passes))
 		return VERDICT_FILTERED;
 	if (LP_UNLIKELY(config.sample_one_in > 1)) {
 		lp_u8 by = p->kind == LP_KIND_TCP || p->kind == LP_KIND_TCP_RANGE
@@ -280,12 +284,18 @@ LP_INLINE lp_u32 bounded(lp_u32 value, lp_u32 limit)
 	return value < limit ? value : limit;
 }
 
-// 0 if it is an IP packet. Reads a fixed number of bytes: behind the linear part lies the skb's shared info.
-LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, lp_u32 *readable,
-			  const struct view *v)
+// What was read of a frame, and where the rest is.
+struct sight {
+	struct lp_source source;
+	lp_u32 linear; // bytes from the IP header on that lie in the linear part
+	lp_u32 length; // bytes of the packet from there on
+};
+
+// 0 if it could be read. Reads a fixed number of bytes: behind the linear part lies the skb's shared info.
+LP_INLINE int read_frame(struct lp_frame *f, struct sight *s, const struct view *v)
 {
 	struct lp_source source = { .l3 = v->head + v->l3 };
-	lp_u32 l3 = v->l3, linear;
+	lp_u32 l3 = v->l3;
 
 	if (!LP_UNLIKELY(!v->ethernet)) {
 		lp_u16 type;
@@ -313,9 +323,28 @@ LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, lp_u32 *reada
 		if (bpf_probe_read_kernel(f->l3, sizeof(f->l3), source.l3))
 			return -1;
 	}
-	linear = v->tail - l3;
-	*readable = bounded(linear + LP_ETHERNET_BYTES, LP_FRAME_BYTES);
-	return lp_read_packet(p, f, &source, linear, v->length - (l3 - v->data), config.identity,
+	s->source = source;
+	s->linear = v->tail - l3;
+	s->length = v->length - (l3 - v->data);
+	return 0;
+}
+
+/*
+ * 0 to leave the packet out. To be asked before the packet is read, and looked at after: the verifier follows
+ * every way to the filter through it, and there are few yet.
+ */
+LP_INLINE int passes_filter(const struct lp_frame *f, const struct sight *s)
+{
+	if (!LP_UNLIKELY(config.filter))
+		return 1;
+	return ask_filter(f, bounded(s->linear + LP_ETHERNET_BYTES, LP_FRAME_BYTES),
+			  lp_ip_length(f->l3, s->length) + LP_ETHERNET_BYTES);
+}
+
+// 0 if it is an IP packet.
+LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, const struct sight *s)
+{
+	return lp_read_packet(p, f, &s->source, s->linear, s->length, config.identity,
 			      config.sample_one_in > 1);
 }
 

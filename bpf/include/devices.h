@@ -57,9 +57,9 @@ LP_INLINE int stamp_completion(lp_u64 now, const struct lp_target *target, const
 	struct lp_ledger *row = hook ? ledger_of(hook) : NULL;
 	struct lp_packet p;
 	struct lp_frame f;
-	lp_u32 readable;
+	struct sight s;
 
-	if (key && row && !read_packet(&p, &f, &readable, v) && p.key == *key)
+	if (key && row && !read_frame(&f, &s, v) && !read_packet(&p, &f, &s) && p.key == *key)
 		emit_stamp(row, now, hook, v->queue, &p);
 	bpf_map_delete_elem(&leaving, &id);
 	return 0;
@@ -69,35 +69,33 @@ LP_INLINE int stamp_completion(lp_u64 now, const struct lp_target *target, const
 	LP_INLINE int stamp_##rung(lp_u64 now, struct sk_buff *skb, enum way way,                  \
 				   enum lp_site site)                                              \
 	{                                                                                          \
-		const struct lp_target *target;                                                    \
 		struct lp_target_key device;                                                       \
+		struct lp_target target;                                                           \
 		struct view v;                                                                     \
                                                                                                    \
 		if (!enabled)                                                                      \
 			return 0;                                                                  \
 		device_key_##rung(&device, GET(skb, dev));                                         \
-		target = target_of(&device);                                                       \
-		if (!target || !target->hook[site])                                                \
+		if (!find_target(&target, &device) || !target.hook[site])                          \
 			return 0;                                                                  \
-		view_##rung(&v, skb, way, target->ethernet);                                       \
-		return stamp_at(now, site, target, &v, (lp_u64)skb);                               \
+		view_##rung(&v, skb, way, target.ethernet);                                        \
+		return stamp_at(now, site, &target, &v, (lp_u64)skb);                              \
 	}                                                                                          \
                                                                                                    \
 	LP_INLINE int stamp_consumed_##rung(struct sk_buff *skb)                                   \
 	{                                                                                          \
 		lp_u64 now = bpf_ktime_get_ns(), id = (lp_u64)skb;                                 \
-		const struct lp_target *target;                                                    \
 		struct lp_target_key device;                                                       \
+		struct lp_target target;                                                           \
 		struct view v;                                                                     \
                                                                                                    \
 		if (!enabled || !bpf_map_lookup_elem(&leaving, &id))                               \
 			return 0;                                                                  \
 		device_key_##rung(&device, GET(skb, dev));                                         \
-		target = target_of(&device);                                                       \
-		if (!target)                                                                       \
+		if (!find_target(&target, &device))                                                \
 			return 0;                                                                  \
-		view_##rung(&v, skb, WAY_OUT, target->ethernet);                                   \
-		return stamp_completion(now, target, &v, id);                                      \
+		view_##rung(&v, skb, WAY_OUT, target.ethernet);                                    \
+		return stamp_completion(now, &target, &v, id);                                     \
 	}
 
 DEFINE_DEVICE_STAMP(direct, DIRECT)

@@ -97,11 +97,15 @@ LP_INLINE enum verdict stamp_packet(lp_u64 time, lp_u8 hook, const struct view *
 {
 	struct lp_ledger *row = ledger_of(hook);
 	enum verdict verdict;
-	lp_u32 readable;
+	struct sight s;
+	int passes;
 
-	if (!row || read_packet(p, f, &readable, v))
+	if (!row || read_frame(f, &s, v))
 		return VERDICT_NO_PACKET;
-	verdict = judge(f, readable, p);
+	passes = passes_filter(f, &s);
+	if (read_packet(p, f, &s))
+		return VERDICT_NO_PACKET;
+	verdict = judge(passes, p);
 	if (account(row, verdict)) {
 		emit_flow(time, p, f);
 		emit_stamp(row, time, hook, v->queue, p);

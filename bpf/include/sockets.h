@@ -197,13 +197,14 @@ LP_INLINE void stamp_stream(lp_u64 now, lp_u8 hook, struct sock *sk, lp_u32 leng
 		.sequence = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq),
 		.length = bounded(length, (1u << 20) - 1),
 	};
+	struct sight s = { .linear = LP_FRAME_BYTES, .length = p.length };
 	struct lp_ledger *row = ledger_of(hook);
 	struct lp_frame f;
 
 	if (!row)
 		return;
 	frame_of_stream(&f, sk, &p);
-	if (!account(row, judge(&f, LP_FRAME_BYTES, &p)))
+	if (!account(row, judge(passes_filter(&f, &s), &p)))
 		return;
 	emit_flow(now, &p, &f);
 	emit_stamp(row, now, hook, 0, &p);
@@ -279,15 +280,19 @@ LP_INLINE void note_head(struct next_datagram *note, struct sock *sk, struct lp_
 	struct sk_buff *skb = head_datagram(sk);
 	struct lp_packet p;
 	struct view v;
-	lp_u32 readable;
+	struct sight s;
 	enum verdict verdict;
+	int passes;
 
 	if (!skb)
 		return;
 	view_probe(&v, skb, WAY_SOCKET, 0);
-	if (read_packet(&p, f, &readable, &v) || head_datagram(sk) != skb)
+	if (read_frame(f, &s, &v))
 		return;
-	verdict = judge(f, readable, &p);
+	passes = passes_filter(f, &s);
+	if (read_packet(&p, f, &s) || head_datagram(sk) != skb)
+		return;
+	verdict = judge(passes, &p);
 	if (verdict == VERDICT_STAMP)
 		emit_flow(now, &p, f);
 	note->packet = p;

@@ -151,6 +151,18 @@ LP_INLINE int lp_skip_extensions(lp_u8 *next, lp_u32 *offset, lp_u32 *fragment, 
 	return 0;
 }
 
+// Bytes from the start of the IP header; `length` where that does not tell (BIG TCP), or is none.
+LP_INLINE lp_u32 lp_ip_length(const lp_u8 *l3, lp_u32 length)
+{
+	lp_u32 told = 0;
+
+	if (l3[0] >> 4 == 4)
+		told = lp_be16(l3 + 2);
+	else if (l3[0] >> 4 == 6 && lp_be16(l3 + 4))
+		told = lp_be16(l3 + 4) + 40;
+	return told ? told : length;
+}
+
 /*
  * Reads the packet whose IP header starts at frame->l3. `linear`: how many bytes from there on can be
  * read; `length`: bytes of the packet from there on, used where the IP header does not tell (BIG TCP).
