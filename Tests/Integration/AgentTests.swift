@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Recording
 import Testing
+import VirtualLab
 
 extension IntegrationSuites {
   /// Agent and host as two programs; the guests are namespaces, so one kernel is on both sides.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import CLatprobeABI
 import Foundation
+import VirtualLab
 
 /// One captured frame: when tcpdump's tap saw it, and who latprobe's key says it is.
 struct CapturedPacket {

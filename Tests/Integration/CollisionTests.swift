@@ -3,6 +3,7 @@ import Analysis
 import Foundation
 import Recording
 import Testing
+import VirtualLab
 
 extension IntegrationSuites {
   /// Packets that cannot be told apart are said to be so; packets that can be are told apart.

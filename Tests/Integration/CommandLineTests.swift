@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
 import Testing
+import VirtualLab
 
 extension IntegrationSuites {
   /// Wrong input: the right exit code, one clear line, nothing half-made.

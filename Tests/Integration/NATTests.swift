@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
 import Testing
+import VirtualLab
 
 extension IntegrationSuites {
   /// Traffic from a to b that the namespace between them masquerades.

@@ -2,6 +2,7 @@
 import Foundation
 import Recording
 import Testing
+import VirtualLab
 
 extension IntegrationSuites {
   /// What does not fit into the buffers is counted, told, and keeps a gate from passing.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
 import Testing
+import VirtualLab
 
 extension IntegrationSuites {
   /// What a user without privileges can do, and what is said where that is not enough.

@@ -2,6 +2,7 @@
 import Foundation
 import Recording
 import Testing
+import VirtualLab
 
 extension IntegrationSuites {
   /// However a recording ends, what it has can be read, and is not taken for more than it is.

@@ -2,6 +2,7 @@
 import Foundation
 import Recording
 import Testing
+import VirtualLab
 
 extension IntegrationSuites {
   /// What a filter or a sample picks is the same at every hook point.

@@ -2,6 +2,7 @@
 import Foundation
 import Recording
 import Testing
+import VirtualLab
 
 extension IntegrationSuites {
   /// The host of a guest whose device QEMU serves: a script in QEMU's place writes the tap.

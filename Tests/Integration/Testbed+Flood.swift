@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
+import VirtualLab
 
 extension Testbed {
   /// Records 20 000 small datagrams from a to b within a second: about 140 stamps a millisecond.

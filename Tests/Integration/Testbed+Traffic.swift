@@ -2,6 +2,7 @@
 import Analysis
 import Foundation
 import Recording
+import VirtualLab
 
 extension Testbed {
   private static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()

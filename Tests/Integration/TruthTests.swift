@@ -3,6 +3,7 @@ import Analysis
 import Foundation
 import Recording
 import Testing
+import VirtualLab
 
 extension IntegrationSuites {
   /// latprobe against tcpdump on the same devices in the same run.
