@@ -65,7 +65,7 @@ extension VirtualLab {
     guard let pid = Int(text.trimmingCharacters(in: .whitespacesAndNewlines)) else { throw LabError("no pid: \(text)") }
     let recording = Recording(machine: host, pid: pid, log: log)
     // Emulated kernels take long to verify programs with a filter.
-    try host.wait(for: "[ -s \(log).status ] || grep -q '^recording ' \(log) || { cat \(log); false; }", limit: 120)
+    try host.wait(for: "[ -s \(log).status ] || grep -q '^recording ' \(log) || { cat \(log); false; }", limit: 300)
     try recording.check()
     return recording
   }
