@@ -73,5 +73,6 @@ let package = Package(
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
     tests("Reporting", ["Analysis", "Recording", "Reporting"]),
+    tests("VirtualLab", ["VirtualLab"]),
   ]
 )

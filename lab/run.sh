@@ -17,7 +17,7 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
   }
   echo "lab: sudo, because a network namespace and a tap of its own need root"
-  root=(sudo --preserve-env=LATPROBE_QEMU)
+  root=(sudo --preserve-env=LATPROBE_QEMU,TMPDIR)
 fi
 "${root[@]}" "$(dirname "$latprobe")/lab" run "$scenario" --latprobe "$latprobe" -o "$out/session" "${@:2}"
 if [ ${#root[@]} -gt 0 ]; then sudo chown -R "$(id -u):$(id -g)" out/lab build/lab; fi

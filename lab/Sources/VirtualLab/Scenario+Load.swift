@@ -121,8 +121,8 @@ private struct ScenarioChecker {
     switch type {
     case is Bool.Type: "true or false"
     case is Int.Type: "a whole number"
-    case is String.Type: "text"
-    case is [String].Type, is [Scenario.Step].Type, is [Any].Type: "a list"
+    case is String.Type, is Node.Scalar.Type: "text"
+    case is Node.Sequence.Type: "a list"
     default: "a list of `key: value`"
     }
   }

@@ -15,10 +15,15 @@ extension VirtualLab {
     usleep(500_000)
     for step in scenario.workload where !(step.background ?? false) { try run(step) }
     usleep(500_000)
-    try recording.stop()
+    let end = Result { try recording.stop() }
     for command in servers { command.signal(SIGTERM) }
     try? FileManager.default.removeItem(atPath: output)
+    // What there is tells more than the error alone.
     try host.fetch("/var/tmp/session", into: output)
+    do { try end.get() } catch let error as LabError {
+      let agent = try guest.attempt("cat /tmp/agent.log").output
+      throw error.adding("the agent's log", String(decoding: agent, as: UTF8.self))
+    }
   }
 
   package static func arguments(_ recording: Scenario.Recording) -> [String] {
@@ -32,13 +37,19 @@ extension VirtualLab {
     let pid: Int
     let log: String
 
-    /// Ends it in order; it has written all it has then.
+    /// Ends it in order; it has written all it has then. Throws if latprobe says that something is missing.
     package func stop() throws {
       try machine.run("kill -TERM \(pid)")
-      try machine.wait(for: "! grep -qs latprobe /proc/\(pid)/comm", limit: 60)
-      let text = try machine.run("cat \(log)")
-      guard text.contains("Next: latprobe report"), !text.contains("Error:") else {
-        throw LabError("latprobe record: \(text)")
+      try machine.wait(for: "[ -s \(log).status ]", limit: 120)
+      try check()
+    }
+
+    /// Throws if it has ended, and not well.
+    func check() throws {
+      let status = try machine.run("cat \(log).status 2>/dev/null || echo 0")
+        .trimmingCharacters(in: .whitespacesAndNewlines)
+      guard status == "0" else {
+        throw LabError("latprobe record ended with \(status)").adding("its log", try machine.run("cat \(log)"))
       }
     }
   }
@@ -46,11 +57,16 @@ extension VirtualLab {
   package func startRecording(_ arguments: [String], in folder: String) throws -> Recording {
     let log = folder + ".log"
     let words = arguments.map { "'" + $0.replacingOccurrences(of: "'", with: "'\\''") + "'" }.joined(separator: " ")
-    let text = try host.run("/usr/bin/latprobe record \(words) -o \(folder) --force >\(log) 2>&1 & echo $!")
+    try host.run("rm -f \(log).status \(log).pid")
+    let record = "/usr/bin/latprobe record \(words) -o \(folder) --force >\(log) 2>&1"
+    try host.run("{ \(record) & echo $! >\(log).pid; wait $!; echo $? >\(log).status; } >/dev/null 2>&1 &")
+    try host.wait(for: "[ -s \(log).pid ]")
+    let text = try host.run("cat \(log).pid")
     guard let pid = Int(text.trimmingCharacters(in: .whitespacesAndNewlines)) else { throw LabError("no pid: \(text)") }
     let recording = Recording(machine: host, pid: pid, log: log)
     // Emulated kernels take long to verify programs with a filter.
-    try host.wait(for: "grep -q '^recording ' \(log) || { cat \(log); false; }", limit: 120)
+    try host.wait(for: "[ -s \(log).status ] || grep -q '^recording ' \(log) || { cat \(log); false; }", limit: 300)
+    try recording.check()
     return recording
   }
 

@@ -64,7 +64,9 @@ package final class VirtualLab {
         "virtserialport,chardev=c\(index),name=\(name == "host" ? "lab.control" : "lab.guest")",
       ]
     }
-    return [options.qemu] + accelerator + [
+    // A QEMU that was named may have come without firmware.
+    let firmware = options.qemu.contains("/") ? ["-L", "/usr/share/seabios", "-L", "/usr/share/qemu"] : []
+    return [options.qemu] + firmware + accelerator + [
       "-smp", "\(scenario.host.cpus ?? 1)", "-m", "\(scenario.host.memory ?? 2048)", "-nodefaults", "-display", "none",
       "-no-reboot", "-serial", "file:\(folder)/host.console",
       "-netdev", "tap,id=n,ifname=nic0,script=no,downscript=no",

@@ -139,7 +139,8 @@ struct Sh: ParsableCommand {
       guard names.count == 3 else { throw LabError("fetch host|guest FOLDER INTO") }
       try (names[0] == "host" ? lab.host : lab.guest).fetch(names[1], into: names[2])
     case "outside":
-      try? FileHandle.standardOutput.write(contentsOf: Data(try lab.runOutside(words[1], limit: 600).utf8))
+      let text = try lab.runOutside(words[1], limit: 600)
+      try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
     default: throw LabError("a line begins with host, guest, outside or fetch")
     }
   }
