@@ -54,6 +54,18 @@ private struct Change: Sendable, CustomTestStringConvertible {
     }
   }
 
+  /// As virtio-net may hand over a long segment: its TCP header up to the checksum, the rest in pages.
+  @Test func aSegmentIsKnownByWhatIsLinear() throws {
+    for segment in [FrameBuilder.tcp(PacketKeyTests.payload), .tcp(PacketKeyTests.payload).ipv6()] {
+      let (frame, whole) = (segment.bytes, try packet(segment))
+      let linear = UInt32(14 + (segment.isIPv6 ? 40 : 20) + 18)
+      var part = lp_packet()
+      let result = unsafe lp_packet_of_frame(
+        &part, frame, linear, UInt32(frame.count), Int32(LP_IDENTITY_FULL.rawValue))
+      #expect(result == 0 && part.key == whole.key && part.flow == whole.flow && part.sequence == whole.sequence)
+    }
+  }
+
   @Test(arguments: unchanging) private func whatChangesOnTheWayIsNotInTheKey(_ change: Change) throws {
     #expect(change.before.bytes != change.after.bytes || change.before.isIPv6)
     for identity in [LP_IDENTITY_FULL, LP_IDENTITY_NAT_PROOF] {

@@ -230,7 +230,8 @@ LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f,
 		l4 = f->l4;
 	}
 
-	if (p->protocol == 6 && offset + 20 <= linear) {
+	// All but checksum and urgent pointer: of a long segment virtio-net may have no more in the linear part.
+	if (p->protocol == 6 && offset + 16 <= linear) {
 		lp_u32 header = (lp_u32)(l4[12] >> 4) * 4;
 
 		p->kind = LP_KIND_TCP;
