@@ -96,7 +96,9 @@ struct LocalClocks {
     for index in edges.indices {
       knots[index].bend = Edge.bend(edges, index) ?? edges[index].length * LocalClocks.slew * rate / 4
     }
-    guard let curve = ClockCurve(knots: knots, growth: LocalClocks.slew * rate) else { throw .noReadings(side) }
+    // Beyond the readings, the slope of the outermost edge may be as wrong as its bend says.
+    let doubt = [0, edges.count - 1].map { knots[$0].bend / edges[$0].length }.max() ?? 0
+    guard let curve = ClockCurve(knots: knots, growth: LocalClocks.slew * rate + doubt) else { throw .noReadings(side) }
     return curve
   }
 
