@@ -18,6 +18,7 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
   case countersDisagree(ticks: UInt64)
   case noCrossStamps
   case crossStampsOutside
+  case scattered
   case noExchanges
   case contradiction(at: Int64)
   case noOverlap
@@ -47,6 +48,8 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
       "the guest recorded no cross time stamps: load ptp_kvm in the guest"
     case .crossStampsOutside:
       "fewer than two cross time stamps lie within the host's recording"
+    case .scattered:
+      "the cross time stamps scatter by more than a millisecond"
     case .noExchanges:
       "no messages were exchanged: record with --guest"
     case .contradiction(let at):

@@ -5,6 +5,47 @@ import Testing
 
 /// ε is a bound, whatever the clocks do.
 @Suite struct BoundTests {
+  @Test(arguments: [1_500.0, 15_000, 200_000])
+  func theErrorGrowsWithTheScatterOfCrossStamps(scatter: Double) throws {
+    for seed in 500..<517 as Range<UInt64> {
+      var pair = VirtualPair(seed: seed)
+      var input = pair.input()
+      for index in input.crossStamps.indices {
+        let off = Double.random(in: -scatter...scatter, using: &pair.random)
+        input.crossStamps[index].hostRealtime.nanoseconds += Int64(off)
+      }
+      let map = try Alignment(input).outcomes[1].result.get()
+      let (ratio, largest) = pair.judge(map)
+      #expect(ratio <= 1, "seed \(seed): \(ratio)")
+      #expect(Double(largest) > scatter / 2 && Double(largest) < scatter * 5 + 2_000)
+    }
+  }
+
+  @Test func crossStampsThatScatterWidelyAreRefused() {
+    var pair = VirtualPair(seed: 520)
+    var input = pair.input()
+    for index in input.crossStamps.indices {
+      input.crossStamps[index].hostRealtime.nanoseconds += Int64.random(in: -5_000_000...5_000_000, using: &pair.random)
+    }
+    let alignment = Alignment(input)
+    #expect(alignment.outcomes[1].failure == .scattered)
+    #expect(alignment.best?.method == .tsc)
+  }
+
+  @Test func aChangeOfRateIsFollowedByCrossStamps() throws {
+    for seed in 530..<547 as Range<UInt64> {
+      var pair = VirtualPair(seed: seed)
+      let change = Double.random(in: 3e9...7e9, using: &pair.random)
+      let rate = pair.guest.raw.rates[0].rate
+      pair.guest.raw = VirtualClock(origin: 123, rate: rate, slews: [(change, 20)])
+      let map = try Alignment(pair.input()).outcomes[1].result.get()
+      let (ratio, largest) = pair.judge(map, events: [change])
+      #expect(ratio <= 1, "seed \(seed): \(ratio)")
+      // Two intervals of 500 ms, at either end of which the change may lie.
+      #expect(largest < 23_000)
+    }
+  }
+
   @Test(arguments: [2_000.0, 20_000, 150_000])
   func aStepOfTheGuestsClockBetweenTwoReadingsIsWithinTheError(step: Double) throws {
     for seed in 550..<579 as Range<UInt64> {
