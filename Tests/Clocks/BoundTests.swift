@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
 import Testing
 
 @testable import Clocks
@@ -97,4 +98,54 @@ import Testing
       #expect(ratio <= 1 && largest < 2_700)
     }
   }
+
+  /// Whatever happens: what a method claims holds, or it fails, or another method contradicts it. What RAW does within the
+  /// bounds of the samples that it is compared by, the methods by lines cannot see.
+  @Test(arguments: 0..<101 as Range<UInt64>)
+  func noMethodIsWrongUnnoticed(seed: UInt64) throws {
+    var pair = VirtualPair(seed: 10_000 + seed)
+    let events = disturb(&pair)
+    let alignment = Alignment(pair.input())
+    guard let best = alignment.best else {
+      #expect(alignment.interruption != nil)
+      return
+    }
+    for outcome in alignment.outcomes {
+      guard let map = outcome.map else { continue }
+      let (ratio, largest) = pair.judge(map, events: events)
+      let isTold = !best.disagreement(with: map, over: pair.span).isAllowed
+      let limit = outcome.method == .tsc || pair.isRawStraight ? 1.0 : 2
+      #expect(ratio <= limit || isTold, "\(outcome.method): \(ratio) of \(largest) ns")
+    }
+  }
+
+  /// One or two steps, slews and changes of rate at any time; returns when.
+  private func disturb(_ pair: inout VirtualPair) -> [Double] {
+    func random(_ range: ClosedRange<Double>) -> Double { .random(in: range, using: &pair.random) }
+    var events: [Double] = []
+    for _ in 0..<Int.random(in: 1...2, using: &pair.random) {
+      let time = random(0.01e9...9.99e9)
+      events.append(time)
+      switch Int.random(in: 0..<5, using: &pair.random) {
+      case 0: pair.stepGuest(at: time, by: 100 * pow(10_000, random(0...0.92)))
+      case 1: pair.stepGuest(at: time, by: -50 * pow(1_000, random(0...1)))
+      case 2:
+        let end = time + 1e6 * pow(1_000, random(0...1))
+        events.append(end)
+        pair.slewGuest([(time, random(-500...500)), (end, 0)])
+      case 3:
+        let end = time + 1e6 * pow(1_000, random(0...1))
+        events.append(end)
+        pair.slewHost([(time, random(-500...500)), (end, 0)])
+      default:
+        pair.guest.raw = VirtualClock(
+          origin: 123, rate: pair.guest.raw.rates[0].rate, slews: [(time, random(-20...20))])
+      }
+    }
+    return events
+  }
+}
+
+extension VirtualPair {
+  fileprivate var isRawStraight: Bool { guest.raw.rates.count == 1 }
 }
