@@ -15,6 +15,7 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
   case countersReadOnce
   case badScaling(vcpu: Int)
   case offsetChanged(vcpu: Int, at: Int64)
+  case countersEnded(at: Int64)
   case countersDisagree(ticks: UInt64)
   case noCrossStamps
   case crossStampsOutside
@@ -42,6 +43,8 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
       "the counter scaling of vCPU \(vcpu) makes no sense"
     case .offsetChanged(let vcpu, let at):
       "the counter offset of vCPU \(vcpu) changed at \(seconds(at)): the guest was migrated, suspended or resumed"
+    case .countersEnded(let at):
+      "the counters of the guest ended at \(seconds(at)): it was migrated away or stopped"
     case .countersDisagree(let ticks):
       "the counters of the guest's vCPUs differ by \(ticks) ticks"
     case .noCrossStamps:
@@ -64,7 +67,7 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
   /// Whether it shows that the guest's time did not go on evenly, so that no other method can help.
   package var isInterruption: Bool {
     switch self {
-    case .jumped, .suspended, .offsetChanged, .contradiction: true
+    case .jumped, .suspended, .offsetChanged, .countersEnded, .contradiction: true
     default: false
     }
   }
