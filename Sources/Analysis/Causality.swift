@@ -52,7 +52,7 @@ struct CausalCheck {
   }
 
   /// The least delay of any packet from the hook points of one machine to those of another.
-  func leastDelay(_ domain: ClockDomain, from: String, to: String) -> Int64? {
+  func leastDelay(_ domain: ClockDomain, from: Int, to: Int) -> Int64? {
     crossings.flatMap { $0 }.filter {
       domain.hooks[$0.from]?.errors.keys.contains(from) == true && domain.hooks[$0.from]?.errors.count == 1
         && domain.hooks[$0.to]?.errors.keys.contains(to) == true && domain.hooks[$0.to]?.errors.count == 1
@@ -66,7 +66,7 @@ extension SessionResult {
     warnings += causality.faults
     clockFaults += causality.faults
     for index in clocks.indices where clocks[index].method != nil {
-      let (guest, host) = (clocks[index].guestBootID, clocks[index].hostBootID)
+      let (guest, host) = clocks[index].clocks
       clocks[index].packetsAllow = (
         causality.leastDelay(domain, from: host, to: guest).map { -$0 },
         causality.leastDelay(domain, from: guest, to: host)

@@ -139,6 +139,56 @@ import Testing
         && !result.clockFaults.contains { $0.hasPrefix("guest-a") })
   }
 
+  @Test func guestsResumedFromOneSnapshotAreTwo() throws {
+    var first = TwoMachines()
+    first.guestUUID = "aaaa-1"
+    var second = TwoMachines()
+    second.guestName = "guest-b"
+    second.guestUUID = "bbbb-2"
+    second.pid = 4343
+    var host = first.host()
+    host.guestCounters += second.host().guestCounters
+    var guests = [Guest(pid: 4343, name: "b"), Guest(pid: 4242, name: "a")]
+    for (index, uuid) in ["bbbb-2", "aaaa-1"].enumerated() {
+      guests[index].uuid = uuid
+      // The host took the boot id that both told it.
+      guests[index].bootID = first.guestBootID
+    }
+    host.machine.guests = guests
+    let result = try TwoMachines.analyse([host, first.guest(), second.guest()])
+    #expect(result.clocks.map(\.guest) == ["guest-a", "guest-b"])
+    #expect(result.clocks.allSatisfy { $0.method == "tsc" })
+    #expect(try result.segment("tx", "txg2-txh0").errorBound > 0)
+    // Without a UUID of theirs they cannot be told apart.
+    var blind = [first.guest(), second.guest()]
+    for index in blind.indices { blind[index].machine.settings["product_uuid"] = nil }
+    #expect(try TwoMachines.analyse([host] + blind).clocks.map(\.guest) == ["guest-a+guest-b"])
+  }
+
+  @Test func aPeerWithTheHostsBootIDIsAlignedUnlessItRunsOnTheHostsKernel() throws {
+    var machines = TwoMachines()
+    machines.guestBootID = "boot-host"
+    let result = try machines.analysed()
+    #expect(result.clockMethod == "tsc" && result.clocks.map(\.guest) == ["guest-a"])
+    try check(result, machines, below: 1_500)
+    for url in ["unix:/run/agent", "tcp:10.77.0.1:5211", "serial:/run/port"] {
+      var host = machines.host()
+      host.machine.peers?[0].url = url
+      if !url.hasPrefix("unix:") {
+        for index in host.clockExchanges.indices {
+          host.clockExchanges[index].peerReceived = host.clockExchanges[index].sent + 20_000
+          host.clockExchanges[index].peerSent = host.clockExchanges[index].sent + 21_000
+        }
+      }
+      #expect(try TwoMachines.analyse([host, machines.guest()]).clockMethod == "same clock")
+      // One message on another clock is enough.
+      host.clockExchanges[7].peerReceived += 1_000_000
+      host.clockExchanges[7].peerSent += 1_000_000
+      let isOne = url.hasPrefix("unix:")
+      #expect(try TwoMachines.analyse([host, machines.guest()]).clocks.isEmpty == isOne)
+    }
+  }
+
   @Test func intervalsOfPacketsStayOnTheirOwnClock() throws {
     var machines = TwoMachines()
     machines.guestSlewPPM = 200
