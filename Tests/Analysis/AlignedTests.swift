@@ -86,6 +86,36 @@ import Testing
     #expect(try machines.analysed().clockFaults.count == 1)
   }
 
+  @Test func anAlignmentThatIsWrongByMoreThanTheMatchWindowIsFoundByPackets() throws {
+    var machines = TwoMachines()
+    machines.hasCrosses = false
+    machines.hasExchanges = false
+    // 2 s at 3 ticks a nanosecond: no packet is found at the other end.
+    for ticks: Int64 in [6_000_000_000, -6_000_000_000] {
+      machines.wrongTicks = ticks
+      let result = try machines.analysed()
+      #expect(result.clockMethod == "tsc" && result.clockFaults.count == 1, "\(result.clockFaults)")
+      let fault = try #require(result.clockFaults.first)
+      #expect(fault.contains("983 packets arrived before they left, by up to 19"), "\(fault)")
+    }
+  }
+
+  @Test func realLossIsNoFaultOfTheClocks() throws {
+    let machines = TwoMachines()
+    var guest = machines.guest()
+    var host = machines.host()
+    // Nothing gets through in either direction.
+    host.stamps.removeAll { $0.hook == .txh0 || $0.hook == .txh1 }
+    guest.stamps.removeAll { $0.hook == .rxg0 || $0.hook == .rxg1 }
+    #expect(try TwoMachines.analyse([host, guest]).clockFaults == [])
+    // Only every fiftieth does.
+    host = machines.host()
+    host.stamps.removeAll { ($0.hook == .txh0 || $0.hook == .txh1) && $0.key % 50 != 0 }
+    let result = try TwoMachines.analyse([host, guest])
+    #expect(result.clockFaults == [])
+    #expect(try result.segment("tx", "txg2-txh0").count == 20)
+  }
+
   @Test func aMigratedGuestIsNotAligned() throws {
     let machines = TwoMachines()
     var host = machines.host()
