@@ -141,7 +141,7 @@ struct SessionAnalysis {
         domains[index], journeys[index], flows[index], pathOfJourney: pathOfJourney[index], options: options,
         firstPacket: firstPacket)
       joiner.join(&plans)
-      var causality = CausalCheck(plans)
+      var causality = CausalCheck(plans, window: options.matchWindow)
       causality.check(journeys[index], domains[index], pathOfJourney: pathOfJourney[index])
       result.add(causality, domains[index])
       for path in plans.indices {

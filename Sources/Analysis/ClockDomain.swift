@@ -9,8 +9,8 @@ struct HookState {
   var isClean = true
   /// One of the ways to reach it is absent on this kernel, so that a protocol may be missing altogether.
   var isPartial = false
-  /// ε by boot id of the machines that recorded it, 0 for the machine whose clock is the domain's.
-  var errors: [String: Int64]
+  /// ε by clock of the machines that recorded it, 0 for the machine whose clock is the domain's.
+  var errors: [Int: Int64]
   /// When the last of the machines started and the first one stopped, on the domain's clock.
   var started: UInt64
   var stopped: UInt64
@@ -107,7 +107,7 @@ extension HookState {
     }
     let rows = machine.ledger.filter { $0.hook == hook.name }
     point = Point(hook: hook, machine: machine.name)
-    errors = [timed.bootID: timed.error]
+    errors = [timed.clock: timed.error]
     isClean =
       rows.allSatisfy { $0.lost == 0 && $0.unbound == 0 } && (machine.missed[hook.name] ?? 0) == 0
       && machine.rotation.deletedStreams == 0 && recording.damage.isEmpty

@@ -25,11 +25,11 @@ package struct GuestClock: Sendable, Equatable {
     }
   }
 
-  /// Names of the machines' folders, several of one boot joined by `+`.
+  /// Names of the machines' folders, several of one kernel joined by `+`.
   package var guest: String
   package var host: String
-  var guestBootID = ""
-  var hostBootID = ""
+  /// ``TimedRecording/clock`` of the two.
+  var clocks = (guest: 0, host: 0)
   /// The method whose times are used; nil if the clocks are not aligned.
   package var method: String?
   package var error: Int64?

@@ -9,33 +9,53 @@ struct GuestLink {
   /// Number of the peer, as in the host's `clock_exchange` events.
   private(set) var peer: UInt32?
 
-  /// The boot that recorded something about guests' clocks; else the only one in the role of a host.
-  static func host(of boots: [[MachineRecording]]) -> Int? {
+  /// The kernel that recorded something about guests' clocks; else the only one in the role of a host.
+  static func host(of kernels: [[MachineRecording]]) -> Int? {
     func isHost(_ recording: MachineRecording) -> Bool {
       !recording.guestCounters.isEmpty || !recording.clockExchanges.isEmpty
         || recording.machine.guests?.isEmpty == false || recording.machine.peers?.isEmpty == false
     }
-    if let known = boots.firstIndex(where: { $0.contains(where: isHost) }) { return known }
-    let hosts = boots.indices.filter { boots[$0].contains { $0.machine.role == "host" } }
+    if let known = kernels.firstIndex(where: { $0.contains(where: isHost) }) { return known }
+    let hosts = kernels.indices.filter { kernels[$0].contains { $0.machine.role == "host" } }
     return hosts.count == 1 ? hosts.first : nil
   }
 
-  /// By boot id, by the guest's product_uuid, by the address it was reached at; one guest and one virtual machine belong together.
+  /// Names of machines that claim the boot id of the one that reached them as a peer, and are not known to run on its kernel:
+  /// reached within the machine they are, and else by messages that never arrived before they were sent, on one clock.
+  static func strangers(_ recordings: [MachineRecording]) -> Set<String> {
+    var strangers: Set<String> = []
+    for host in recordings {
+      for peer in host.machine.peers ?? [] where peer.bootID == host.machine.bootID && !peer.url.hasPrefix("unix:") {
+        let exchanges = host.clockExchanges.filter { $0.peer == peer.number }
+        let isOneClock = exchanges.allSatisfy {
+          $0.sent <= $0.peerReceived && $0.peerReceived <= $0.peerSent && $0.peerSent <= $0.received
+        }
+        if exchanges.count < 2 || !isOneClock { strangers.insert(peer.machine) }
+      }
+    }
+    return strangers
+  }
+
+  /// By the address it was reached at, by the guest's product_uuid, by boot id, each where only one has it; one guest and one
+  /// virtual machine belong together.
   init(host: [MachineRecording], guest: [MachineRecording], isOnly: Bool) {
     let bootID = guest.first?.machine.bootID
     let uuids = Set(guest.compactMap { $0.machine.settings["product_uuid"]?.lowercased() })
     let machines = host.flatMap { $0.machine.guests ?? [] }
     let peers = host.flatMap { $0.machine.peers ?? [] }
     let names = Set(guest.map(\.machine.name))
-    let known = peers.first { $0.bootID == bootID } ?? peers.first { names.contains($0.machine) }
+    let known = peers.first { names.contains($0.machine) } ?? only(peers, where: { $0.bootID == bootID })
     let alone = isOnly && peers.count == 1 ? peers.first : nil
     peer = (known ?? alone)?.number
 
     let counted = Set(host.flatMap { $0.guestCounters.map(\.guest) })
     let found =
-      machines.first { $0.bootID != nil && $0.bootID == bootID }
-      ?? machines.first { $0.uuid.map { uuids.contains($0.lowercased()) } ?? false }
-      ?? machines.first { $0.vsockCID != nil && known?.url.hasPrefix("vsock:\($0.vsockCID ?? 0)") == true }
+      machines.first { machine in
+        guard let cid = machine.vsockCID, let url = known?.url else { return false }
+        return url == "vsock:\(cid)" || url.hasPrefix("vsock:\(cid):")
+      }
+      ?? only(machines, where: { $0.uuid.map { uuids.contains($0.lowercased()) } ?? false })
+      ?? only(machines, where: { $0.bootID != nil && $0.bootID == bootID })
     if let found {
       pid = UInt32(exactly: found.pid)
     } else if isOnly, counted.count == 1 {
@@ -72,4 +92,9 @@ struct GuestLink {
         tai: Instant(nanoseconds: $0.tai), boottime: Instant(nanoseconds: $0.boottime), counter: $0.tsc)
     }
   }
+}
+
+private func only<Element>(_ elements: [Element], where isWanted: (Element) -> Bool) -> Element? {
+  let found = elements.filter(isWanted)
+  return found.count == 1 ? found.first : nil
 }

@@ -10,8 +10,8 @@ struct TimedRecording {
   var ownTimes: [UInt64] = []
   /// ε of the mapping, nanoseconds; 0 where there is none.
   var error: Int64 = 0
-
-  var bootID: String { recording.machine.bootID }
+  /// Number of the kernel, and so of the clock, that its own times are of.
+  var clock = 0
 }
 
 /// The machines of a session on as few clocks as their recordings allow: guests are mapped onto their host's MONOTONIC.
@@ -25,40 +25,56 @@ struct SessionClocks {
   private(set) var faults: [String] = []
 
   init(_ recordings: [MachineRecording]) {
-    var boots: [[MachineRecording]] = []
-    for recording in recordings {
-      if let known = boots.firstIndex(where: { $0[0].machine.bootID == recording.machine.bootID }) {
-        boots[known].append(recording)
-      } else {
-        boots.append([recording])
+    let kernels = SessionClocks.kernels(recordings)
+    guard kernels.count > 1, let hostPlace = GuestLink.host(of: kernels) else {
+      domains = kernels.enumerated().map { number, members in
+        members.map { TimedRecording(recording: $0, clock: number) }
       }
-    }
-    guard boots.count > 1, let hostPlace = GuestLink.host(of: boots) else {
-      domains = boots.map { $0.map { TimedRecording(recording: $0) } }
-      if boots.count > 1 {
-        warnings.append(unaligned(boots.map(name), because: "none of them is known to be the host"))
+      if kernels.count > 1 {
+        warnings.append(unaligned(kernels.map(name), because: "none of them is known to be the host"))
       }
       return
     }
-    let host = boots[hostPlace]
-    let others = boots.indices.filter { $0 != hostPlace }.map { boots[$0] }
-    domains = [host.map { TimedRecording(recording: $0) }]
-    for guest in others { align(guest, host, isOnly: others.count == 1) }
+    let host = kernels[hostPlace]
+    domains = [host.map { TimedRecording(recording: $0, clock: hostPlace) }]
+    for (number, guest) in kernels.enumerated() where number != hostPlace {
+      align(guest, host, isOnly: kernels.count == 2, clocks: (guest: number, host: hostPlace))
+    }
   }
 
-  private mutating func align(_ guest: [MachineRecording], _ host: [MachineRecording], isOnly: Bool) {
+  /// The recordings of each kernel: of one boot id, and of one product_uuid where they have any.
+  ///
+  /// Guests resumed from one snapshot of their memory share a boot id.
+  private static func kernels(_ recordings: [MachineRecording]) -> [[MachineRecording]] {
+    let strangers = GuestLink.strangers(recordings)
+    var kernels: [[MachineRecording]] = []
+    for recording in recordings {
+      let known = kernels.firstIndex { members in
+        members.allSatisfy { member in
+          let uuids = Set([member, recording].compactMap { $0.machine.settings["product_uuid"]?.lowercased() })
+          return member.machine.bootID == recording.machine.bootID && uuids.count < 2
+            && !strangers.contains(member.machine.name) && !strangers.contains(recording.machine.name)
+        }
+      }
+      if let known { kernels[known].append(recording) } else { kernels.append([recording]) }
+    }
+    return kernels
+  }
+
+  private mutating func align(
+    _ guest: [MachineRecording], _ host: [MachineRecording], isOnly: Bool, clocks: (guest: Int, host: Int)
+  ) {
     let link = GuestLink(host: host, guest: guest, isOnly: isOnly)
     let alignment = Alignment(link.input(host: host, guest: guest))
     var clock = GuestClock(guest: name(guest), host: name(host))
-    clock.guestBootID = guest[0].machine.bootID
-    clock.hostBootID = host[0].machine.bootID
+    clock.clocks = clocks
     let best = alignment.best
     var span: ClosedRange<Int64>?
     if let best {
       var mapped: [TimedRecording] = []
       let recorded = recordedTime(host)
       for recording in guest {
-        var timed = TimedRecording(recording: recording)
+        var timed = TimedRecording(recording: recording, clock: clocks.guest)
         timed.map(by: best, host: recorded, span: &span)
         let outside = recording.stamps.count - timed.recording.stamps.count
         if outside > 0 {
@@ -75,7 +91,7 @@ struct SessionClocks {
       clock.driftPPM = best.driftPPM
       clock.samples = best.samples
     } else {
-      domains.append(guest.map { TimedRecording(recording: $0) })
+      domains.append(guest.map { TimedRecording(recording: $0, clock: clocks.guest) })
       warnings.append(
         unaligned([clock.guest, clock.host], because: alignment.interruption?.description ?? reasons(alignment)))
     }
@@ -121,7 +137,7 @@ struct SessionClocks {
     alignment.outcomes.map { "\($0.method.rawValue): \($0.failure?.description ?? "")" }.joined(separator: "; ")
   }
 
-  /// When all machines of a boot recorded.
+  /// When all machines of a kernel recorded.
   private func recordedTime(_ recordings: [MachineRecording]) -> ClosedRange<Int64> {
     let start = recordings.map { Int64(clamping: $0.machine.startedAt) }.max() ?? 0
     let stop = recordings.map { Int64(clamping: $0.machine.stoppedAt ?? $0.stamps.last?.time ?? 0) }.min() ?? 0

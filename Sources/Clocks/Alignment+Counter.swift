@@ -25,6 +25,11 @@ func byCounter(
   guard let counted = ClockCurve(knots: knots, growth: guestTicks.growth * perTick),
     let back = hostTicks.inverted(), let curve = counted.followed(by: back)
   else { throw .noOverlap }
+  // What was read earlier says nothing about a guest that is no longer there.
+  let last = counters.map(\.at).max()?.nanoseconds ?? .min
+  guard last >= curve.value(at: curve.end).y.subtractingCapped(GuestCounter.longestGap) else {
+    throw .countersEnded(at: last)
+  }
   return try ClockMap(curve, method: .tsc, samples: counters.count)
 }
 

@@ -40,12 +40,29 @@ func byCrossStamps(
     return RawBound(
       lowAt: stamp.guest, low: stamp.host - error, highAt: stamp.guest, high: stamp.host + error)
   }
-  // Where no line fits, the stamps are less precise than they should be: as much as makes it fit is added to the error.
-  let loosenesses = [0, 100, 300, 1_000, 3_000, 10_000].map { Double($0) }
-  let looseness = loosenesses.first { linePieces(bounds, looseness: $0).count == 1 } ?? 0
+  let looseness = try looseness(bounds)
   return try align(
     host, guest, by: { span throws(AlignmentError) in try rawCurve(bounds, over: span, looseness: looseness) },
     method: .ptpKVM, samples: placed.count)
+}
+
+/// How much less precise the stamps are than they should be, nanoseconds: as much as makes one line fit.
+///
+/// None where a few long pieces fit, since then a rate changed or a clock stepped. Pieces of two or three stamps fit anything.
+private func looseness(_ bounds: [RawBound]) throws(AlignmentError) -> Double {
+  let pieces = linePieces(bounds, looseness: 0)
+  if pieces.count == 1 || pieces.allSatisfy({ $0.samples.count >= 4 }) { return 0 }
+  let error = bounds.map { Double($0.high - $0.low) / 2 }.max() ?? 0
+  var looseness = 100.0
+  while looseness < 1e6 {
+    // The line is within this of every stamp, a stamp within its own error of the truth; as much again for the time
+    // between stamps and beyond them.
+    if linePieces(bounds, looseness: looseness).count == 1 { return 2 * looseness + error }
+    looseness *= 1.2
+  }
+  // A jump leaves few pieces, which do not meet.
+  if pieces.count <= 3 { return 0 }
+  throw .scattered
 }
 
 /// A pair of times of the two MONOTONIC_RAW clocks; nanoseconds.

@@ -47,10 +47,12 @@ func rawCurve(
     guard length > 0, abs(rise - length) <= LineBounds.steepest * length + end.error + begin.error else {
       throw .contradiction(at: end.x)
     }
-    let slopes = [pieces[index - 1].lines.slopes, piece.lines.slopes]
-    let steepest = slopes.map(\.upperBound).max() ?? 0
-    let flattest = slopes.map(\.lowerBound).min() ?? 0
-    knots[before - 1].bend = length * (steepest - flattest) / 4
+    // Somewhere between the two the clocks changed their rate, or one of them stepped by what a line does not explain.
+    // A single sample tells no slope.
+    let slopes = [pieces[index - 1], piece].filter { $0.samples.count > 1 }.map(\.lines.slopes)
+    let extremes = slopes.isEmpty ? [piece.lines.slopes] : slopes
+    let step = extremes.flatMap { [$0.lowerBound, $0.upperBound] }.map { abs(rise - length - $0 * length) }.max() ?? 0
+    knots[before - 1].bend = step + end.error + begin.error
   }
   // The lines have been drawn to both ends of the span; beyond, they part by no more than their slopes do.
   let spread = pieces.map { $0.lines.slopes.upperBound - $0.lines.slopes.lowerBound }.max() ?? 0
@@ -60,6 +62,8 @@ func rawCurve(
 
 /// Lines that hold from one guest time to another.
 struct LinePiece {
+  /// Places of the bounds that they keep.
+  var samples: Range<Int>
   var first: Int64
   var last: Int64
   var lines: LineBounds
@@ -76,26 +80,50 @@ struct LinePiece {
   }
 }
 
-/// As few straight pieces as keep the bounds, each going on as far as one line can.
-func linePieces(_ bounds: [RawBound], looseness: Double) -> [LinePiece] {
-  var pieces: [LinePiece] = []
-  for bound in bounds {
-    if var piece = pieces.last {
-      piece.lines.cut(bound, looseness)
-      if !piece.lines.isEmpty {
-        piece.last = max(piece.last, bound.highAt)
-        pieces[pieces.count - 1] = piece
-        continue
-      }
-    }
-    var lines = LineBounds(x: bound.lowAt, y: bound.low)
-    lines.cut(bound, looseness)
-    if !lines.isEmpty { pieces.append(LinePiece(first: bound.lowAt, last: bound.highAt, lines: lines)) }
+/// As few straight pieces as keep the bounds, without the samples between them that may belong to either.
+///
+/// Cut from the front, each piece goes on as far as one line can, and so beyond the place where the truth left it; cut from the
+/// back, it begins too early. What is in the same piece both ways is left of it, one sample at least.
+func linePieces(_ all: [RawBound], looseness: Double) -> [LinePiece] {
+  // A bound that no line keeps says nothing.
+  let bounds = all.filter { !LineBounds([$0], looseness).isEmpty }
+  let starts = pieceStarts(bounds, looseness)
+  var ends = pieceStarts(bounds.reversed(), looseness).reversed().map { bounds.count - $0 }
+  if ends.count != starts.count { ends = starts.dropFirst() + [bounds.count] }
+  return zip(starts, ends).map { start, end in
+    let middle = (start + end - 1) / 2
+    let samples = start < end ? start..<end : middle..<(middle + 1)
+    return LinePiece(
+      samples: samples, first: bounds[samples.lowerBound].lowAt,
+      last: bounds[samples].map(\.highAt).max() ?? bounds[samples.lowerBound].highAt,
+      lines: LineBounds(bounds[samples], looseness))
   }
-  return pieces
+}
+
+/// Where a new line has to begin, if each is kept as long as it can.
+private func pieceStarts(_ bounds: [RawBound], _ looseness: Double) -> [Int] {
+  var starts: [Int] = []
+  var lines: LineBounds?
+  for (index, bound) in bounds.enumerated() {
+    lines?.cut(bound, looseness)
+    if let lines, !lines.isEmpty { continue }
+    starts.append(index)
+    lines = LineBounds([bound], looseness)
+  }
+  return starts
 }
 
 extension LineBounds {
+  /// All lines that keep the bounds, of which there is one at least.
+  fileprivate init(_ bounds: some Sequence<RawBound>, _ looseness: Double) {
+    var lines: LineBounds?
+    for bound in bounds {
+      if lines == nil { lines = LineBounds(x: bound.lowAt, y: bound.low) }
+      lines?.cut(bound, looseness)
+    }
+    self = lines ?? LineBounds(x: 0, y: 0)
+  }
+
   fileprivate mutating func cut(_ bound: RawBound, _ looseness: Double) {
     cut(x: bound.lowAt, atLeast: bound.low, looseness: looseness)
     cut(x: bound.highAt, atMost: bound.high, looseness: looseness)

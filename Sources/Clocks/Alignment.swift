@@ -42,10 +42,12 @@ package struct Alignment: Sendable {
   package let outcomes: [Outcome]
 
   package init(_ input: AlignmentInput) {
+    let sides = Result { () throws(AlignmentError) in
+      (host: try LocalClocks(input.host, side: .host), guest: try LocalClocks(input.guest, side: .guest))
+    }
     outcomes = AlignmentMethod.allCases.map { method in
       let result = Result { () throws(AlignmentError) in
-        let host = try LocalClocks(input.host, side: .host)
-        let guest = try LocalClocks(input.guest, side: .guest)
+        let (host, guest) = try sides.get()
         return switch method {
         case .tsc: try byCounter(host, guest, input.counters)
         case .ptpKVM: try byCrossStamps(host, guest, input.crossStamps)

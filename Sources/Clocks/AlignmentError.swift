@@ -15,9 +15,11 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
   case countersReadOnce
   case badScaling(vcpu: Int)
   case offsetChanged(vcpu: Int, at: Int64)
+  case countersEnded(at: Int64)
   case countersDisagree(ticks: UInt64)
   case noCrossStamps
   case crossStampsOutside
+  case scattered
   case noExchanges
   case contradiction(at: Int64)
   case noOverlap
@@ -41,12 +43,16 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
       "the counter scaling of vCPU \(vcpu) makes no sense"
     case .offsetChanged(let vcpu, let at):
       "the counter offset of vCPU \(vcpu) changed at \(seconds(at)): the guest was migrated, suspended or resumed"
+    case .countersEnded(let at):
+      "the counters of the guest ended at \(seconds(at)): it was migrated away or stopped"
     case .countersDisagree(let ticks):
       "the counters of the guest's vCPUs differ by \(ticks) ticks"
     case .noCrossStamps:
       "the guest recorded no cross time stamps: load ptp_kvm in the guest"
     case .crossStampsOutside:
       "fewer than two cross time stamps lie within the host's recording"
+    case .scattered:
+      "the cross time stamps scatter by more than a millisecond"
     case .noExchanges:
       "no messages were exchanged: record with --guest"
     case .contradiction(let at):
@@ -61,7 +67,7 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
   /// Whether it shows that the guest's time did not go on evenly, so that no other method can help.
   package var isInterruption: Bool {
     switch self {
-    case .jumped, .suspended, .offsetChanged, .contradiction: true
+    case .jumped, .suspended, .offsetChanged, .countersEnded, .contradiction: true
     default: false
     }
   }

@@ -127,7 +127,7 @@ struct ClockCurve {
       let (z, outerError) = outer.value(at: y, edge: outside, withBend: false)
       joined.append(Knot(x: x, y: z, error: outerError + outer.slope(ofEdge: outside) * error + 1))
     }
-    return ClockCurve(knots: joined, growth: outer.growth + outer.slope * growth)
+    return ClockCurve(knots: joined, growth: outer.growth * slope + outer.slope * growth)
   }
 
   private func bend(followedBy outer: ClockCurve, at x: Int64, _ inside: inout Int, _ outside: inout Int) -> Double {

@@ -58,6 +58,9 @@ package struct GuestCounter: Sendable, Hashable {
   package var vcpu: Int
   package var scaling: CounterScaling
 
+  /// They are read every second and at the end; half a second more for a busy machine.
+  static let longestGap: Int64 = 1_500_000_000
+
   package init(at: Instant<Monotonic>, vcpu: Int, scaling: CounterScaling) {
     self.at = at
     self.vcpu = vcpu

@@ -74,9 +74,8 @@ struct LocalClocks {
 
   /// Straight lines from reading to reading.
   ///
-  /// A reading is right within half of its window. Between two of them MONOTONIC may have changed its rate: by no
-  /// more than the rates of the neighbouring edges show, once in three edges. A path of slopes between `low` and `high` leaves
-  /// its chord of slope s over h by at most h (high − s)(s − low) / (high − low).
+  /// A reading is right within half of its window. Between two of them MONOTONIC may have changed its rate, stepped, or
+  /// been slewed for a moment: ``Edge/bend(_:_:)``.
   private func curve(
     _ name: String, rate: Double, _ clock: (ClockReading) -> Int64
   ) throws(AlignmentError) -> ClockCurve {
@@ -96,7 +95,9 @@ struct LocalClocks {
     for index in edges.indices {
       knots[index].bend = Edge.bend(edges, index) ?? edges[index].length * LocalClocks.slew * rate / 4
     }
-    guard let curve = ClockCurve(knots: knots, growth: LocalClocks.slew * rate) else { throw .noReadings(side) }
+    // Beyond the readings, the slope of the outermost edge may be as wrong as its bend says.
+    let doubt = [0, edges.count - 1].map { knots[$0].bend / edges[$0].length }.max() ?? 0
+    guard let curve = ClockCurve(knots: knots, growth: LocalClocks.slew * rate + doubt) else { throw .noReadings(side) }
     return curve
   }
 
@@ -112,13 +113,20 @@ private struct Edge {
   var doubt: Double
 
   /// How far the truth may leave edge `index`; nil for an edge without neighbours.
+  ///
+  /// Where the rate changed once at most (``isSteady(_:_:)``), a path of slopes between `low` and `high` leaves its chord
+  /// of slope s over h by at most h (high − s)(s − low) / (high − low), and a step too small to be told from the doubts shows
+  /// in the difference from the neighbours. Everywhere else there may be a step anywhere in the edge, or a slew that a
+  /// neighbour shares: the whole difference and all doubts.
   static func bend(_ edges: [Edge], _ index: Int) -> Double? {
+    guard edges.count > 1 else { return nil }
     let edge = edges[index]
-    guard index > 0, index + 1 < edges.count else {
-      // At the ends nobody knows the rate on the other side: a change early in the first edge shows little in its slope.
-      guard edges.count > 1 else { return nil }
-      let neighbour = edges[index == 0 ? 1 : index - 1]
-      return edge.length * (abs(edge.slope - neighbour.slope) + edge.doubt + neighbour.doubt)
+    guard isSteady(edges, index) else {
+      let isInner = index > 0 && index + 1 < edges.count
+      // At the ends nobody knows the rate on the other side, and the neighbour may hold a part of the same slew.
+      let reach = isInner ? 1 : 2
+      let near = edges[max(0, index - reach)...min(edges.count - 1, index + reach)]
+      return edge.length * (near.map { abs(edge.slope - $0.slope) + edge.doubt + $0.doubt }.max() ?? 0)
     }
     let near = edges[(index - 1)...(index + 1)]
     let low = near.map { $0.slope - $0.doubt }.min() ?? edge.slope
@@ -127,8 +135,23 @@ private struct Edge {
     // The slope itself is in doubt: the worst that it may be lies nearest to the middle.
     let middle = (low + high) / 2
     let slope = min(max(middle, edge.slope - edge.doubt), edge.slope + edge.doubt)
-    return edge.length * (high - slope) * (slope - low) / (high - low)
+    let hidden = near.filter { $0.agrees(with: edge) }.map { abs($0.slope - edge.slope) }.max() ?? 0
+    return edge.length * max(hidden, (high - slope) * (slope - low) / (high - low))
   }
+
+  /// Whether a single change of rate explains the edge and two neighbours on a side: it goes on at their rate, or lies
+  /// between the rates of two on either side.
+  private static func isSteady(_ edges: [Edge], _ index: Int) -> Bool {
+    guard index > 0, index + 1 < edges.count else { return false }
+    let (past, edge, next) = (edges[index - 1], edges[index], edges[index + 1])
+    let before = index > 1 && edges[index - 2].agrees(with: past)
+    let after = index + 2 < edges.count && next.agrees(with: edges[index + 2])
+    if before && past.agrees(with: edge) || after && edge.agrees(with: next) { return true }
+    let range = min(past.slope, next.slope)...max(past.slope, next.slope)
+    return before && after && range.contains(edge.slope)
+  }
+
+  private func agrees(with other: Edge) -> Bool { abs(slope - other.slope) <= doubt + other.doubt }
 }
 
 /// A time in which a clock was ahead of MONOTONIC by a constant: from one step of it to the next.

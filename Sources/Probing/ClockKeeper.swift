@@ -34,6 +34,8 @@ package struct ClockKeeper: ~Copyable {
   }
 
   private let guests: [KVMGuest]
+  /// Process ids of those whose counters are still there.
+  private var present: Set<Int>
   private let debug: KVMDebug
   private var hostClock: PTPClock?
   private let warn: (String) -> Void
@@ -52,6 +54,7 @@ package struct ClockKeeper: ~Copyable {
     self.guests = side == .host ? guests : []
     self.warn = warn
     debug = KVMDebug(root: root)
+    present = Set(self.guests.filter { [debug] in !debug.counters(of: $0).isEmpty }.map(\.pid))
     hostClock = side == .guest ? ClockKeeper.openHostClock(root, warn) : nil
     if let complaint = debug.complaint(about: self.guests) { warn(complaint) }
   }
@@ -65,7 +68,11 @@ package struct ClockKeeper: ~Copyable {
     }
     if counters.isDue(moment) {
       for guest in guests {
-        for counter in debug.counters(of: guest) { try put(counter.event(of: guest), writer) }
+        let counters = debug.counters(of: guest)
+        for counter in counters { try put(counter.event(of: guest), writer) }
+        if counters.isEmpty, present.remove(guest.pid) != nil {
+          warn("\(guest.name) (\(guest.pid)) has left KVM's debugfs: it was migrated away or stopped")
+        }
       }
     }
   }

@@ -86,6 +86,36 @@ import Testing
     #expect(try machines.analysed().clockFaults.count == 1)
   }
 
+  @Test func anAlignmentThatIsWrongByMoreThanTheMatchWindowIsFoundByPackets() throws {
+    var machines = TwoMachines()
+    machines.hasCrosses = false
+    machines.hasExchanges = false
+    // 2 s at 3 ticks a nanosecond: no packet is found at the other end.
+    for ticks: Int64 in [6_000_000_000, -6_000_000_000] {
+      machines.wrongTicks = ticks
+      let result = try machines.analysed()
+      #expect(result.clockMethod == "tsc" && result.clockFaults.count == 1, "\(result.clockFaults)")
+      let fault = try #require(result.clockFaults.first)
+      #expect(fault.contains("983 packets arrived before they left, by up to 19"), "\(fault)")
+    }
+  }
+
+  @Test func realLossIsNoFaultOfTheClocks() throws {
+    let machines = TwoMachines()
+    var guest = machines.guest()
+    var host = machines.host()
+    // Nothing gets through in either direction.
+    host.stamps.removeAll { $0.hook == .txh0 || $0.hook == .txh1 }
+    guest.stamps.removeAll { $0.hook == .rxg0 || $0.hook == .rxg1 }
+    #expect(try TwoMachines.analyse([host, guest]).clockFaults == [])
+    // Only every fiftieth does.
+    host = machines.host()
+    host.stamps.removeAll { ($0.hook == .txh0 || $0.hook == .txh1) && $0.key % 50 != 0 }
+    let result = try TwoMachines.analyse([host, guest])
+    #expect(result.clockFaults == [])
+    #expect(try result.segment("tx", "txg2-txh0").count == 20)
+  }
+
   @Test func aMigratedGuestIsNotAligned() throws {
     let machines = TwoMachines()
     var host = machines.host()
@@ -137,6 +167,56 @@ import Testing
     #expect(
       result.clockFaults.contains { $0.hasPrefix("guest-b") }
         && !result.clockFaults.contains { $0.hasPrefix("guest-a") })
+  }
+
+  @Test func guestsResumedFromOneSnapshotAreTwo() throws {
+    var first = TwoMachines()
+    first.guestUUID = "aaaa-1"
+    var second = TwoMachines()
+    second.guestName = "guest-b"
+    second.guestUUID = "bbbb-2"
+    second.pid = 4343
+    var host = first.host()
+    host.guestCounters += second.host().guestCounters
+    var guests = [Guest(pid: 4343, name: "b"), Guest(pid: 4242, name: "a")]
+    for (index, uuid) in ["bbbb-2", "aaaa-1"].enumerated() {
+      guests[index].uuid = uuid
+      // The host took the boot id that both told it.
+      guests[index].bootID = first.guestBootID
+    }
+    host.machine.guests = guests
+    let result = try TwoMachines.analyse([host, first.guest(), second.guest()])
+    #expect(result.clocks.map(\.guest) == ["guest-a", "guest-b"])
+    #expect(result.clocks.allSatisfy { $0.method == "tsc" })
+    #expect(try result.segment("tx", "txg2-txh0").errorBound > 0)
+    // Without a UUID of theirs they cannot be told apart.
+    var blind = [first.guest(), second.guest()]
+    for index in blind.indices { blind[index].machine.settings["product_uuid"] = nil }
+    #expect(try TwoMachines.analyse([host] + blind).clocks.map(\.guest) == ["guest-a+guest-b"])
+  }
+
+  @Test func aPeerWithTheHostsBootIDIsAlignedUnlessItRunsOnTheHostsKernel() throws {
+    var machines = TwoMachines()
+    machines.guestBootID = "boot-host"
+    let result = try machines.analysed()
+    #expect(result.clockMethod == "tsc" && result.clocks.map(\.guest) == ["guest-a"])
+    try check(result, machines, below: 1_500)
+    for url in ["unix:/run/agent", "tcp:10.77.0.1:5211", "serial:/run/port"] {
+      var host = machines.host()
+      host.machine.peers?[0].url = url
+      if !url.hasPrefix("unix:") {
+        for index in host.clockExchanges.indices {
+          host.clockExchanges[index].peerReceived = host.clockExchanges[index].sent + 20_000
+          host.clockExchanges[index].peerSent = host.clockExchanges[index].sent + 21_000
+        }
+      }
+      #expect(try TwoMachines.analyse([host, machines.guest()]).clockMethod == "same clock")
+      // One message on another clock is enough.
+      host.clockExchanges[7].peerReceived += 1_000_000
+      host.clockExchanges[7].peerSent += 1_000_000
+      let isOne = url.hasPrefix("unix:")
+      #expect(try TwoMachines.analyse([host, machines.guest()]).clocks.isEmpty == isOne)
+    }
   }
 
   @Test func intervalsOfPacketsStayOnTheirOwnClock() throws {

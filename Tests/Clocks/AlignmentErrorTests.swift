@@ -43,6 +43,21 @@ import Testing
     #expect("\(try #require(alignment.interruption))".contains("migrated"))
   }
 
+  @Test func aGuestThatLeavesTheHostIsNotAligned() throws {
+    var pair = VirtualPair(seed: 13)
+    var input = pair.input()
+    let kept = input.counters.filter { $0.at.nanoseconds < pair.host.monotonic.read(8.1e9) }
+    input.counters = kept
+    let alignment = Alignment(input)
+    let at = try #require(kept.last).at.nanoseconds
+    #expect(alignment.outcomes[0].failure == .countersEnded(at: at))
+    #expect(alignment.interruption == .countersEnded(at: at) && alignment.best == nil)
+    #expect("\(try #require(alignment.interruption))".contains("migrated away or stopped"))
+    // It may leave once it has recorded, and the host may go on.
+    input.guest.removeAll { $0.monotonic.nanoseconds > pair.guest.monotonic.read(9e9) }
+    #expect(Alignment(input).best?.method == .tsc)
+  }
+
   @Test func vCPUsThatDifferALittleWidenTheError() throws {
     for seed in 20..<40 as Range<UInt64> {
       var pair = VirtualPair(seed: seed)

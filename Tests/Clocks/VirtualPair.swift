@@ -99,6 +99,15 @@ struct VirtualPair {
       origin: guest.monotonic.origin, rate: guest.monotonic.rates[0].rate, slews: slews)
   }
 
+  /// Sets the guest's clocks forward as kvm-clock may do: MONOTONIC and MONOTONIC_RAW, not the counter.
+  mutating func stepGuest(at time: Double, by step: Double) {
+    for clock in [\VirtualMachine.monotonic, \.raw] {
+      guest[keyPath: clock] = VirtualClock(
+        origin: guest[keyPath: clock].origin, rate: guest[keyPath: clock].rates[0].rate,
+        slews: [(time, step * 1e3), (time + 1e3, 0)])
+    }
+  }
+
   /// Clock readings every 100 ms or so, with one at each end.
   mutating func readings(_ machine: VirtualMachine) -> [ClockReading] {
     var times = [1e3]
@@ -123,9 +132,9 @@ struct VirtualPair {
     }
   }
 
-  /// Cross stamps every 500 ms, `window` 0 or the time a reading takes.
+  /// Cross stamps every 500 ms and at the end, `window` 0 or the time a reading takes.
   mutating func crossStamps(window: Double = 0, tellsRaw: Bool = true) -> [CrossStamp] {
-    stride(from: 2e6, to: length, by: 500e6).map { time in
+    (stride(from: 2e6, to: length, by: 500e6) + [length]).map { time in
       let device = time + Double.random(in: -0.5...0.5, using: &random) * window
       let noise = Int64.random(in: -30...30, using: &random)
       return CrossStamp(
@@ -135,9 +144,9 @@ struct VirtualPair {
     }
   }
 
-  /// Messages every 50 ms with delays that have a long tail.
+  /// Messages every 50 ms and at the end with delays that have a long tail.
   mutating func exchanges() -> [ClockExchange] {
-    stride(from: 2e6, to: length, by: 50e6).map { sent in
+    (stride(from: 2e6, to: length, by: 50e6) + [length]).map { sent in
       let received = sent + ways.forth * tail()
       let answered = received + 2_000
       let back = answered + ways.back * tail()
@@ -158,11 +167,16 @@ struct VirtualPair {
   }
 
   /// The largest true error of a map in units of its own ε, and the largest ε.
-  mutating func judge(_ map: ClockMap, checks: Int = 400) -> (ratio: Double, largest: Int64) {
+  /// - Parameter events: looked at more closely.
+  mutating func judge(_ map: ClockMap, events: [Double] = []) -> (ratio: Double, largest: Int64) {
     var worst = 0.0
     var largest: Int64 = 0
-    for _ in 0..<checks {
-      let time = Double.random(in: 0...length, using: &random)
+    var times = (0..<400).map { _ in Double.random(in: 0...length, using: &random) }
+    for event in events {
+      times += (0..<100).map { _ in min(max(event + Double.random(in: -150e6...150e6, using: &random), 0), length) }
+      times += [event - 1e4, event + 1e4]
+    }
+    for time in times {
       let guestTime = guest.monotonic.read(time)
       guard let found = map.host(guestTime), let error = map.error(at: guestTime) else { return (.infinity, 0) }
       // Cutting off to whole nanoseconds makes both of these uncertain by one.
