@@ -278,7 +278,7 @@ LP_INLINE void note_head(struct next_datagram *note, struct sock *sk, struct lp_
 			 lp_u64 now)
 {
 	struct sk_buff *skb = head_datagram(sk);
-	struct lp_packet p;
+	struct lp_packet p = {}; // kept whole, also what is not sampled by
 	struct view v;
 	struct sight s;
 	enum verdict verdict;
