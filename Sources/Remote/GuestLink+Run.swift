@@ -127,9 +127,7 @@ extension GuestLink {
       )
       try take(&connection, incoming)
       let machine = try incoming.finish()
-      try connection.send(.acknowledge)
-      // It is safe here whatever becomes of the guest's copy.
-      while let message = try? connection.expect(within: Connection.patience), message != .deleted {}
+      acknowledge(&connection)
       return machine
     } catch let error as RecordingError {
       throw RemoteError(.invalid, "\(connection.peer): \(error)")
@@ -138,6 +136,15 @@ extension GuestLink {
     } catch {
       throw RemoteError(.invalid, "\(connection.peer): \(error)")
     }
+  }
+
+  /// The recording is safe here, whatever becomes of the guest's copy and whatever the guest still says.
+  private func acknowledge(_ connection: inout Connection) {
+    let end = Connection.now + Connection.patience
+    do throws(RemoteError) {
+      try connection.send(.acknowledge)
+      while Connection.now < end, try connection.receive(within: try slice()) != .deleted {}
+    } catch {}
   }
 
   /// All that the agent sends until it says that this was all.

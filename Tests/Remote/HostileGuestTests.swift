@@ -11,10 +11,10 @@ import Testing
   /// Where in the conversation the guest begins to misbehave.
   enum Moment: Sendable { case prepare, start, recording, pull }
 
-  /// An agent that follows the protocol up to `moment`, and then says `messages`.
-  private func agent(_ endpoint: Endpoint, _ moment: Moment, _ messages: @escaping @Sendable () -> [Message])
-    -> Background<Bool>
-  {
+  /// An agent that follows the protocol up to `moment`, then says `messages`, and then `endless` without end.
+  private func agent(
+    _ endpoint: Endpoint, _ moment: Moment, _ messages: @escaping @Sendable () -> [Message], endless: Message?
+  ) -> Background<Bool> {
     let background = Background<Bool> {
       let listener = try Listener(endpoint)
       guard var connection = try listener.accept(timeout: 10_000) else { return false }
@@ -32,6 +32,7 @@ import Testing
       }
       if moment != .recording { try HostileGuestTests.hear(&connection) }
       for message in messages() { try connection.send(message) }
+      while let endless { try connection.send(endless) }
       // Until the host has had enough.
       while (try? connection.receive(within: 5_000_000_000)) != nil {}
       return true
@@ -61,11 +62,12 @@ import Testing
 
   /// What the host makes of it: its error, and what is then in the session's folder.
   private func play(
-    _ moment: Moment, limit: Int, _ messages: @escaping @Sendable () -> [Message]
+    _ moment: Moment, limit: Int, _ messages: @escaping @Sendable () -> [Message], endless: Message? = nil,
+    meanwhile: (GuestLink, Scratch) -> Void = { _, _ in }
   ) throws -> (RemoteError?, [String]) {
     let scratch = try Scratch()
     let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
-    let agent = agent(endpoint, moment, messages)
+    let agent = agent(endpoint, moment, messages, endless: endless)
     let folder = try Scratch()
     var failure: RemoteError?
     do {
@@ -78,6 +80,7 @@ import Testing
         for _ in 0..<5000 where link.phase != .recording { usleep(1000) }
         link.stop()
       }
+      meanwhile(link, folder)
       _ = try run.wait()
       if case .failed(let error) = link.phase { failure = error }
     } catch let error as RemoteError { failure = error }
@@ -107,6 +110,21 @@ import Testing
     let files = try HostileGuestTests.files()
     let (error, left) = try play(.pull, limit: 1 << 20) { HostileGuestTests.messages(files) + [.deleted] }
     #expect(error == nil && left == ["guest-b"])
+  }
+
+  /// Once the recording is there, nothing that the guest says keeps the host, and the user need not wait either.
+  @Test(arguments: [true, false]) func wordsWithoutEndAfterTheRecording(_ cancels: Bool) throws {
+    let files = try HostileGuestTests.files()
+    let begin = Date()
+    let (error, left) = try play(
+      .pull, limit: 1 << 20, { HostileGuestTests.messages(files) }, endless: .progress(RemoteProgress())
+    ) { link, folder in
+      guard cancels else { return }
+      for _ in 0..<5000 where folder.list() != ["guest-b"] { usleep(1000) }
+      link.cancel()
+    }
+    #expect(error == nil && left == ["guest-b"])
+    #expect(Date().timeIntervalSince(begin) < (cancels ? 5 : 15))
   }
 
   @Test func namesAndIdsMustBeThoseThatWerePrepared() throws {
