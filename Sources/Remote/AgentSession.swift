@@ -121,10 +121,14 @@ package struct AgentSession {
   private func follow(_ connection: inout Connection, _ directory: String) throws {
     var nextProgress = Connection.now
     var isTold = false
+    var patience = options.grace
     while true {
-      if let message = try hear(&connection) {
+      if let message = try hear(&connection, within: patience) {
         switch message {
-        case .stop: recorder.stop("the host")
+        case .stop:
+          recorder.stop("the host")
+          // It asks for no more times, only waits, and no longer than this.
+          patience = AgentSession.endTime
         case .pull where isTold: return
         case .failed(let reason): throw RemoteError(.refused, "\(connection.peer): \(reason)")
         default: throw RemoteError.violation("\(connection.peer) asks for what does not belong here")
@@ -147,10 +151,12 @@ package struct AgentSession {
   }
 
   /// The next message but questions about time, which are answered; nil after a while.
-  private func hear(_ connection: inout Connection) throws(RemoteError) -> Message? {
+  ///
+  /// - Parameter patience: how long the host may be silent.
+  private func hear(_ connection: inout Connection, within patience: Int64) throws(RemoteError) -> Message? {
     let message = try answer(&connection, within: AgentSession.slice)
-    guard message != nil || Connection.now - connection.receivedAt < options.grace else {
-      throw RemoteError(.timeout, "\(connection.peer) has been silent for \(options.grace / 1_000_000_000) s")
+    guard message != nil || Connection.now - connection.receivedAt < patience else {
+      throw RemoteError(.timeout, "\(connection.peer) has been silent for \(patience / 1_000_000_000) s")
     }
     return message
   }

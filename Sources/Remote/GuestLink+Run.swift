@@ -37,7 +37,9 @@ extension GuestLink {
 
   private func record(_ connection: inout Connection) throws(RemoteError) {
     var exchanger = Exchanger(peer: peer.number)
-    try exchange(&connection, &exchanger, count: GuestLink.burst)
+    // Not asked since it was prepared, which is long ago where other guests took their time.
+    let begin = Connection.now
+    try exchange(&connection, &exchanger, count: GuestLink.burst, since: begin)
     try connection.send(.start)
     var isStarted = false
     let end = Connection.now + GuestLink.stopTime
@@ -49,17 +51,20 @@ extension GuestLink {
     enter(.recording)
     var next = Connection.now
     while !state.withLock({ $0.wantsStop }) {
-      try exchange(&connection, &exchanger, count: 1)
+      try exchange(&connection, &exchanger, count: 1, since: begin)
       next = max(next + GuestLink.interval, Connection.now)
       while case let rest = next - Connection.now, rest > 0 {
         _ = try slice()
         if let message = try connection.receive(within: rest) { try take(message, &connection, &exchanger) }
       }
     }
-    try exchange(&connection, &exchanger, count: GuestLink.burst)
+    try exchange(&connection, &exchanger, count: GuestLink.burst, since: begin)
   }
 
-  private func exchange(_ connection: inout Connection, _ exchanger: inout Exchanger, count: Int) throws(RemoteError) {
+  /// - Parameter begin: when the guest was asked for the first time.
+  private func exchange(
+    _ connection: inout Connection, _ exchanger: inout Exchanger, count: Int, since begin: Int64
+  ) throws(RemoteError) {
     for _ in 0..<count {
       let message = Message.ping(id: exchanger.next())
       exchanger.sent(at: try connection.send(type: message.kind.rawValue, message.payload))
@@ -75,7 +80,7 @@ extension GuestLink {
           try take(message, &connection, &exchanger)
         }
       }
-      guard Connection.now - connection.receivedAt < GuestLink.silence else {
+      guard Connection.now - max(begin, connection.receivedAt) < GuestLink.silence else {
         throw RemoteError(.timeout, "\(connection.peer) has been silent for \(GuestLink.silence / 1_000_000_000) s")
       }
     }

@@ -155,6 +155,62 @@ import Testing
     _ = consume connection
   }
 
+  /// Told to stop, the guest may take longer than the grace time, while the host only waits.
+  @Test func aSlowEnd() throws {
+    let agent = try Agent(FakeRecorder(stopTime: 1), grace: 200_000_000)
+    let link = try link(agent)
+    let folder = try Scratch()
+    let run = Background<Bool> {
+      link.run(into: folder.path, limit: 1 << 30)
+      return true
+    }
+    try wait(link) { $0 == .recording }
+    link.stop()
+    _ = try run.wait()
+    guard case .done = link.phase else {
+      Issue.record("\(link.phase)")
+      return
+    }
+    try agent.end()
+    #expect(agent.kept.isEmpty)
+  }
+
+  /// Where other guests took long to load, this one has not been spoken to for a while; that is no silence of its own.
+  @Test func aWaitBeforeTheStart() throws {
+    let scratch = try Scratch()
+    let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
+    let listener = Mutex(try Listener(endpoint))
+    let agent = Background<Bool> {
+      guard var connection = try listener.withLock({ try $0.accept(timeout: 10_000) }) else { return false }
+      try connection.welcome(key: nil, release: "1")
+      _ = try connection.receive(within: 5_000_000_000)
+      let prepared = PreparedRecording(machine: "guest-b", hostname: "b", bootID: "boot-b", hooks: [], warnings: [])
+      try connection.send(.prepared(prepared))
+      var questions = 0
+      while let message = try connection.receive(within: 20_000_000_000) {
+        switch message {
+        case .ping(let id):
+          questions += 1
+          // The first is answered too late.
+          if questions == 1 { usleep(1_100_000) }
+          try connection.send(.pong(id: id, received: connection.receivedAt, sent: Connection.now))
+        case .start: return true
+        default: return false
+        }
+      }
+      return false
+    }
+    let link = try GuestLink(endpoint, number: 0, key: nil, release: "1", request: sampleRequest())
+    usleep(10_100_000)
+    let run = Background<Bool> {
+      link.run(into: scratch.path, limit: 0)
+      return true
+    }
+    #expect(try agent.wait())
+    link.cancel()
+    _ = try run.wait()
+  }
+
   @Test func anUnstartedRecordingLeavesNothing() throws {
     let agent = try Agent()
     do { _ = try link(agent) }

@@ -89,8 +89,13 @@ final class FakeRecorder: AgentRecorder, Sendable {
   static let stamps = 23
   private let shared = Mutex(State())
   private let refusal: String?
+  /// Seconds from being told to stop to everything being on disk.
+  private let stopTime: Double
 
-  init(refusal: String? = nil) { self.refusal = refusal }
+  init(refusal: String? = nil, stopTime: Double = 0) {
+    self.refusal = refusal
+    self.stopTime = stopTime
+  }
 
   var state: AgentRecorderState { shared.withLock { $0.state } }
   var request: RecordRequest? { shared.withLock { $0.request } }
@@ -121,6 +126,14 @@ final class FakeRecorder: AgentRecorder, Sendable {
   func start() { shared.withLock { $0.state = .recording(RemoteProgress()) } }
 
   func stop(_ reason: String) {
+    guard stopTime > 0 else { return end(reason) }
+    Thread { [self] in
+      Thread.sleep(forTimeInterval: stopTime)
+      end(reason)
+    }.start()
+  }
+
+  private func end(_ reason: String) {
     shared.withLock { state in
       guard let writer = state.writer else { return }
       state.writer = nil
