@@ -22,6 +22,8 @@ package final class RecordingImport {
   private let session: String
   private let bootID: String
   private let limit: Int
+  /// Bytes announced of streams.
+  private var streamSize = 0
   private var files: Set<RecordingFile> = []
   private var path = ""
   private var rest = 0
@@ -33,7 +35,7 @@ package final class RecordingImport {
   ///   - machine: name of the folder, and what `machine.json` must say.
   ///   - session: id that the recording must carry.
   ///   - bootID: what `machine.json` must say: the clock exchanges were made with this kernel.
-  ///   - limit: bytes of all files together.
+  ///   - limit: bytes of the streams; `machine.json` and `metadata` have bounds of their own.
   package init(
     directory parent: String, machine: String, session: String, bootID: String, limit: Int
   ) throws(RecordingError) {
@@ -65,11 +67,13 @@ package final class RecordingImport {
     guard files.count < RecordingImport.fileLimit, files.insert(file).inserted else {
       throw RecordingError(.invalid, path: path, "comes twice, or is one file too many")
     }
-    guard bytes <= UInt64(min(file.limit ?? limit, limit - size)) else {
+    let room = file.limit ?? limit - streamSize
+    guard bytes <= UInt64(room) else {
       throw RecordingError(
-        .invalid, path: path, "\(bytes) bytes would exceed the bound of \(limit) for this recording; see --max-size")
+        .invalid, path: path, "\(bytes) bytes would exceed the bound by which \(room) are left; see --max-size")
     }
     rest = Int(bytes)
+    if file.limit == nil { streamSize += rest }
     open = try File(path, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW)
   }
 

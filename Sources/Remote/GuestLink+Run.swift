@@ -16,7 +16,7 @@ extension GuestLink {
 
   /// From the first exchange to the guest's recording in `directory`; the thread's whole work.
   ///
-  /// - Parameter limit: bytes of the guest's recording that are taken.
+  /// - Parameter limit: bytes of the guest's streams that are taken.
   package func run(into directory: String, limit: Int) {
     connection.withLock { connection in
       do throws(RemoteError) {

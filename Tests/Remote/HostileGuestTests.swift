@@ -169,6 +169,18 @@ import Testing
     #expect(error.description.contains("bound"))
   }
 
+  /// The guest bounds its streams by the same number, and machine.json comes on top.
+  @Test func theBoundIsThatOfTheStreams() throws {
+    let stream = RecordingFile.stream(cpu: 1, sequence: 0)
+    let next = RecordingFile.stream(cpu: 1, sequence: 1)
+    let files = try HostileGuestTests.files()
+    let whole = files + [(stream, [UInt8](repeating: 0, count: 60)), (next, [UInt8](repeating: 0, count: 40))]
+    let (error, left) = try play(.pull, limit: 100, { HostileGuestTests.messages(whole) + [.deleted] })
+    #expect(error == nil && left == ["guest-b"])
+    let more = whole.dropLast() + [(next, [UInt8](repeating: 0, count: 41))]
+    #expect(try outcome(.pull, limit: 100) { HostileGuestTests.messages(Array(more)) }.description.contains("bound"))
+  }
+
   @Test func onlyWhatBelongsThere() throws {
     for messages: [Message] in [[.started], [.stop], [.data([1])], [.file(.machine, size: 1)], [.deleted]] {
       #expect(try outcome(.recording) { messages }.kind == .protocolViolation, "\(messages)")

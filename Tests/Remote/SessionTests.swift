@@ -225,7 +225,7 @@ import Testing
     // The bound refuses what comes.
     let folder = try Scratch()
     let run = Background<Bool> {
-      link.run(into: folder.path, limit: 1000)
+      link.run(into: folder.path, limit: 100)
       return true
     }
     try wait(link) { $0 == .recording }
