@@ -28,6 +28,9 @@ package struct AgentOptions: Sendable {
   package var stateDirectory = "/var/tmp"
   /// Bytes of a recording on disk: the oldest streams go first.
   package var maxSize = 1 << 30
+  /// Bytes of each CPU's ring buffer that a host may ask for.
+  package var maxBuffer = AgentOptions.bufferBound(
+    memory: sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)), cpus: sysconf(Int32(_SC_NPROCESSORS_CONF)))
   /// Nanoseconds that recording goes on without a host.
   package var grace: Int64 = 10_000_000_000
   /// Program version, for the other side.
@@ -35,6 +38,13 @@ package struct AgentOptions: Sendable {
   package var key: SharedKey?
 
   package init() {}
+
+  /// A power of two: the buffers of all CPUs take an eighth of the memory, but never less than 1 MiB each.
+  static func bufferBound(memory: Int, cpus: Int) -> Int {
+    var size = 1 << 30
+    while size > 1 << 20, size * cpus > memory / 8 { size >>= 1 }
+    return size
+  }
 }
 
 /// One conversation with a host: at most one recording, which is kept unless the host says that it has it.
@@ -88,9 +98,18 @@ package struct AgentSession {
   private func record(_ request: RecordRequest, _ connection: inout Connection) throws {
     let folder = try StateFolder(below: options.stateDirectory)
     let bound = request.maxSize == 0 ? options.maxSize : min(options.maxSize, Int(clamping: request.maxSize))
-    let prepared: PreparedRecording
+    var request = request
+    var warning: String?
+    if request.bufferSize > options.maxBuffer {
+      warning =
+        "a ring buffer has \(options.maxBuffer >> 10) KiB instead of the \(request.bufferSize >> 10) asked for: all "
+        + "together must fit into an eighth of the guest's memory"
+      request.bufferSize = UInt32(options.maxBuffer)
+    }
+    var prepared: PreparedRecording
     do {
       prepared = try recorder.prepare(request, directory: folder.path, maxSize: bound)
+      if let warning { prepared.warnings.insert(warning, at: 0) }
       say("prepared \(prepared.hooks.joined(separator: " ")) for \(connection.peer)")
       try connection.send(.prepared(prepared))
       guard case .start = try next(&connection, within: AgentSession.hostPatience) else {

@@ -18,7 +18,10 @@ import Testing
     let signals = Mutex(0)
     private let background = Mutex<Background<Bool>?>(nil)
 
-    init(_ recorder: FakeRecorder = FakeRecorder(), grace: Int64 = 200_000_000, key: SharedKey? = nil) throws {
+    init(
+      _ recorder: FakeRecorder = FakeRecorder(), grace: Int64 = 200_000_000, key: SharedKey? = nil,
+      adjust: @escaping @Sendable (inout AgentOptions) -> Void = { _ in }
+    ) throws {
       let scratch = try Scratch()
       let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
       self.scratch = scratch
@@ -31,6 +34,7 @@ import Testing
         options.grace = grace
         options.key = key
         options.release = "1.2.3"
+        adjust(&options)
         let listener = try Listener(endpoint)
         guard var connection = try listener.accept(timeout: 10_000) else { return false }
         AgentSession(
@@ -103,6 +107,18 @@ import Testing
     }
     #expect(zip(exchanges, exchanges.dropFirst()).allSatisfy { $0.received <= $1.sent })
     #expect(link.exchanges().isEmpty)
+  }
+
+  @Test func aBufferIsCutToTheGuestsMemory() throws {
+    for (memory, cpus, bound) in [(1 << 30, 1, 128 << 20), (1 << 30, 3, 32 << 20), (1 << 28, 512, 1 << 20)] {
+      #expect(AgentOptions.bufferBound(memory: memory, cpus: cpus) == bound)
+    }
+    #expect(AgentOptions.bufferBound(memory: 1 << 44, cpus: 1) == 1 << 30)
+    let agent = try Agent { $0.maxBuffer = 1 << 16 }
+    let link = try link(agent)
+    #expect(agent.recorder.request?.bufferSize == 1 << 16)
+    #expect(link.prepared.warnings.first?.contains("64 KiB instead of the 1024") == true, "\(link.prepared.warnings)")
+    #expect(link.prepared.warnings.count == 2)
   }
 
   @Test func whatTheAgentCannotDoIsHeardAtOnce() throws {
