@@ -28,6 +28,8 @@ package struct AgentOptions: Sendable {
   package var stateDirectory = "/var/tmp"
   /// Bytes of a recording on disk: the oldest streams go first.
   package var maxSize = 1 << 30
+  /// Recordings of that size that may lie there before no other is begun.
+  static let maxKept = 4
   /// Bytes of each CPU's ring buffer that a host may ask for.
   package var maxBuffer = AgentOptions.bufferBound(
     memory: sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)), cpus: sysconf(Int32(_SC_NPROCESSORS_CONF)))
@@ -96,6 +98,7 @@ package struct AgentSession {
   // MARK: - One recording
 
   private func record(_ request: RecordRequest, _ connection: inout Connection) throws {
+    try checkRoom()
     let folder = try StateFolder(below: options.stateDirectory)
     let bound = request.maxSize == 0 ? options.maxSize : min(options.maxSize, Int(clamping: request.maxSize))
     var request = request
@@ -134,6 +137,16 @@ package struct AgentSession {
       say("the recording is kept in \(folder.path) (\(ended())): copy it to the host by hand")
       throw error
     }
+  }
+
+  /// Hosts that get lost again and again must not fill the disk.
+  private func checkRoom() throws(RemoteError) {
+    let (count, size) = StateFolder.kept(below: options.stateDirectory)
+    guard size / AgentOptions.maxKept >= options.maxSize else { return }
+    throw RemoteError(
+      .refused,
+      "the agent keeps \(count) recordings that no host has taken (\(size >> 20) MiB): copy or delete "
+        + "\(options.stateDirectory)/latprobe-* in the guest, or raise the agent's --max-size")
   }
 
   /// Answers the host until it asks for the recording's end and its files.

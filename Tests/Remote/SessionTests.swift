@@ -121,6 +121,27 @@ import Testing
     #expect(link.prepared.warnings.count == 2)
   }
 
+  /// Recordings that nobody has taken have a bound: the next host is told what to do.
+  @Test func keptRecordingsHaveABound() throws {
+    for (size, isRefused) in [(3999, false), (4000, true)] {
+      let agent = try Agent { $0.maxSize = 1000 }
+      let state = "\(agent.scratch.path)/state"
+      for (folder, bytes) in [("latprobe-abc123", size - 1), ("latprobe-abc124/ctf", 1), ("latprobe-other", 9000)] {
+        try FileManager.default.createDirectory(atPath: "\(state)/\(folder)", withIntermediateDirectories: true)
+        try Data(count: bytes).write(to: URL(fileURLWithPath: "\(state)/\(folder)/file"))
+      }
+      if isRefused {
+        let error = #expect(throws: RemoteError.self) { _ = try link(agent) }
+        #expect(error?.description.contains("2 recordings that no host has taken") == true, "\(error as Any)")
+        #expect(error?.description.contains("delete \(state)/latprobe-*") == true)
+      } else {
+        _ = try link(agent)
+      }
+      try agent.end()
+      #expect(agent.kept == ["latprobe-abc123", "latprobe-abc124", "latprobe-other"])
+    }
+  }
+
   @Test func whatTheAgentCannotDoIsHeardAtOnce() throws {
     let agent = try Agent(FakeRecorder(refusal: "no device 'eth9'"))
     let error = #expect(throws: RemoteError.self) { _ = try link(agent) }
