@@ -209,13 +209,14 @@ package struct AgentSession {
     let export = try RecordingExport(directory: directory)
     var bytes: UInt64 = 0
     for entry in export.entries {
-      try connection.send(.file(entry.file, size: UInt64(entry.size)))
+      try connection.send(.file(entry.file, size: UInt64(entry.size)), within: Connection.filePatience)
       try export.read(entry, piece: Frame.payloadLimit) { (piece) throws(RemoteError) in
-        try connection.send(.data(piece))
+        try connection.send(.data(piece), within: Connection.filePatience)
       }
       bytes += UInt64(entry.size)
     }
-    try connection.send(.sent(files: UInt32(export.entries.count), bytes: bytes))
+    let sent = Message.sent(files: UInt32(export.entries.count), bytes: bytes)
+    try connection.send(sent, within: Connection.filePatience)
     guard case .acknowledge = try next(&connection, within: AgentSession.endTime, despite: 1) else {
       throw RemoteError.violation("\(connection.peer) does not say that it has the recording")
     }

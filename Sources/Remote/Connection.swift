@@ -22,6 +22,8 @@ struct Descriptor: ~Copyable {
 package struct Connection: ~Copyable {
   /// A step of the conversation that needs nothing but the other program's attention.
   static let patience: Int64 = 10_000_000_000
+  /// While files are sent, the host writes them to its disk and waits until they are there.
+  static let filePatience: Int64 = 30_000_000_000
 
   /// Who is at the other end, for people.
   package let peer: String
@@ -59,8 +61,8 @@ package struct Connection: ~Copyable {
 
   // MARK: - Messages
 
-  mutating func send(_ message: Message) throws(RemoteError) {
-    try send(type: message.kind.rawValue, message.payload)
+  mutating func send(_ message: Message, within timeout: Int64 = patience) throws(RemoteError) {
+    try send(type: message.kind.rawValue, message.payload, within: timeout)
   }
 
   /// - Returns: nil if nothing came within `timeout` nanoseconds.
@@ -76,7 +78,7 @@ package struct Connection: ~Copyable {
 
   /// - Returns: CLOCK_MONOTONIC_RAW just before the first write, nanoseconds.
   @discardableResult
-  mutating func send(type: UInt8, _ payload: [UInt8]) throws(RemoteError) -> Int64 {
+  mutating func send(type: UInt8, _ payload: [UInt8], within timeout: Int64 = patience) throws(RemoteError) -> Int64 {
     guard payload.count <= Frame.payloadLimit else { throw .violation("a message of \(payload.count) bytes") }
     let bytes = Frame(type: type, number: sent, payload: payload).encoded(seal: outgoing)
     sent += 1
@@ -89,7 +91,7 @@ package struct Connection: ~Copyable {
       } else if count < 0 && errno == EINTR {
         continue
       } else if count < 0 && errno == EAGAIN {
-        guard try wait(POLLOUT, until: start + Connection.patience) else {
+        guard try wait(POLLOUT, until: start + timeout) else {
           throw RemoteError(.timeout, "\(peer) takes nothing any more")
         }
       } else {

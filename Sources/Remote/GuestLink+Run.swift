@@ -157,7 +157,7 @@ extension GuestLink {
     var files: UInt32 = 0
     var last = Connection.now
     while true {
-      guard Connection.now - last < 3 * GuestLink.silence else {
+      guard Connection.now - last < Connection.filePatience else {
         throw RemoteError(.timeout, "\(connection.peer) has stopped sending its recording")
       }
       guard let message = try connection.receive(within: try slice()) else { continue }

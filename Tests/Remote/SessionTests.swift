@@ -248,6 +248,26 @@ import Testing
     _ = try run.wait()
   }
 
+  /// A host whose disk takes its time reads nothing for longer than a step of the conversation may last.
+  @Test func aHostWithASlowDisk() throws {
+    // 3.2 MB: more than the socket holds.
+    let agent = try Agent(FakeRecorder(stamps: 100_000), grace: 20_000_000_000)
+    var connection = try agent.endpoint.connect()
+    try connection.greet(key: nil, release: "1")
+    for message: Message in [.prepare(sampleRequest()), .start, .stop] {
+      try connection.send(message)
+      while case .progress = try connection.expect(within: 5_000_000_000) {}
+    }
+    try connection.send(.pull)
+    usleep(10_500_000)
+    var isSent = false
+    while !isSent { if case .sent = try connection.expect(within: 5_000_000_000) { isSent = true } }
+    try connection.send(.acknowledge)
+    #expect(try connection.expect(within: 5_000_000_000) == .deleted)
+    try agent.end()
+    #expect(agent.kept.isEmpty)
+  }
+
   @Test func anUnstartedRecordingLeavesNothing() throws {
     let agent = try Agent()
     do { _ = try link(agent) }

@@ -79,22 +79,25 @@ func sampleRequest() -> RecordRequest {
   return request
 }
 
-/// Records 23 stamps, all at once.
+/// Records its stamps all at once.
 final class FakeRecorder: AgentRecorder, Sendable {
   private struct State {
     var state = AgentRecorderState.prepared
     var writer: MachineWriter?
     var request: RecordRequest?
   }
+  /// Unless said otherwise.
   static let stamps = 23
   private let shared = Mutex(State())
   private let refusal: String?
   /// Seconds from being told to stop to everything being on disk.
   private let stopTime: Double
+  private let stamps: Int
 
-  init(refusal: String? = nil, stopTime: Double = 0) {
+  init(refusal: String? = nil, stopTime: Double = 0, stamps: Int = FakeRecorder.stamps) {
     self.refusal = refusal
     self.stopTime = stopTime
+    self.stamps = stamps
   }
 
   var state: AgentRecorderState { shared.withLock { $0.state } }
@@ -138,10 +141,13 @@ final class FakeRecorder: AgentRecorder, Sendable {
       guard let writer = state.writer else { return }
       state.writer = nil
       // lp_stamp: time, event 0, hook 2, all else 0.
-      let stamps = (0..<UInt8(FakeRecorder.stamps)).flatMap {
-        [$0, 1, 0, 0, 0, 0, 0, 0, 0, 2] + [UInt8](repeating: 0, count: 22)
+      var bytes: [UInt8] = []
+      for time in 256..<UInt32(256 + stamps) {
+        unsafe withUnsafeBytes(of: time.littleEndian) { unsafe bytes.append(contentsOf: $0) }
+        bytes += [0, 0, 0, 0, 0, 2]
+        bytes += [UInt8](repeating: 0, count: 22)
       }
-      try? unsafe stamps.withUnsafeBytes { try unsafe writer.append(cpu: 3, bytes: $0) }
+      try? unsafe bytes.withUnsafeBytes { try unsafe writer.append(cpu: 3, bytes: $0) }
       var machine = FakeRecorder.machine
       machine.stoppedAt = 1000
       machine.stoppedBy = reason
