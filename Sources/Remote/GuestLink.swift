@@ -68,6 +68,9 @@ package final class GuestLink: Sendable {
     guard !request.taken.contains(prepared.machine) else {
       throw .violation("\(endpoint) calls itself \(prepared.machine), which is taken")
     }
+    guard MachineName.isSafe(prepared.machine, role: "guest") else {
+      throw .violation("\(endpoint) calls itself \(prepared.machine), which is no guest's name")
+    }
     self.endpoint = endpoint
     self.prepared = prepared
     self.request = request

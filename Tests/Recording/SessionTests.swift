@@ -125,6 +125,11 @@ import Testing
 
   @Test func namesAreSafeAndUnique() {
     #expect(MachineName.make(role: "guest", hostname: "debian-2") == "guest-debian-2")
+    for hostname in ["debian-2", "ä", "", "-", "a/b"] {
+      #expect(MachineName.isSafe(MachineName.make(role: "guest", hostname: hostname), role: "guest"), "\(hostname)")
+      #expect(
+        MachineName.isSafe(MachineName.make(role: "guest", hostname: hostname, taken: ["guest"]), role: "guest"))
+    }
     #expect(MachineName.make(role: "host", hostname: "a/b c.d") == "host-a-b-c.d")
     #expect(MachineName.make(role: "..", hostname: "/../x") == "x")
     #expect(MachineName.make(role: "", hostname: "") == "machine")

@@ -199,4 +199,12 @@ import Testing
     let prepared = PreparedRecording(machine: "host-a", hostname: "", bootID: "", hooks: [], warnings: [])
     #expect(try outcome(.prepare) { [.prepared(prepared)] }.description.contains("is taken"))
   }
+
+  /// Safe as a folder's name, but not one that a guest has: what else is in the session's folder stays apart.
+  @Test func aNameThatIsNoGuests() throws {
+    for name in ["report", "session.json", "guests", "host-b"] {
+      let prepared = PreparedRecording(machine: name, hostname: "", bootID: "", hooks: [], warnings: [])
+      #expect(try outcome(.prepare) { [.prepared(prepared)] }.description.contains("no guest's name"))
+    }
+  }
 }
