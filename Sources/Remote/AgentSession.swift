@@ -4,18 +4,19 @@ internal import Recording
 
 /// What records for an agent; the rest of the program puts the real one in place.
 ///
-/// Calls come from the agent's thread; none but ``prepare(_:directory:maxSize:)`` may wait.
+/// Calls come from the agent's thread; none may wait.
 package protocol AgentRecorder: AnyObject {
-  /// Loads and attaches what is asked for, to be recorded below `directory`; nothing is stamped yet.
-  func prepare(_ request: RecordRequest, directory: String, maxSize: Int) throws -> PreparedRecording
+  /// Begins to load and attach what is asked for, to be recorded below `directory`; nothing is stamped yet.
+  func prepare(_ request: RecordRequest, directory: String, maxSize: Int)
   func start()
   func stop(_ reason: String)
   var state: AgentRecorderState { get }
 }
 
 package enum AgentRecorderState: Sendable {
-  /// Loading, or ready to start.
-  case prepared
+  case loading
+  /// Ready to start.
+  case prepared(PreparedRecording)
   case recording(RemoteProgress)
   /// Everything is on disk; why it ended.
   case ended(String)
@@ -111,7 +112,8 @@ package struct AgentSession {
     }
     var prepared: PreparedRecording
     do {
-      prepared = try recorder.prepare(request, directory: folder.path, maxSize: bound)
+      recorder.prepare(request, directory: folder.path, maxSize: bound)
+      prepared = try loaded()
       if let warning { prepared.warnings.insert(warning, at: 0) }
       say("prepared \(prepared.hooks.joined(separator: " ")) for \(connection.peer)")
       try connection.send(.prepared(prepared))
@@ -120,7 +122,8 @@ package struct AgentSession {
       }
     } catch {
       recorder.stop("not started")
-      _ = ended()
+      // The verifier is not waited for: after a signal the agent's process ends, and that ends it.
+      if case .loading = recorder.state, signals() > 0 {} else { _ = ended() }
       // Nothing is in it yet.
       folder.remove()
       throw error
@@ -136,6 +139,20 @@ package struct AgentSession {
       recorder.stop("the host was lost")
       say("the recording is kept in \(folder.path) (\(ended())): copy it to the host by hand")
       throw error
+    }
+  }
+
+  /// What the recorder has prepared; other hosts and signals are heard meanwhile.
+  private func loaded() throws(RemoteError) -> PreparedRecording {
+    while true {
+      switch recorder.state {
+      case .prepared(let prepared): return prepared
+      case .failed(let reason), .ended(let reason): throw RemoteError(.refused, reason)
+      case .loading, .recording: break
+      }
+      if signals() > 0 { throw AgentSession.wasSignalled }
+      idle()
+      pause()
     }
   }
 
@@ -167,7 +184,7 @@ package struct AgentSession {
         }
       }
       if signals() > 0 { recorder.stop("a signal to the agent") }
-      if signals() > 1 { throw RemoteError(.cancelled, "the agent was ended by a signal") }
+      if signals() > 1 { throw AgentSession.wasSignalled }
       switch recorder.state {
       case .failed(let reason): throw RemoteError(.refused, reason)
       case .ended(let reason) where !isTold:
@@ -212,6 +229,8 @@ package struct AgentSession {
       try connection.send(.file(entry.file, size: UInt64(entry.size)), within: Connection.filePatience)
       try export.read(entry, piece: Frame.payloadLimit) { (piece) throws(RemoteError) in
         try connection.send(.data(piece), within: Connection.filePatience)
+        if signals() > 1 { throw AgentSession.wasSignalled }
+        idle()
       }
       bytes += UInt64(entry.size)
     }
@@ -227,13 +246,15 @@ package struct AgentSession {
 
   // MARK: - Waiting
 
+  private static let wasSignalled = RemoteError(.cancelled, "the agent was ended by a signal")
+
   /// The next message but questions about time, which are answered.
   private func next(
     _ connection: inout Connection, within time: Int64, despite ignored: Int = 0
   ) throws(RemoteError) -> Message {
     let end = Connection.now + time
     while Connection.now < end {
-      if signals() > ignored { throw RemoteError(.cancelled, "the agent was ended by a signal") }
+      if signals() > ignored { throw AgentSession.wasSignalled }
       if let message = try answer(&connection, within: AgentSession.slice) {
         if case .failed(let reason) = message { throw RemoteError(.refused, "\(connection.peer): \(reason)") }
         return message

@@ -142,6 +142,26 @@ import Testing
     }
   }
 
+  /// The verifier may take minutes: another host is told that the agent is busy, and a signal ends it.
+  @Test(arguments: [true, false]) func whileProgramsAreLoaded(_ isSignalled: Bool) throws {
+    let agent = try Agent(FakeRecorder(isSlow: true))
+    let first = Background<GuestLink> { try self.link(agent) }
+    for _ in 0..<5000 where agent.recorder.request == nil { usleep(1000) }
+    let busy = #expect(throws: RemoteError.self) { _ = try link(agent) }
+    #expect(busy?.description.contains("busy with another host") == true, "\(busy as Any)")
+    if isSignalled {
+      agent.signals.withLock { $0 = 1 }
+      let error = #expect(throws: RemoteError.self) { _ = try first.wait() }
+      #expect(error?.description.contains("ended by a signal") == true, "\(error as Any)")
+    } else {
+      agent.recorder.load()
+      _ = try first.wait().prepared
+      agent.signals.withLock { $0 = 1 }
+    }
+    try agent.end()
+    #expect(agent.kept.isEmpty)
+  }
+
   @Test func whatTheAgentCannotDoIsHeardAtOnce() throws {
     let agent = try Agent(FakeRecorder(refusal: "no device 'eth9'"))
     let error = #expect(throws: RemoteError.self) { _ = try link(agent) }

@@ -82,7 +82,8 @@ func sampleRequest() -> RecordRequest {
 /// Records its stamps all at once.
 final class FakeRecorder: AgentRecorder, Sendable {
   private struct State {
-    var state = AgentRecorderState.prepared
+    var state = AgentRecorderState.loading
+    var directory: String?
     var writer: MachineWriter?
     var request: RecordRequest?
   }
@@ -93,9 +94,12 @@ final class FakeRecorder: AgentRecorder, Sendable {
   /// Seconds from being told to stop to everything being on disk.
   private let stopTime: Double
   private let stamps: Int
+  /// Loads only when ``load()`` is called.
+  private let isSlow: Bool
 
-  init(refusal: String? = nil, stopTime: Double = 0, stamps: Int = FakeRecorder.stamps) {
+  init(refusal: String? = nil, stopTime: Double = 0, stamps: Int = FakeRecorder.stamps, isSlow: Bool = false) {
     self.refusal = refusal
+    self.isSlow = isSlow
     self.stopTime = stopTime
     self.stamps = stamps
   }
@@ -104,21 +108,29 @@ final class FakeRecorder: AgentRecorder, Sendable {
   var request: RecordRequest? { shared.withLock { $0.request } }
   func fail(_ reason: String) { shared.withLock { $0.state = .failed(reason) } }
 
-  func prepare(_ request: RecordRequest, directory: String, maxSize: Int) throws -> PreparedRecording {
-    let refusal = refusal
-    return try shared.withLock { state in
+  func prepare(_ request: RecordRequest, directory: String, maxSize: Int) {
+    shared.withLock { state in
       state.request = request
-      if let refusal {
-        state.state = .failed(refusal)
-        throw RemoteError(.invalid, refusal)
-      }
+      if let refusal { return state.state = .failed(refusal) }
+      state.directory = directory
+    }
+    if !isSlow { load() }
+  }
+
+  /// What the thread of a real one does.
+  func load() {
+    shared.withLock { state in
+      guard let request = state.request, let directory = state.directory else { return }
       let session = Session(
         id: request.session, members: ["guest-b"], labels: [:], commandLine: [], createdAt: 1_700_000_000)
-      try session.write(to: directory)
-      state.writer = try MachineWriter(
-        directory: directory, machine: FakeRecorder.machine, session: session, utcOffset: 0)
-      return PreparedRecording(
-        machine: "guest-b", hostname: "b", bootID: "boot-b", hooks: ["txg1", "txg2"], warnings: ["txg0 is absent"])
+      do {
+        try session.write(to: directory)
+        state.writer = try MachineWriter(
+          directory: directory, machine: FakeRecorder.machine, session: session, utcOffset: 0)
+      } catch { return state.state = .failed("\(error)") }
+      state.state = .prepared(
+        PreparedRecording(
+          machine: "guest-b", hostname: "b", bootID: "boot-b", hooks: ["txg1", "txg2"], warnings: ["txg0 is absent"]))
     }
   }
 
