@@ -15,6 +15,8 @@ struct AgentCommand: ParsableCommand {
       In a KVM guest with a vsock device (host: --guest vsock:CID):
         sudo latprobe agent vsock:
 
+      Every user of the host can reach that, root or not; where it has several, give both sides the key as below.
+
       With a virtio-serial port of that name (host: --guest serial:SOCKET, the socket of QEMU's chardev):
         sudo latprobe agent serial:/dev/virtio-ports/latprobe
 
