@@ -86,7 +86,7 @@ package struct AgentSession {
     }
     say("\(connection.peer), latprobe \(connection.peerVersion), is connected")
     do {
-      guard case .prepare(let request) = try next(&connection, within: Connection.patience) else {
+      guard case .prepare(let request) = try next(&connection, within: connection.patience.step) else {
         throw RemoteError.violation("\(connection.peer) asks for nothing")
       }
       try record(request, &connection)
@@ -226,16 +226,16 @@ package struct AgentSession {
     let export = try RecordingExport(directory: directory)
     var bytes: UInt64 = 0
     for entry in export.entries {
-      try connection.send(.file(entry.file, size: UInt64(entry.size)), within: Connection.filePatience)
+      try connection.send(.file(entry.file, size: UInt64(entry.size)), within: connection.patience.files)
       try export.read(entry, piece: Frame.payloadLimit) { (piece) throws(RemoteError) in
-        try connection.send(.data(piece), within: Connection.filePatience)
+        try connection.send(.data(piece), within: connection.patience.files)
         if signals() > 1 { throw AgentSession.wasSignalled }
         idle()
       }
       bytes += UInt64(entry.size)
     }
     let sent = Message.sent(files: UInt32(export.entries.count), bytes: bytes)
-    try connection.send(sent, within: Connection.filePatience)
+    try connection.send(sent, within: connection.patience.files)
     guard case .acknowledge = try next(&connection, within: AgentSession.endTime, despite: 1) else {
       throw RemoteError.violation("\(connection.peer) does not say that it has the recording")
     }

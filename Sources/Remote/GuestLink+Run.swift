@@ -8,8 +8,6 @@ extension GuestLink {
   private static let burst = 20
   /// An answer that takes longer is given up; the guest was not running.
   private static let answerTime: Int64 = 1_000_000_000
-  /// Silence after which a guest counts as lost.
-  private static let silence: Int64 = 10_000_000_000
   private static let stopTime: Int64 = 60_000_000_000
   /// How often a wait looks whether the user has cancelled it.
   private static let slice: Int64 = 100_000_000
@@ -80,8 +78,9 @@ extension GuestLink {
           try take(message, &connection, &exchanger)
         }
       }
-      guard Connection.now - max(begin, connection.receivedAt) < GuestLink.silence else {
-        throw RemoteError(.timeout, "\(connection.peer) has been silent for \(GuestLink.silence / 1_000_000_000) s")
+      let silence = connection.patience.silence
+      guard Connection.now - max(begin, connection.receivedAt) < silence else {
+        throw RemoteError(.timeout, "\(connection.peer) has been silent for \(silence / 1_000_000_000) s")
       }
     }
   }
@@ -145,7 +144,7 @@ extension GuestLink {
 
   /// The recording is safe here, whatever becomes of the guest's copy and whatever the guest still says.
   private func acknowledge(_ connection: inout Connection) {
-    let end = Connection.now + Connection.patience
+    let end = Connection.now + connection.patience.step
     do throws(RemoteError) {
       try connection.send(.acknowledge)
       while Connection.now < end, try connection.receive(within: try slice()) != .deleted {}
@@ -157,7 +156,7 @@ extension GuestLink {
     var files: UInt32 = 0
     var last = Connection.now
     while true {
-      guard Connection.now - last < Connection.filePatience else {
+      guard Connection.now - last < connection.patience.files else {
         throw RemoteError(.timeout, "\(connection.peer) has stopped sending its recording")
       }
       guard let message = try connection.receive(within: try slice()) else { continue }

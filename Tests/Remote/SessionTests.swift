@@ -16,11 +16,12 @@ import Testing
     let endpoint: Endpoint
     let said = Mutex<[String]>([])
     let signals = Mutex(0)
+    private let isListening = Mutex(false)
     private let background = Mutex<Background<Bool>?>(nil)
 
     init(
       _ recorder: FakeRecorder = FakeRecorder(), grace: Int64 = 200_000_000, key: SharedKey? = nil,
-      adjust: @escaping @Sendable (inout AgentOptions) -> Void = { _ in }
+      patience: Patience = Patience(), adjust: @escaping @Sendable (inout AgentOptions) -> Void = { _ in }
     ) throws {
       let scratch = try Scratch()
       let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
@@ -36,7 +37,9 @@ import Testing
         options.release = "1.2.3"
         adjust(&options)
         let listener = try Listener(endpoint)
+        isListening.withLock { $0 = true }
         guard var connection = try listener.accept(timeout: 10_000) else { return false }
+        connection.patience = patience
         AgentSession(
           options: options, recorder: recorder, signals: { self.signals.withLock { $0 } },
           idle: { listener.turnAway() }, say: { line in self.said.withLock { $0.append(line) } }
@@ -44,7 +47,7 @@ import Testing
         return true
       }
       background.withLock { $0 = started }
-      for _ in 0..<1000 where !FileManager.default.fileExists(atPath: "\(scratch.path)/socket") { usleep(1000) }
+      for _ in 0..<10_000 where !isListening.withLock({ $0 }) { usleep(1000) }
     }
 
     /// Folders of recordings that it has.
@@ -258,7 +261,8 @@ import Testing
       return false
     }
     let link = try GuestLink(endpoint, number: 0, key: nil, release: "1", request: sampleRequest())
-    usleep(10_100_000)
+    link.connection.withLock { $0.patience.silence = 1_500_000_000 }
+    usleep(1_500_000)
     let run = Background<Bool> {
       link.run(into: scratch.path, limit: 0)
       return true
@@ -271,7 +275,7 @@ import Testing
   /// A host whose disk takes its time reads nothing for longer than a step of the conversation may last.
   @Test func aHostWithASlowDisk() throws {
     // 3.2 MB: more than the socket holds.
-    let agent = try Agent(FakeRecorder(stamps: 100_000), grace: 20_000_000_000)
+    let agent = try Agent(FakeRecorder(stamps: 100_000), grace: 20_000_000_000, patience: Patience(step: 500_000_000))
     var connection = try agent.endpoint.connect()
     try connection.greet(key: nil, release: "1")
     for message: Message in [.prepare(sampleRequest()), .start, .stop] {
@@ -279,7 +283,7 @@ import Testing
       while case .progress = try connection.expect(within: 5_000_000_000) {}
     }
     try connection.send(.pull)
-    usleep(10_500_000)
+    usleep(1_000_000)
     var isSent = false
     while !isSent { if case .sent = try connection.expect(within: 5_000_000_000) { isSent = true } }
     try connection.send(.acknowledge)
