@@ -148,7 +148,7 @@ package struct Connection: ~Copyable {
       }
       // The magic may have come in part.
       inbox = ArraySlice(bytes.suffix(at + magic.count - 1))
-      guard try fill(until: end) else { return false }
+      guard Connection.now < end, try fill(until: end) else { return false }
     }
   }
 
