@@ -20,7 +20,7 @@ import Testing
     private let background = Mutex<Background<Bool>?>(nil)
 
     init(
-      _ recorder: FakeRecorder = FakeRecorder(), grace: Int64 = 200_000_000, key: SharedKey? = nil,
+      _ recorder: FakeRecorder = FakeRecorder(), grace: Int64 = 2_000_000_000, key: SharedKey? = nil,
       patience: Patience = Patience(), adjust: @escaping @Sendable (inout AgentOptions) -> Void = { _ in }
     ) throws {
       let scratch = try Scratch()
@@ -217,7 +217,7 @@ import Testing
 
   /// Told to stop, the guest may take longer than the grace time, while the host only waits.
   @Test func aSlowEnd() throws {
-    let agent = try Agent(FakeRecorder(stopTime: 1), grace: 200_000_000)
+    let agent = try Agent(FakeRecorder(stopTime: 1.5), grace: 700_000_000)
     let link = try link(agent)
     let folder = try Scratch()
     let run = Background<Bool> {
