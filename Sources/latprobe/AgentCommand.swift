@@ -31,7 +31,10 @@ struct AgentCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Key shared with the host, at least 16 bytes; needed for tcp.", valueName: "file"))
   var keyFile: String?
 
-  @Option(help: ArgumentHelp("Where recordings lie until the host has them.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp(
+      "Where recordings lie until the host has them. With four times --max-size there, no other is begun.",
+      valueName: "dir"))
   var state = "/var/tmp"
 
   @Option(help: "Bound of a recording on disk (default: 1G). The oldest streams are deleted and counted.")
