@@ -67,6 +67,11 @@ package let systemWrite: WriteCall = { descriptor, bytes in
   unsafe bytes.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
 }
 
+/// fsync(2): 0, or −1 with `errno` set. A test looks at what is synced.
+package typealias SyncCall = @Sendable (Int32) -> Int32
+
+package let systemSync: SyncCall = { fsync($0) }
+
 /// Plain file operations with one-line errors.
 enum Files {
   enum EntryType { case directory, file, other }

@@ -22,6 +22,11 @@ package enum MachineName {
     return "\(name)-\(number)"
   }
 
+  /// Whether ``make(role:hostname:taken:)`` can have made it of this role.
+  package static func isSafe(_ name: String, role: String) -> Bool {
+    isSafe(name) && (name == role || name.hasPrefix("\(role)-"))
+  }
+
   package static func isSafe(_ name: String) -> Bool {
     !name.isEmpty && !name.hasPrefix(".") && name.utf8.count <= 64 && name.unicodeScalars.allSatisfy(isAllowed)
   }

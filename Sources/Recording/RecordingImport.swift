@@ -16,12 +16,16 @@ package final class RecordingImport {
 
   /// Bytes that have come.
   package private(set) var size = 0
+  private let parent: String
   private let directory: String
   private let target: String
   private let machine: String
   private let session: String
   private let bootID: String
   private let limit: Int
+  private let sync: SyncCall
+  /// Bytes announced of streams.
+  private var streamSize = 0
   private var files: Set<RecordingFile> = []
   private var path = ""
   private var rest = 0
@@ -33,19 +37,22 @@ package final class RecordingImport {
   ///   - machine: name of the folder, and what `machine.json` must say.
   ///   - session: id that the recording must carry.
   ///   - bootID: what `machine.json` must say: the clock exchanges were made with this kernel.
-  ///   - limit: bytes of all files together.
+  ///   - limit: bytes of the streams; `machine.json` and `metadata` have bounds of their own.
   package init(
-    directory parent: String, machine: String, session: String, bootID: String, limit: Int
+    directory parent: String, machine: String, session: String, bootID: String, limit: Int,
+    sync: @escaping SyncCall = systemSync
   ) throws(RecordingError) {
     guard MachineName.isSafe(machine) else {
       throw RecordingError(.invalid, path: parent, "\"\(machine)\" cannot be a machine's folder name")
     }
+    self.parent = parent
     directory = "\(parent)/.\(machine).part"
     target = "\(parent)/\(machine)"
     self.machine = machine
     self.session = session
     self.bootID = bootID
     self.limit = limit
+    self.sync = sync
     guard Files.type(target) == nil else {
       throw RecordingError(.exists, path: target, "exists already: two machines of a session need two names")
     }
@@ -65,11 +72,13 @@ package final class RecordingImport {
     guard files.count < RecordingImport.fileLimit, files.insert(file).inserted else {
       throw RecordingError(.invalid, path: path, "comes twice, or is one file too many")
     }
-    guard bytes <= UInt64(min(file.limit ?? limit, limit - size)) else {
+    let room = file.limit ?? limit - streamSize
+    guard bytes <= UInt64(room) else {
       throw RecordingError(
-        .invalid, path: path, "\(bytes) bytes would exceed the bound of \(limit) for this recording; see --max-size")
+        .invalid, path: path, "\(bytes) bytes would exceed the bound by which \(room) are left; see --max-size")
     }
     rest = Int(bytes)
+    if file.limit == nil { streamSize += rest }
     open = try File(path, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW)
   }
 
@@ -105,8 +114,11 @@ package final class RecordingImport {
     guard try Metadata.value("session_id", metadata) == session else {
       throw RecordingError(.differentSessions, path: target, "is of another session than \(session)")
     }
+    try syncDirectory("\(directory)/ctf")
+    try syncDirectory(directory)
     try Files.move(directory, to: target)
     isFinished = true
+    try syncDirectory(parent)
     return described
   }
 
@@ -114,7 +126,13 @@ package final class RecordingImport {
   private func endFile() throws(RecordingError) {
     guard let file = open.take() else { return }
     guard rest == 0 else { throw RecordingError(.damaged, path: path, "ends \(rest) bytes early") }
-    guard fsync(file.descriptor) == 0 else { throw Files.failure("cannot write", path) }
+    guard sync(file.descriptor) == 0 else { throw Files.failure("cannot write", path) }
+  }
+
+  /// The names in it; EINVAL: a file system without this.
+  private func syncDirectory(_ path: String) throws(RecordingError) {
+    let file = try File(path, flags: O_RDONLY | O_DIRECTORY)
+    guard sync(file.descriptor) == 0 || errno == EINVAL else { throw Files.failure("cannot write", path) }
   }
 
   private func remove() {

@@ -77,6 +77,12 @@ extension Session {
   /// - Parameter force: remove a recording that is there. Only files that latprobe itself writes go;
   ///   a directory without `session.json`, or a machine's folder with other files in it, is refused untouched.
   package static func prepare(directory: String, force: Bool) throws(RecordingError) {
+    try check(directory: directory, force: force)
+    if force { try RecordingRemoval(directory).remove() }
+  }
+
+  /// Throws where ``prepare(directory:force:)`` would; creates the directory, but removes nothing yet.
+  package static func check(directory: String, force: Bool) throws(RecordingError) {
     switch Files.target(directory) {
     case nil:
       return try Files.makeDirectories(directory)
@@ -96,25 +102,31 @@ extension Session {
         .exists, path: directory,
         "is not empty and not a latprobe recording, so --force leaves it alone: choose another -o")
     }
-    try RecordingRemoval.remove(directory)
+    _ = try RecordingRemoval(directory)
   }
 }
 
 /// Removes exactly the files that latprobe writes.
-enum RecordingRemoval {
-  /// Looks at everything before it removes anything.
-  static func remove(_ directory: String) throws(RecordingError) {
-    var files: [String] = []
-    var folders: [String] = []
+private struct RecordingRemoval {
+  private let directory: String
+  private var files: [String] = []
+  private var folders: [String] = []
+
+  /// Looks at everything before anything is removed.
+  init(_ directory: String) throws(RecordingError) {
+    self.directory = directory
     for name in try Files.list(directory) {
       let path = "\(directory)/\(name)"
       if name == Session.fileName || name == ".\(Session.fileName).tmp" {
         // Last, so that an interrupted removal can be repeated.
         continue
       }
-      guard Files.type(path) == .directory, isMachine(path) else { continue }
-      try collect(path, &files, &folders)
+      guard Files.type(path) == .directory, RecordingRemoval.isMachine(path) else { continue }
+      try collect(path)
     }
+  }
+
+  func remove() throws(RecordingError) {
     for file in files { try Files.remove(file) }
     for folder in folders.reversed() { try Files.removeDirectory(folder) }
     try Files.remove("\(directory)/.\(Session.fileName).tmp")
@@ -125,9 +137,7 @@ enum RecordingRemoval {
     Files.type("\(path)/\(Machine.fileName)") == .file || Files.type("\(path)/ctf/metadata") == .file
   }
 
-  private static func collect(
-    _ path: String, _ files: inout [String], _ folders: inout [String]
-  ) throws(RecordingError) {
+  private mutating func collect(_ path: String) throws(RecordingError) {
     folders.append(path)
     for name in try Files.list(path) {
       let entry = "\(path)/\(name)"
@@ -139,10 +149,10 @@ enum RecordingRemoval {
         for stream in try Files.list(entry) {
           let file = "\(entry)/\(stream)"
           let isOurs = stream == "metadata" || stream.hasPrefix("stream_")
-          guard isOurs, Files.type(file) == .file else { throw foreign(file) }
+          guard isOurs, Files.type(file) == .file else { throw RecordingRemoval.foreign(file) }
           files.append(file)
         }
-      default: throw foreign(entry)
+      default: throw RecordingRemoval.foreign(entry)
       }
     }
   }

@@ -4,18 +4,19 @@ internal import Recording
 
 /// What records for an agent; the rest of the program puts the real one in place.
 ///
-/// Calls come from the agent's thread; none but ``prepare(_:directory:maxSize:)`` may wait.
+/// Calls come from the agent's thread; none may wait.
 package protocol AgentRecorder: AnyObject {
-  /// Loads and attaches what is asked for, to be recorded below `directory`; nothing is stamped yet.
-  func prepare(_ request: RecordRequest, directory: String, maxSize: Int) throws -> PreparedRecording
+  /// Begins to load and attach what is asked for, to be recorded below `directory`; nothing is stamped yet.
+  func prepare(_ request: RecordRequest, directory: String, maxSize: Int)
   func start()
   func stop(_ reason: String)
   var state: AgentRecorderState { get }
 }
 
 package enum AgentRecorderState: Sendable {
-  /// Loading, or ready to start.
-  case prepared
+  case loading
+  /// Ready to start.
+  case prepared(PreparedRecording)
   case recording(RemoteProgress)
   /// Everything is on disk; why it ended.
   case ended(String)
@@ -28,6 +29,11 @@ package struct AgentOptions: Sendable {
   package var stateDirectory = "/var/tmp"
   /// Bytes of a recording on disk: the oldest streams go first.
   package var maxSize = 1 << 30
+  /// Recordings of that size that may lie there before no other is begun.
+  static let maxKept = 4
+  /// Bytes of each CPU's ring buffer that a host may ask for.
+  package var maxBuffer = AgentOptions.bufferBound(
+    memory: sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)), cpus: sysconf(Int32(_SC_NPROCESSORS_CONF)))
   /// Nanoseconds that recording goes on without a host.
   package var grace: Int64 = 10_000_000_000
   /// Program version, for the other side.
@@ -35,6 +41,13 @@ package struct AgentOptions: Sendable {
   package var key: SharedKey?
 
   package init() {}
+
+  /// A power of two: the buffers of all CPUs take an eighth of the memory, but never less than 1 MiB each.
+  static func bufferBound(memory: Int, cpus: Int) -> Int {
+    var size = 1 << 30
+    while size > 1 << 20, size * cpus > memory / 8 { size >>= 1 }
+    return size
+  }
 }
 
 /// One conversation with a host: at most one recording, which is kept unless the host says that it has it.
@@ -73,7 +86,7 @@ package struct AgentSession {
     }
     say("\(connection.peer), latprobe \(connection.peerVersion), is connected")
     do {
-      guard case .prepare(let request) = try next(&connection, within: Connection.patience) else {
+      guard case .prepare(let request) = try next(&connection, within: connection.patience.step) else {
         throw RemoteError.violation("\(connection.peer) asks for nothing")
       }
       try record(request, &connection)
@@ -86,11 +99,22 @@ package struct AgentSession {
   // MARK: - One recording
 
   private func record(_ request: RecordRequest, _ connection: inout Connection) throws {
+    try checkRoom()
     let folder = try StateFolder(below: options.stateDirectory)
     let bound = request.maxSize == 0 ? options.maxSize : min(options.maxSize, Int(clamping: request.maxSize))
-    let prepared: PreparedRecording
+    var request = request
+    var warning: String?
+    if request.bufferSize > options.maxBuffer {
+      warning =
+        "a ring buffer has \(options.maxBuffer >> 10) KiB instead of the \(request.bufferSize >> 10) asked for: all "
+        + "together must fit into an eighth of the guest's memory"
+      request.bufferSize = UInt32(options.maxBuffer)
+    }
+    var prepared: PreparedRecording
     do {
-      prepared = try recorder.prepare(request, directory: folder.path, maxSize: bound)
+      recorder.prepare(request, directory: folder.path, maxSize: bound)
+      prepared = try loaded()
+      if let warning { prepared.warnings.insert(warning, at: 0) }
       say("prepared \(prepared.hooks.joined(separator: " ")) for \(connection.peer)")
       try connection.send(.prepared(prepared))
       guard case .start = try next(&connection, within: AgentSession.hostPatience) else {
@@ -98,7 +122,8 @@ package struct AgentSession {
       }
     } catch {
       recorder.stop("not started")
-      _ = ended()
+      // The verifier is not waited for: after a signal the agent's process ends, and that ends it.
+      if case .loading = recorder.state, signals() > 0 {} else { _ = ended() }
       // Nothing is in it yet.
       folder.remove()
       throw error
@@ -117,21 +142,49 @@ package struct AgentSession {
     }
   }
 
+  /// What the recorder has prepared; other hosts and signals are heard meanwhile.
+  private func loaded() throws(RemoteError) -> PreparedRecording {
+    while true {
+      switch recorder.state {
+      case .prepared(let prepared): return prepared
+      case .failed(let reason), .ended(let reason): throw RemoteError(.refused, reason)
+      case .loading, .recording: break
+      }
+      if signals() > 0 { throw AgentSession.wasSignalled }
+      idle()
+      pause()
+    }
+  }
+
+  /// Hosts that get lost again and again must not fill the disk.
+  private func checkRoom() throws(RemoteError) {
+    let (count, size) = StateFolder.kept(below: options.stateDirectory)
+    guard size / AgentOptions.maxKept >= options.maxSize else { return }
+    throw RemoteError(
+      .refused,
+      "the agent keeps \(count) recordings that no host has taken (\(size >> 20) MiB): copy or delete "
+        + "\(options.stateDirectory)/latprobe-* in the guest, or raise the agent's --max-size")
+  }
+
   /// Answers the host until it asks for the recording's end and its files.
   private func follow(_ connection: inout Connection, _ directory: String) throws {
     var nextProgress = Connection.now
     var isTold = false
+    var patience = options.grace
     while true {
-      if let message = try hear(&connection) {
+      if let message = try hear(&connection, within: patience) {
         switch message {
-        case .stop: recorder.stop("the host")
+        case .stop:
+          recorder.stop("the host")
+          // It asks for no more times, only waits, and no longer than this.
+          patience = AgentSession.endTime
         case .pull where isTold: return
         case .failed(let reason): throw RemoteError(.refused, "\(connection.peer): \(reason)")
         default: throw RemoteError.violation("\(connection.peer) asks for what does not belong here")
         }
       }
       if signals() > 0 { recorder.stop("a signal to the agent") }
-      if signals() > 1 { throw RemoteError(.cancelled, "the agent was ended by a signal") }
+      if signals() > 1 { throw AgentSession.wasSignalled }
       switch recorder.state {
       case .failed(let reason): throw RemoteError(.refused, reason)
       case .ended(let reason) where !isTold:
@@ -147,10 +200,12 @@ package struct AgentSession {
   }
 
   /// The next message but questions about time, which are answered; nil after a while.
-  private func hear(_ connection: inout Connection) throws(RemoteError) -> Message? {
+  ///
+  /// - Parameter patience: how long the host may be silent.
+  private func hear(_ connection: inout Connection, within patience: Int64) throws(RemoteError) -> Message? {
     let message = try answer(&connection, within: AgentSession.slice)
-    guard message != nil || Connection.now - connection.receivedAt < options.grace else {
-      throw RemoteError(.timeout, "\(connection.peer) has been silent for \(options.grace / 1_000_000_000) s")
+    guard message != nil || Connection.now - connection.receivedAt < patience else {
+      throw RemoteError(.timeout, "\(connection.peer) has been silent for \(patience / 1_000_000_000) s")
     }
     return message
   }
@@ -171,13 +226,16 @@ package struct AgentSession {
     let export = try RecordingExport(directory: directory)
     var bytes: UInt64 = 0
     for entry in export.entries {
-      try connection.send(.file(entry.file, size: UInt64(entry.size)))
+      try connection.send(.file(entry.file, size: UInt64(entry.size)), within: connection.patience.files)
       try export.read(entry, piece: Frame.payloadLimit) { (piece) throws(RemoteError) in
-        try connection.send(.data(piece))
+        try connection.send(.data(piece), within: connection.patience.files)
+        if signals() > 1 { throw AgentSession.wasSignalled }
+        idle()
       }
       bytes += UInt64(entry.size)
     }
-    try connection.send(.sent(files: UInt32(export.entries.count), bytes: bytes))
+    let sent = Message.sent(files: UInt32(export.entries.count), bytes: bytes)
+    try connection.send(sent, within: connection.patience.files)
     guard case .acknowledge = try next(&connection, within: AgentSession.endTime, despite: 1) else {
       throw RemoteError.violation("\(connection.peer) does not say that it has the recording")
     }
@@ -188,13 +246,15 @@ package struct AgentSession {
 
   // MARK: - Waiting
 
+  private static let wasSignalled = RemoteError(.cancelled, "the agent was ended by a signal")
+
   /// The next message but questions about time, which are answered.
   private func next(
     _ connection: inout Connection, within time: Int64, despite ignored: Int = 0
   ) throws(RemoteError) -> Message {
     let end = Connection.now + time
     while Connection.now < end {
-      if signals() > ignored { throw RemoteError(.cancelled, "the agent was ended by a signal") }
+      if signals() > ignored { throw AgentSession.wasSignalled }
       if let message = try answer(&connection, within: AgentSession.slice) {
         if case .failed(let reason) = message { throw RemoteError(.refused, "\(connection.peer): \(reason)") }
         return message

@@ -16,16 +16,24 @@ struct Descriptor: ~Copyable {
   }
 }
 
+/// Nanoseconds that the other side may take; tests wait less.
+struct Patience {
+  /// For a step of the conversation that needs nothing but the other program's attention.
+  var step: Int64 = 10_000_000_000
+  /// While files are sent: the host writes them to its disk and waits until they are there.
+  var files: Int64 = 30_000_000_000
+  /// Without an answer, after which a guest counts as lost.
+  var silence: Int64 = 10_000_000_000
+}
+
 /// A byte stream to the other side, cut into frames that are numbered and, with a key, sealed.
 ///
 /// Every wait has an end. After an error the connection is of no use any more. For one thread at a time.
 package struct Connection: ~Copyable {
-  /// A step of the conversation that needs nothing but the other program's attention.
-  static let patience: Int64 = 10_000_000_000
-
   /// Who is at the other end, for people.
   package let peer: String
   let mayHoldOldBytes: Bool
+  var patience = Patience()
   /// CLOCK_MONOTONIC_RAW after the read that completed the last message, nanoseconds.
   private(set) var receivedAt: Int64 = 0
   /// The other side's latprobe; empty before the handshake.
@@ -59,8 +67,9 @@ package struct Connection: ~Copyable {
 
   // MARK: - Messages
 
-  mutating func send(_ message: Message) throws(RemoteError) {
-    try send(type: message.kind.rawValue, message.payload)
+  /// - Parameter timeout: nanoseconds until the other side must have taken it; nil for those of a step.
+  mutating func send(_ message: Message, within timeout: Int64? = nil) throws(RemoteError) {
+    try send(type: message.kind.rawValue, message.payload, within: timeout)
   }
 
   /// - Returns: nil if nothing came within `timeout` nanoseconds.
@@ -76,7 +85,7 @@ package struct Connection: ~Copyable {
 
   /// - Returns: CLOCK_MONOTONIC_RAW just before the first write, nanoseconds.
   @discardableResult
-  mutating func send(type: UInt8, _ payload: [UInt8]) throws(RemoteError) -> Int64 {
+  mutating func send(type: UInt8, _ payload: [UInt8], within timeout: Int64? = nil) throws(RemoteError) -> Int64 {
     guard payload.count <= Frame.payloadLimit else { throw .violation("a message of \(payload.count) bytes") }
     let bytes = Frame(type: type, number: sent, payload: payload).encoded(seal: outgoing)
     sent += 1
@@ -89,7 +98,7 @@ package struct Connection: ~Copyable {
       } else if count < 0 && errno == EINTR {
         continue
       } else if count < 0 && errno == EAGAIN {
-        guard try wait(POLLOUT, until: start + Connection.patience) else {
+        guard try wait(POLLOUT, until: start + (timeout ?? patience.step)) else {
           throw RemoteError(.timeout, "\(peer) takes nothing any more")
         }
       } else {
@@ -139,7 +148,7 @@ package struct Connection: ~Copyable {
       }
       // The magic may have come in part.
       inbox = ArraySlice(bytes.suffix(at + magic.count - 1))
-      guard try fill(until: end) else { return false }
+      guard Connection.now < end, try fill(until: end) else { return false }
     }
   }
 

@@ -8,15 +8,13 @@ extension GuestLink {
   private static let burst = 20
   /// An answer that takes longer is given up; the guest was not running.
   private static let answerTime: Int64 = 1_000_000_000
-  /// Silence after which a guest counts as lost.
-  private static let silence: Int64 = 10_000_000_000
   private static let stopTime: Int64 = 60_000_000_000
   /// How often a wait looks whether the user has cancelled it.
   private static let slice: Int64 = 100_000_000
 
   /// From the first exchange to the guest's recording in `directory`; the thread's whole work.
   ///
-  /// - Parameter limit: bytes of the guest's recording that are taken.
+  /// - Parameter limit: bytes of the guest's streams that are taken.
   package func run(into directory: String, limit: Int) {
     connection.withLock { connection in
       do throws(RemoteError) {
@@ -37,7 +35,9 @@ extension GuestLink {
 
   private func record(_ connection: inout Connection) throws(RemoteError) {
     var exchanger = Exchanger(peer: peer.number)
-    try exchange(&connection, &exchanger, count: GuestLink.burst)
+    // Not asked since it was prepared, which is long ago where other guests took their time.
+    let begin = Connection.now
+    try exchange(&connection, &exchanger, count: GuestLink.burst, since: begin)
     try connection.send(.start)
     var isStarted = false
     let end = Connection.now + GuestLink.stopTime
@@ -49,17 +49,20 @@ extension GuestLink {
     enter(.recording)
     var next = Connection.now
     while !state.withLock({ $0.wantsStop }) {
-      try exchange(&connection, &exchanger, count: 1)
+      try exchange(&connection, &exchanger, count: 1, since: begin)
       next = max(next + GuestLink.interval, Connection.now)
       while case let rest = next - Connection.now, rest > 0 {
         _ = try slice()
         if let message = try connection.receive(within: rest) { try take(message, &connection, &exchanger) }
       }
     }
-    try exchange(&connection, &exchanger, count: GuestLink.burst)
+    try exchange(&connection, &exchanger, count: GuestLink.burst, since: begin)
   }
 
-  private func exchange(_ connection: inout Connection, _ exchanger: inout Exchanger, count: Int) throws(RemoteError) {
+  /// - Parameter begin: when the guest was asked for the first time.
+  private func exchange(
+    _ connection: inout Connection, _ exchanger: inout Exchanger, count: Int, since begin: Int64
+  ) throws(RemoteError) {
     for _ in 0..<count {
       let message = Message.ping(id: exchanger.next())
       exchanger.sent(at: try connection.send(type: message.kind.rawValue, message.payload))
@@ -75,8 +78,9 @@ extension GuestLink {
           try take(message, &connection, &exchanger)
         }
       }
-      guard Connection.now - connection.receivedAt < GuestLink.silence else {
-        throw RemoteError(.timeout, "\(connection.peer) has been silent for \(GuestLink.silence / 1_000_000_000) s")
+      let silence = connection.patience.silence
+      guard Connection.now - max(begin, connection.receivedAt) < silence else {
+        throw RemoteError(.timeout, "\(connection.peer) has been silent for \(silence / 1_000_000_000) s")
       }
     }
   }
@@ -127,9 +131,7 @@ extension GuestLink {
       )
       try take(&connection, incoming)
       let machine = try incoming.finish()
-      try connection.send(.acknowledge)
-      // It is safe here whatever becomes of the guest's copy.
-      while let message = try? connection.expect(within: Connection.patience), message != .deleted {}
+      acknowledge(&connection)
       return machine
     } catch let error as RecordingError {
       throw RemoteError(.invalid, "\(connection.peer): \(error)")
@@ -140,12 +142,21 @@ extension GuestLink {
     }
   }
 
+  /// The recording is safe here, whatever becomes of the guest's copy and whatever the guest still says.
+  private func acknowledge(_ connection: inout Connection) {
+    let end = Connection.now + connection.patience.step
+    do throws(RemoteError) {
+      try connection.send(.acknowledge)
+      while Connection.now < end, try connection.receive(within: try slice()) != .deleted {}
+    } catch {}
+  }
+
   /// All that the agent sends until it says that this was all.
   private func take(_ connection: inout Connection, _ incoming: RecordingImport) throws {
     var files: UInt32 = 0
     var last = Connection.now
     while true {
-      guard Connection.now - last < 3 * GuestLink.silence else {
+      guard Connection.now - last < connection.patience.files else {
         throw RemoteError(.timeout, "\(connection.peer) has stopped sending its recording")
       }
       guard let message = try connection.receive(within: try slice()) else { continue }

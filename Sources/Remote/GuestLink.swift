@@ -11,7 +11,7 @@ package enum GuestPhase: Sendable, Equatable {
   case stopping
   /// Bytes that have come so far.
   case pulling(Int)
-  /// The recording is in the session's directory, and the guest has deleted its own.
+  /// The recording is in the session's directory, and the guest was told that it may delete its own.
   case done(Machine)
   case failed(RemoteError)
 
@@ -67,6 +67,9 @@ package final class GuestLink: Sendable {
     }
     guard !request.taken.contains(prepared.machine) else {
       throw .violation("\(endpoint) calls itself \(prepared.machine), which is taken")
+    }
+    guard MachineName.isSafe(prepared.machine, role: "guest") else {
+      throw .violation("\(endpoint) calls itself \(prepared.machine), which is no guest's name")
     }
     self.endpoint = endpoint
     self.prepared = prepared

@@ -14,6 +14,32 @@ struct StateFolder {
     path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
+  /// What lies below `directory` of recordings that no host has taken: how many, and their bytes.
+  ///
+  /// Folders of other users are none of ours: anybody may make one in `/var/tmp`.
+  static func kept(below directory: String) -> (count: Int, size: Int) {
+    let files = FileManager.default
+    var kept = (count: 0, size: 0)
+    for name in (try? files.contentsOfDirectory(atPath: directory)) ?? [] {
+      let folder = "\(directory)/\(name)"
+      guard name.hasPrefix("latprobe-"), name.utf8.count == 15, let status = status(folder),
+        status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid()
+      else { continue }
+      kept.count += 1
+      for path in (try? files.subpathsOfDirectory(atPath: folder)) ?? [] {
+        guard let status = self.status("\(folder)/\(path)"), status.st_mode & S_IFMT == S_IFREG else { continue }
+        kept.size += Int(status.st_size)
+      }
+    }
+    return kept
+  }
+
+  /// Of the entry itself, not of what it links to.
+  private static func status(_ path: String) -> stat? {
+    var status = stat()
+    return unsafe lstat(path, &status) == 0 ? status : nil
+  }
+
   /// With all that is in it; links are removed, not followed.
   func remove() { try? FileManager.default.removeItem(atPath: path) }
 }

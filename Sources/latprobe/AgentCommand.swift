@@ -15,6 +15,8 @@ struct AgentCommand: ParsableCommand {
       In a KVM guest with a vsock device (host: --guest vsock:CID):
         sudo latprobe agent vsock:
 
+      Every user of the host can reach that, root or not; where it has several, give both sides the key as below.
+
       With a virtio-serial port of that name (host: --guest serial:SOCKET, the socket of QEMU's chardev):
         sudo latprobe agent serial:/dev/virtio-ports/latprobe
 
@@ -29,7 +31,10 @@ struct AgentCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Key shared with the host, at least 16 bytes; needed for tcp.", valueName: "file"))
   var keyFile: String?
 
-  @Option(help: ArgumentHelp("Where recordings lie until the host has them.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp(
+      "Where recordings lie until the host has them. With four times --max-size there, no other is begun.",
+      valueName: "dir"))
   var state = "/var/tmp"
 
   @Option(help: "Bound of a recording on disk (default: 1G). The oldest streams are deleted and counted.")

@@ -12,7 +12,7 @@ struct GuestError: Error, CustomStringConvertible {
 
 /// The guests that record beside a host: none, one or several.
 final class GuestParty {
-  /// Bytes of one guest's recording that are taken, unless `--max-size` says otherwise.
+  /// Bytes of one guest's streams that are taken, unless `--max-size` says otherwise.
   private static let defaultLimit = 4 << 30
   /// The host's recording waits for the last clock exchanges no longer.
   private static let windDown = 5.0

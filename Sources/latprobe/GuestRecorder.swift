@@ -9,8 +9,7 @@ import Topology
 /// Records for an agent, on a thread of its own: the agent's goes on answering the host.
 final class GuestRecorder: AgentRecorder, Sendable {
   private struct State {
-    var prepared: PreparedRecording?
-    var phase: AgentRecorderState?
+    var phase = AgentRecorderState.loading
     var isStarted = false
     var stopReason: String?
     var warnings: [String] = []
@@ -28,11 +27,11 @@ final class GuestRecorder: AgentRecorder, Sendable {
 
   // MARK: - For the agent
 
-  var state: AgentRecorderState { shared.withLock { $0.phase ?? .prepared } }
+  var state: AgentRecorderState { shared.withLock { $0.phase } }
   func start() { shared.withLock { $0.isStarted = true } }
   func stop(_ reason: String) { shared.withLock { $0.stopReason = $0.stopReason ?? reason } }
 
-  func prepare(_ request: RecordRequest, directory: String, maxSize: Int) throws -> PreparedRecording {
+  func prepare(_ request: RecordRequest, directory: String, maxSize: Int) {
     let thread = Thread { [self] in
       do {
         try record(request, directory, maxSize)
@@ -43,12 +42,6 @@ final class GuestRecorder: AgentRecorder, Sendable {
     thread.name = "recorder"
     thread.stackSize = 8 << 20
     thread.start()
-    while true {
-      let (prepared, phase) = shared.withLock { ($0.prepared, $0.phase) }
-      if let prepared { return prepared }
-      if case .failed(let reason) = phase { throw ProbingError(reason) }
-      usleep(2000)
-    }
   }
 
   // MARK: - The recorder's thread
@@ -67,10 +60,10 @@ final class GuestRecorder: AgentRecorder, Sendable {
     options.writer.maxSize = maxSize
     var recorder = try setup.recorder(session: session, directory: directory, options: options)
     shared.withLock { state in
-      state.phase = .prepared
-      state.prepared = PreparedRecording(
-        machine: machine.name, hostname: machine.hostname, bootID: machine.bootID, hooks: attached,
-        warnings: state.warnings)
+      state.phase = .prepared(
+        PreparedRecording(
+          machine: machine.name, hostname: machine.hostname, bootID: machine.bootID, hooks: attached,
+          warnings: state.warnings))
     }
     while true {
       let (isStarted, reason) = shared.withLock { ($0.isStarted, $0.stopReason) }

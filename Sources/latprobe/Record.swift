@@ -172,12 +172,14 @@ struct Record: ParsableCommand {
       id: id, members: [setup.machine.name] + party.peers.map(\.machine),
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
-    try Session.prepare(directory: output, force: force)
+    try Session.check(directory: output, force: force)
     let attached = setup.attached.joined(separator: " ")
     StopSignal.watch()
     try party.start(into: output)
     let result: Result<Machine, any Error>
     do {
+      // A recording that is there is kept until all guests have started.
+      try Session.prepare(directory: output, force: force)
       try session.write(to: output)
       var recorder = try setup.recorder(session: session, directory: output, options: recorderOptions)
       Console.error(

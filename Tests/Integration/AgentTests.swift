@@ -211,6 +211,31 @@ extension IntegrationSuites {
       #expect(apart.status == 1 && apart.errors.contains("--session"), "\(apart.errors)")
     }
 
+    /// A guest that is lost before the start leaves the session that --force would have replaced.
+    @Test func anOldSessionStaysUntilGuestsHaveStarted() throws {
+      let bed = try Testbed()
+      try makeState(bed)
+      let first = try agent(bed, "unix:\(bed.path("a"))", watching: [bed.a])
+      _ = try agent(bed, "unix:\(bed.path("b"))", watching: [bed.b])
+      let old = try host(bed, "r", "--duration", "200ms")
+      #expect(try old.wait(limit: 20).status == 0)
+      let id = try bed.load("r").session.id
+      let host = try host(bed, "r", "--force", "--guest", "unix:\(bed.path("a"))", "--guest", "unix:\(bed.path("b"))")
+      // The second guest is loading its programs.
+      try host.expect("is ready")
+      first.signal(SIGKILL)
+      let output = try host.wait(limit: 20)
+      #expect(output.status == 1 && output.errors.contains("\(bed.path("a")): the connection is lost"), "\(output)")
+      #expect(!output.errors.contains("recording txh0"))
+      let kept = try bed.load("r")
+      #expect(kept.session.id == id && kept.machines.count == 1 && kept.damage.isEmpty)
+      let again = try self.host(
+        bed, "r", "--force", "--guest", "unix:\(bed.path("b"))", "--duration", "200ms")
+      #expect(try again.wait(limit: 20).status == 0)
+      let new = try bed.load("r")
+      #expect(new.session.id != id && new.machines.count == 2)
+    }
+
     @Test func wrongChoices() throws {
       let bed = try Testbed()
       try makeState(bed)

@@ -44,7 +44,11 @@ import Testing
     try inner.put("host-a/ctf/mine", [1])
     #expect(try error { try Session.prepare(directory: inner.path, force: true) }.path.hasSuffix("ctf/mine"))
     #expect(try inner.list("host-a/ctf") == ["metadata", "mine", "stream_0_0", "stream_1_0"])
+    #expect(try error { try Session.check(directory: inner.path, force: true) }.path.hasSuffix("ctf/mine"))
     try FileManager.default.removeItem(atPath: "\(inner.path)/host-a/ctf/mine")
+    // To look removes nothing.
+    try Session.check(directory: inner.path, force: true)
+    #expect(try inner.list("") == ["host-a", "pictures", "session.json"])
     try Session.prepare(directory: inner.path, force: true)
     #expect(try inner.list("") == ["pictures"])
     try writeSmall(inner)
@@ -125,6 +129,11 @@ import Testing
 
   @Test func namesAreSafeAndUnique() {
     #expect(MachineName.make(role: "guest", hostname: "debian-2") == "guest-debian-2")
+    for hostname in ["debian-2", "ä", "", "-", "a/b"] {
+      #expect(MachineName.isSafe(MachineName.make(role: "guest", hostname: hostname), role: "guest"), "\(hostname)")
+      #expect(
+        MachineName.isSafe(MachineName.make(role: "guest", hostname: hostname, taken: ["guest"]), role: "guest"))
+    }
     #expect(MachineName.make(role: "host", hostname: "a/b c.d") == "host-a-b-c.d")
     #expect(MachineName.make(role: "..", hostname: "/../x") == "x")
     #expect(MachineName.make(role: "", hostname: "") == "machine")

@@ -45,6 +45,23 @@ import Testing
     #expect(try meet(host: nil, agent: nil, noise: Array(old.dropFirst(3))) == (nil, nil))
   }
 
+  /// A line that never falls silent is not listened to for ever.
+  @Test func oldBytesWithoutEnd() throws {
+    let (a, b) = try ends()
+    let flood = Background<Bool> {
+      let noise = [UInt8](repeating: 7, count: 4096)
+      while unsafe send(a, noise, noise.count, Int32(MSG_NOSIGNAL)) > 0 {}
+      close(a)
+      return true
+    }
+    let search = Background<Bool> {
+      var connection = Connection(b, peer: "host", mayHoldOldBytes: true)
+      return try connection.skip(to: Handshake.magic, within: 100_000_000)
+    }
+    #expect(try !search.wait())
+    #expect(try flood.wait())
+  }
+
   @Test func keysMustAgree() throws {
     let (host, agent) = try meet(host: try key.get(), agent: try other.get())
     #expect(host?.kind == .refused && host?.description.contains("another key") == true)

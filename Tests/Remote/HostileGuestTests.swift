@@ -2,6 +2,7 @@
 import Foundation
 import Glibc
 import Recording
+import Synchronization
 import Testing
 
 @testable import Remote
@@ -11,12 +12,14 @@ import Testing
   /// Where in the conversation the guest begins to misbehave.
   enum Moment: Sendable { case prepare, start, recording, pull }
 
-  /// An agent that follows the protocol up to `moment`, and then says `messages`.
-  private func agent(_ endpoint: Endpoint, _ moment: Moment, _ messages: @escaping @Sendable () -> [Message])
-    -> Background<Bool>
-  {
+  /// An agent that follows the protocol up to `moment`, then says `messages`, and then `endless` without end.
+  private func agent(
+    _ endpoint: Endpoint, _ moment: Moment, _ messages: @escaping @Sendable () -> [Message], endless: Message?
+  ) -> Background<Bool> {
+    let isListening = Mutex(false)
     let background = Background<Bool> {
       let listener = try Listener(endpoint)
+      isListening.withLock { $0 = true }
       guard var connection = try listener.accept(timeout: 10_000) else { return false }
       try connection.welcome(key: nil, release: "1")
       let prepared = PreparedRecording(machine: "guest-b", hostname: "b", bootID: "boot-b", hooks: [], warnings: [])
@@ -32,12 +35,12 @@ import Testing
       }
       if moment != .recording { try HostileGuestTests.hear(&connection) }
       for message in messages() { try connection.send(message) }
+      while let endless { try connection.send(endless) }
       // Until the host has had enough.
       while (try? connection.receive(within: 5_000_000_000)) != nil {}
       return true
     }
-    guard case .unix(let path) = endpoint else { return background }
-    for _ in 0..<2000 where !FileManager.default.fileExists(atPath: path) { usleep(1000) }
+    for _ in 0..<10_000 where !isListening.withLock({ $0 }) { usleep(1000) }
     return background
   }
 
@@ -61,15 +64,17 @@ import Testing
 
   /// What the host makes of it: its error, and what is then in the session's folder.
   private func play(
-    _ moment: Moment, limit: Int, _ messages: @escaping @Sendable () -> [Message]
+    _ moment: Moment, limit: Int, _ messages: @escaping @Sendable () -> [Message], endless: Message? = nil,
+    patience: Patience = Patience(), meanwhile: (GuestLink, Scratch) -> Void = { _, _ in }
   ) throws -> (RemoteError?, [String]) {
     let scratch = try Scratch()
     let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
-    let agent = agent(endpoint, moment, messages)
+    let agent = agent(endpoint, moment, messages, endless: endless)
     let folder = try Scratch()
     var failure: RemoteError?
     do {
       let link = try GuestLink(endpoint, number: 0, key: nil, release: "1", request: sampleRequest())
+      link.connection.withLock { $0.patience = patience }
       let run = Background<Bool> {
         link.run(into: folder.path, limit: limit)
         return true
@@ -78,6 +83,7 @@ import Testing
         for _ in 0..<5000 where link.phase != .recording { usleep(1000) }
         link.stop()
       }
+      meanwhile(link, folder)
       _ = try run.wait()
       if case .failed(let error) = link.phase { failure = error }
     } catch let error as RemoteError { failure = error }
@@ -107,6 +113,23 @@ import Testing
     let files = try HostileGuestTests.files()
     let (error, left) = try play(.pull, limit: 1 << 20) { HostileGuestTests.messages(files) + [.deleted] }
     #expect(error == nil && left == ["guest-b"])
+  }
+
+  /// Once the recording is there, nothing that the guest says keeps the host, and the user need not wait either.
+  @Test(arguments: [true, false]) func wordsWithoutEndAfterTheRecording(_ cancels: Bool) throws {
+    let files = try HostileGuestTests.files()
+    let begin = Date()
+    let patience = Patience(step: cancels ? 20_000_000_000 : 500_000_000)
+    let (error, left) = try play(
+      .pull, limit: 1 << 20, { HostileGuestTests.messages(files) }, endless: .progress(RemoteProgress()),
+      patience: patience
+    ) { link, folder in
+      guard cancels else { return }
+      for _ in 0..<5000 where folder.list() != ["guest-b"] { usleep(1000) }
+      link.cancel()
+    }
+    #expect(error == nil && left == ["guest-b"])
+    #expect(Date().timeIntervalSince(begin) < 15)
   }
 
   @Test func namesAndIdsMustBeThoseThatWerePrepared() throws {
@@ -151,6 +174,18 @@ import Testing
     #expect(error.description.contains("bound"))
   }
 
+  /// The guest bounds its streams by the same number, and machine.json comes on top.
+  @Test func theBoundIsThatOfTheStreams() throws {
+    let stream = RecordingFile.stream(cpu: 1, sequence: 0)
+    let next = RecordingFile.stream(cpu: 1, sequence: 1)
+    let files = try HostileGuestTests.files()
+    let whole = files + [(stream, [UInt8](repeating: 0, count: 60)), (next, [UInt8](repeating: 0, count: 40))]
+    let (error, left) = try play(.pull, limit: 100, { HostileGuestTests.messages(whole) + [.deleted] })
+    #expect(error == nil && left == ["guest-b"])
+    let more = whole.dropLast() + [(next, [UInt8](repeating: 0, count: 41))]
+    #expect(try outcome(.pull, limit: 100) { HostileGuestTests.messages(Array(more)) }.description.contains("bound"))
+  }
+
   @Test func onlyWhatBelongsThere() throws {
     for messages: [Message] in [[.started], [.stop], [.data([1])], [.file(.machine, size: 1)], [.deleted]] {
       #expect(try outcome(.recording) { messages }.kind == .protocolViolation, "\(messages)")
@@ -168,5 +203,13 @@ import Testing
   @Test func aTakenName() throws {
     let prepared = PreparedRecording(machine: "host-a", hostname: "", bootID: "", hooks: [], warnings: [])
     #expect(try outcome(.prepare) { [.prepared(prepared)] }.description.contains("is taken"))
+  }
+
+  /// Safe as a folder's name, but not one that a guest has: what else is in the session's folder stays apart.
+  @Test func aNameThatIsNoGuests() throws {
+    for name in ["report", "session.json", "guests", "host-b"] {
+      let prepared = PreparedRecording(machine: name, hostname: "", bootID: "", hooks: [], warnings: [])
+      #expect(try outcome(.prepare) { [.prepared(prepared)] }.description.contains("no guest's name"))
+    }
   }
 }

@@ -16,9 +16,13 @@ import Testing
     let endpoint: Endpoint
     let said = Mutex<[String]>([])
     let signals = Mutex(0)
+    private let isListening = Mutex(false)
     private let background = Mutex<Background<Bool>?>(nil)
 
-    init(_ recorder: FakeRecorder = FakeRecorder(), grace: Int64 = 200_000_000, key: SharedKey? = nil) throws {
+    init(
+      _ recorder: FakeRecorder = FakeRecorder(), grace: Int64 = 2_000_000_000, key: SharedKey? = nil,
+      patience: Patience = Patience(), adjust: @escaping @Sendable (inout AgentOptions) -> Void = { _ in }
+    ) throws {
       let scratch = try Scratch()
       let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
       self.scratch = scratch
@@ -31,8 +35,11 @@ import Testing
         options.grace = grace
         options.key = key
         options.release = "1.2.3"
+        adjust(&options)
         let listener = try Listener(endpoint)
+        isListening.withLock { $0 = true }
         guard var connection = try listener.accept(timeout: 10_000) else { return false }
+        connection.patience = patience
         AgentSession(
           options: options, recorder: recorder, signals: { self.signals.withLock { $0 } },
           idle: { listener.turnAway() }, say: { line in self.said.withLock { $0.append(line) } }
@@ -40,7 +47,7 @@ import Testing
         return true
       }
       background.withLock { $0 = started }
-      for _ in 0..<1000 where !FileManager.default.fileExists(atPath: "\(scratch.path)/socket") { usleep(1000) }
+      for _ in 0..<10_000 where !isListening.withLock({ $0 }) { usleep(1000) }
     }
 
     /// Folders of recordings that it has.
@@ -105,6 +112,59 @@ import Testing
     #expect(link.exchanges().isEmpty)
   }
 
+  @Test func aBufferIsCutToTheGuestsMemory() throws {
+    for (memory, cpus, bound) in [(1 << 30, 1, 128 << 20), (1 << 30, 3, 32 << 20), (1 << 28, 512, 1 << 20)] {
+      #expect(AgentOptions.bufferBound(memory: memory, cpus: cpus) == bound)
+    }
+    #expect(AgentOptions.bufferBound(memory: 1 << 44, cpus: 1) == 1 << 30)
+    let agent = try Agent { $0.maxBuffer = 1 << 16 }
+    let link = try link(agent)
+    #expect(agent.recorder.request?.bufferSize == 1 << 16)
+    #expect(link.prepared.warnings.first?.contains("64 KiB instead of the 1024") == true, "\(link.prepared.warnings)")
+    #expect(link.prepared.warnings.count == 2)
+  }
+
+  /// Recordings that nobody has taken have a bound: the next host is told what to do.
+  @Test func keptRecordingsHaveABound() throws {
+    for (size, isRefused) in [(3999, false), (4000, true)] {
+      let agent = try Agent { $0.maxSize = 1000 }
+      let state = "\(agent.scratch.path)/state"
+      for (folder, bytes) in [("latprobe-abc123", size - 1), ("latprobe-abc124/ctf", 1), ("latprobe-other", 9000)] {
+        try FileManager.default.createDirectory(atPath: "\(state)/\(folder)", withIntermediateDirectories: true)
+        try Data(count: bytes).write(to: URL(fileURLWithPath: "\(state)/\(folder)/file"))
+      }
+      if isRefused {
+        let error = #expect(throws: RemoteError.self) { _ = try link(agent) }
+        #expect(error?.description.contains("2 recordings that no host has taken") == true, "\(error as Any)")
+        #expect(error?.description.contains("delete \(state)/latprobe-*") == true)
+      } else {
+        _ = try link(agent)
+      }
+      try agent.end()
+      #expect(agent.kept == ["latprobe-abc123", "latprobe-abc124", "latprobe-other"])
+    }
+  }
+
+  /// The verifier may take minutes: another host is told that the agent is busy, and a signal ends it.
+  @Test(arguments: [true, false]) func whileProgramsAreLoaded(_ isSignalled: Bool) throws {
+    let agent = try Agent(FakeRecorder(isSlow: true))
+    let first = Background<GuestLink> { try self.link(agent) }
+    for _ in 0..<5000 where agent.recorder.request == nil { usleep(1000) }
+    let busy = #expect(throws: RemoteError.self) { _ = try link(agent) }
+    #expect(busy?.description.contains("busy with another host") == true, "\(busy as Any)")
+    if isSignalled {
+      agent.signals.withLock { $0 = 1 }
+      let error = #expect(throws: RemoteError.self) { _ = try first.wait() }
+      #expect(error?.description.contains("ended by a signal") == true, "\(error as Any)")
+    } else {
+      agent.recorder.load()
+      _ = try first.wait().prepared
+      agent.signals.withLock { $0 = 1 }
+    }
+    try agent.end()
+    #expect(agent.kept.isEmpty)
+  }
+
   @Test func whatTheAgentCannotDoIsHeardAtOnce() throws {
     let agent = try Agent(FakeRecorder(refusal: "no device 'eth9'"))
     let error = #expect(throws: RemoteError.self) { _ = try link(agent) }
@@ -155,6 +215,83 @@ import Testing
     _ = consume connection
   }
 
+  /// Told to stop, the guest may take longer than the grace time, while the host only waits.
+  @Test func aSlowEnd() throws {
+    let agent = try Agent(FakeRecorder(stopTime: 1.5), grace: 700_000_000)
+    let link = try link(agent)
+    let folder = try Scratch()
+    let run = Background<Bool> {
+      link.run(into: folder.path, limit: 1 << 30)
+      return true
+    }
+    try wait(link) { $0 == .recording }
+    link.stop()
+    _ = try run.wait()
+    guard case .done = link.phase else {
+      Issue.record("\(link.phase)")
+      return
+    }
+    try agent.end()
+    #expect(agent.kept.isEmpty)
+  }
+
+  /// Where other guests took long to load, this one has not been spoken to for a while; that is no silence of its own.
+  @Test func aWaitBeforeTheStart() throws {
+    let scratch = try Scratch()
+    let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
+    let listener = Mutex(try Listener(endpoint))
+    let agent = Background<Bool> {
+      guard var connection = try listener.withLock({ try $0.accept(timeout: 10_000) }) else { return false }
+      try connection.welcome(key: nil, release: "1")
+      _ = try connection.receive(within: 5_000_000_000)
+      let prepared = PreparedRecording(machine: "guest-b", hostname: "b", bootID: "boot-b", hooks: [], warnings: [])
+      try connection.send(.prepared(prepared))
+      var questions = 0
+      while let message = try connection.receive(within: 20_000_000_000) {
+        switch message {
+        case .ping(let id):
+          questions += 1
+          // The first is answered too late.
+          if questions == 1 { usleep(1_100_000) }
+          try connection.send(.pong(id: id, received: connection.receivedAt, sent: Connection.now))
+        case .start: return true
+        default: return false
+        }
+      }
+      return false
+    }
+    let link = try GuestLink(endpoint, number: 0, key: nil, release: "1", request: sampleRequest())
+    link.connection.withLock { $0.patience.silence = 1_500_000_000 }
+    usleep(1_500_000)
+    let run = Background<Bool> {
+      link.run(into: scratch.path, limit: 0)
+      return true
+    }
+    #expect(try agent.wait())
+    link.cancel()
+    _ = try run.wait()
+  }
+
+  /// A host whose disk takes its time reads nothing for longer than a step of the conversation may last.
+  @Test func aHostWithASlowDisk() throws {
+    // 3.2 MB: more than the socket holds.
+    let agent = try Agent(FakeRecorder(stamps: 100_000), grace: 20_000_000_000, patience: Patience(step: 500_000_000))
+    var connection = try agent.endpoint.connect()
+    try connection.greet(key: nil, release: "1")
+    for message: Message in [.prepare(sampleRequest()), .start, .stop] {
+      try connection.send(message)
+      while case .progress = try connection.expect(within: 5_000_000_000) {}
+    }
+    try connection.send(.pull)
+    usleep(1_000_000)
+    var isSent = false
+    while !isSent { if case .sent = try connection.expect(within: 5_000_000_000) { isSent = true } }
+    try connection.send(.acknowledge)
+    #expect(try connection.expect(within: 5_000_000_000) == .deleted)
+    try agent.end()
+    #expect(agent.kept.isEmpty)
+  }
+
   @Test func anUnstartedRecordingLeavesNothing() throws {
     let agent = try Agent()
     do { _ = try link(agent) }
@@ -169,7 +306,7 @@ import Testing
     // The bound refuses what comes.
     let folder = try Scratch()
     let run = Background<Bool> {
-      link.run(into: folder.path, limit: 1000)
+      link.run(into: folder.path, limit: 100)
       return true
     }
     try wait(link) { $0 == .recording }

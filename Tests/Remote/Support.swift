@@ -79,38 +79,58 @@ func sampleRequest() -> RecordRequest {
   return request
 }
 
-/// Records 23 stamps, all at once.
+/// Records its stamps all at once.
 final class FakeRecorder: AgentRecorder, Sendable {
   private struct State {
-    var state = AgentRecorderState.prepared
+    var state = AgentRecorderState.loading
+    var directory: String?
     var writer: MachineWriter?
     var request: RecordRequest?
   }
+  /// Unless said otherwise.
   static let stamps = 23
   private let shared = Mutex(State())
   private let refusal: String?
+  /// Seconds from being told to stop to everything being on disk.
+  private let stopTime: Double
+  private let stamps: Int
+  /// Loads only when ``load()`` is called.
+  private let isSlow: Bool
 
-  init(refusal: String? = nil) { self.refusal = refusal }
+  init(refusal: String? = nil, stopTime: Double = 0, stamps: Int = FakeRecorder.stamps, isSlow: Bool = false) {
+    self.refusal = refusal
+    self.isSlow = isSlow
+    self.stopTime = stopTime
+    self.stamps = stamps
+  }
 
   var state: AgentRecorderState { shared.withLock { $0.state } }
   var request: RecordRequest? { shared.withLock { $0.request } }
   func fail(_ reason: String) { shared.withLock { $0.state = .failed(reason) } }
 
-  func prepare(_ request: RecordRequest, directory: String, maxSize: Int) throws -> PreparedRecording {
-    let refusal = refusal
-    return try shared.withLock { state in
+  func prepare(_ request: RecordRequest, directory: String, maxSize: Int) {
+    shared.withLock { state in
       state.request = request
-      if let refusal {
-        state.state = .failed(refusal)
-        throw RemoteError(.invalid, refusal)
-      }
+      if let refusal { return state.state = .failed(refusal) }
+      state.directory = directory
+    }
+    if !isSlow { load() }
+  }
+
+  /// What the thread of a real one does.
+  func load() {
+    shared.withLock { state in
+      guard let request = state.request, let directory = state.directory else { return }
       let session = Session(
         id: request.session, members: ["guest-b"], labels: [:], commandLine: [], createdAt: 1_700_000_000)
-      try session.write(to: directory)
-      state.writer = try MachineWriter(
-        directory: directory, machine: FakeRecorder.machine, session: session, utcOffset: 0)
-      return PreparedRecording(
-        machine: "guest-b", hostname: "b", bootID: "boot-b", hooks: ["txg1", "txg2"], warnings: ["txg0 is absent"])
+      do {
+        try session.write(to: directory)
+        state.writer = try MachineWriter(
+          directory: directory, machine: FakeRecorder.machine, session: session, utcOffset: 0)
+      } catch { return state.state = .failed("\(error)") }
+      state.state = .prepared(
+        PreparedRecording(
+          machine: "guest-b", hostname: "b", bootID: "boot-b", hooks: ["txg1", "txg2"], warnings: ["txg0 is absent"]))
     }
   }
 
@@ -121,14 +141,25 @@ final class FakeRecorder: AgentRecorder, Sendable {
   func start() { shared.withLock { $0.state = .recording(RemoteProgress()) } }
 
   func stop(_ reason: String) {
+    guard stopTime > 0 else { return end(reason) }
+    Thread { [self] in
+      Thread.sleep(forTimeInterval: stopTime)
+      end(reason)
+    }.start()
+  }
+
+  private func end(_ reason: String) {
     shared.withLock { state in
       guard let writer = state.writer else { return }
       state.writer = nil
       // lp_stamp: time, event 0, hook 2, all else 0.
-      let stamps = (0..<UInt8(FakeRecorder.stamps)).flatMap {
-        [$0, 1, 0, 0, 0, 0, 0, 0, 0, 2] + [UInt8](repeating: 0, count: 22)
+      var bytes: [UInt8] = []
+      for time in 256..<UInt32(256 + stamps) {
+        unsafe withUnsafeBytes(of: time.littleEndian) { unsafe bytes.append(contentsOf: $0) }
+        bytes += [0, 0, 0, 0, 0, 2]
+        bytes += [UInt8](repeating: 0, count: 22)
       }
-      try? unsafe stamps.withUnsafeBytes { try unsafe writer.append(cpu: 3, bytes: $0) }
+      try? unsafe bytes.withUnsafeBytes { try unsafe writer.append(cpu: 3, bytes: $0) }
       var machine = FakeRecorder.machine
       machine.stoppedAt = 1000
       machine.stoppedBy = reason
