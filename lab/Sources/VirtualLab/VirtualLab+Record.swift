@@ -4,14 +4,17 @@ import Glibc
 
 extension VirtualLab {
   /// Records a scenario's workload on host and guest with one command on the host, and fetches the session.
-  package func record(_ scenario: Scenario, into output: String) throws {
+  ///
+  /// - Parameter labels: of the session, `key=value`.
+  package func record(_ scenario: Scenario, labels: [String], into output: String) throws {
     try guest.run("latprobe agent vsock: >/tmp/agent.log 2>&1 & sleep 0.5; cat /tmp/agent.log")
     var servers: [Command] = []
     for step in scenario.workload where step.background ?? false {
       if let command = try start(step) { servers.append(command) }
     }
     let recording = try startRecording(
-      ["--guest", "vsock:\(VirtualLab.guestCID)"] + VirtualLab.arguments(scenario.recording), in: "/var/tmp/session")
+      ["--guest", "vsock:\(VirtualLab.guestCID)"] + VirtualLab.arguments(scenario.recording)
+        + labels.flatMap { ["--label", $0] }, in: "/var/tmp/session")
     usleep(500_000)
     for step in scenario.workload where !(step.background ?? false) { try run(step) }
     usleep(500_000)

@@ -99,7 +99,8 @@ struct Run: ParsableCommand {
       Stop.after(seconds: limit)
       let (scenario, lab) = try machines.boot()
       let output = output ?? "out/lab/\(scenario.name)/session"
-      try lab.record(scenario, into: output)
+      let labels = ["scenario=\(scenario.name)", "accelerator=\(machines.accel)"]
+      try lab.record(scenario, labels: labels, into: output)
       let how = machines.accel == "kvm" ? "under KVM" : "under emulation (TCG): it shows function, not latency"
       say("session in \(output), recorded \(how)")
     }
