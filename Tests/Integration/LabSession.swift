@@ -4,6 +4,13 @@ import Foundation
 import Recording
 import Testing
 
+/// A delay or a number of packets that emulation may have spoilt: worth a second look.
+struct Unmet: Error, CustomStringConvertible { var description: String }
+
+func need(_ condition: Bool, _ what: String) throws {
+  if !condition { throw Unmet(description: what) }
+}
+
 /// A session of the lab, analysed.
 struct LabSession {
   let session: Session
@@ -98,9 +105,9 @@ struct LabSession {
       let now = try #require(segment.summary?.quantiles.first?.value, "\(segment.name)")
       let then = try #require(before.segment(segment.name).summary?.quantiles.first?.value)
       if planted.contains(segment.name) {
-        #expect(now >= then + delay, "\(segment.name): \(then) → \(now)")
+        try need(now >= then + delay, "\(segment.name): \(then) → \(now)")
       } else {
-        #expect(now <= then + delay / 2, "\(segment.name): \(then) → \(now)")
+        try need(now <= then + delay / 2, "\(segment.name): \(then) → \(now)")
       }
     }
   }
@@ -113,9 +120,9 @@ struct LabSession {
     for name in slower + alike {
       let (then, now) = (try p90(before, name), try p90(self, name))
       if slower.contains(name) {
-        #expect(now >= then + 6_000_000, "\(name): \(then) → \(now)")
+        try need(now >= then + 6_000_000, "\(name): \(then) → \(now)")
       } else {
-        #expect(now <= then + 3_000_000, "\(name): \(then) → \(now)")
+        try need(now <= then + 3_000_000, "\(name): \(then) → \(now)")
       }
     }
   }
