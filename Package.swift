@@ -48,6 +48,7 @@ let package = Package(
     module("Recording", ["CLatprobeABI"]),
     module("Topology", ["Recording", yams]),
     module("Probing", ["CBPF", "CNetns", "CPcap", "CTimestamp", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
+    module("Tap", ["CLatprobeABI", "Recording"]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
     module("Analysis", ["Clocks", "Recording"]),
     module(
@@ -56,7 +57,7 @@ let package = Package(
     .executableTarget(
       name: "latprobe",
       dependencies: [
-        "Clocks", "Recording", "Topology", "Probing", "Remote", "Analysis", "Reporting", argumentParser,
+        "Clocks", "Recording", "Topology", "Probing", "Tap", "Remote", "Analysis", "Reporting", argumentParser,
       ], swiftSettings: strict),
     .executableTarget(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
@@ -70,6 +71,7 @@ let package = Package(
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "VirtualLab", "latprobe", "lab"]),
     tests("Remote", ["Remote", "Recording"]),
+    tests("Tap", ["Tap", "CLatprobeABI", "Recording", "Analysis"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
     tests("Reporting", ["Analysis", "Recording", "Reporting"]),
