@@ -41,6 +41,8 @@ let package = Package(
       name: "CBPF", dependencies: ["CLatprobeABI"], cSettings: strictC,
       linkerSettings: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
     .target(name: "CPcap", cSettings: strictC, linkerSettings: [.linkedLibrary("pcap")]),
+    .target(name: "CZlib", cSettings: strictC, linkerSettings: [.linkedLibrary("z")]),
+    .target(name: "CZstd", cSettings: strictC, linkerSettings: [.linkedLibrary("zstd")]),
     .target(name: "CNetns", cSettings: strictC),
     .target(name: "CTimestamp", cSettings: strictC),
     .target(name: "CVsock", cSettings: strictC),
@@ -48,7 +50,7 @@ let package = Package(
     module("Recording", ["CLatprobeABI"]),
     module("Topology", ["Recording", yams]),
     module("Probing", ["CBPF", "CNetns", "CPcap", "CTimestamp", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
-    module("Tap", ["CLatprobeABI", "Recording"]),
+    module("Tap", ["CLatprobeABI", "CZlib", "CZstd", "Recording"]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
     module("Analysis", ["Clocks", "Recording"]),
     module(

@@ -47,6 +47,14 @@ struct ByteStream {
     offset += count
   }
 
+  /// Lends all bytes of the window; `fill` before has seen to one at least.
+  func withWindow<Result>(_ body: (UnsafePointer<UInt8>) -> Result) -> Result {
+    unsafe buffer.withUnsafeBufferPointer { window in
+      guard let base = window.baseAddress else { preconditionFailure("the window is never without memory") }
+      return unsafe body(base + start)
+    }
+  }
+
   subscript(_ place: Int) -> UInt8 { buffer[start + place] }
 
   func bytes(_ place: Int, _ count: Int) -> [UInt8] { Array(buffer[start + place..<start + place + count]) }

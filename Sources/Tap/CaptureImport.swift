@@ -157,7 +157,10 @@ package struct CaptureImport {
   {
     var described: [Capture.Interface] = []
     for (number, interface) in reader.interfaces.enumerated() {
-      guard let place = place(of: number, fixed) else { continue }
+      // ERF declares none: those below the first that is used are gaps.
+      guard let place = place(of: number, fixed),
+        reader.format != .erf || interface.countedDrops != nil || interface.packets > 0
+      else { continue }
       points[place].isUsed = true
       points[place].row.add(lost: interface.drops ?? 0)
       if let name = interface.name { points[place].interfaces.append(name) }
@@ -172,7 +175,13 @@ package struct CaptureImport {
     let statistics = reader.statistics
     // Which interface they were of is not known: the first one answers for them.
     let place = place(of: 0, fixed) ?? 0
-    for (reason, count) in statistics.skipped where reason.isPacket { points[place].row.add(lost: count) }
+    for (reason, count) in statistics.skipped {
+      switch reason.ledger {
+      case .lost: points[place].row.add(lost: count)
+      case .filtered: points[place].row.add(filtered: count)
+      case .nothing: break
+      }
+    }
     captures.append(
       Capture(
         file: reader.path, format: reader.formatName, interfaces: described,
@@ -198,8 +207,9 @@ package struct CaptureImport {
 }
 
 extension LedgerRow {
-  fileprivate mutating func add(lost count: UInt64) {
-    lost = lost.addingReportingOverflow(count).overflow ? .max : lost + count
-    seen = seen.addingReportingOverflow(count).overflow ? .max : seen + count
+  fileprivate mutating func add(lost: UInt64 = 0, filtered: UInt64 = 0) {
+    self.lost = UInt64.capped(self.lost, plus: lost)
+    self.filtered = UInt64.capped(self.filtered, plus: filtered)
+    seen = UInt64.capped(seen, plus: UInt64.capped(lost, plus: filtered))
   }
 }

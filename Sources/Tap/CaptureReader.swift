@@ -12,8 +12,9 @@ package final class CaptureReader {
   package var interfaces: [CaptureInterface] { log.interfaces }
 
   /// `pcap` and the like, for people.
-  package var formatName: String { format.rawValue }
+  package var formatName: String { format.rawValue + (compression.map { " in \($0.rawValue)" } ?? "") }
 
+  private let compression: Compression?
   private var parser: any CaptureParser
   private var log: CaptureLog
   private var failure: CaptureError?
@@ -22,11 +23,15 @@ package final class CaptureReader {
   package init(path: String) throws(CaptureError) {
     self.path = path == "-" ? "standard input" : path
     var stream = ByteStream(path: self.path, source: try InputFile(path))
+    compression = try Compression.recognise(&stream)
+    if let compression { stream = ByteStream(path: self.path, source: try Decompressor(compression, stream)) }
     log = CaptureLog()
     format = try CaptureFormat.recognise(&stream)
     parser =
       switch format {
       case .pcap: try PcapParser(stream, &log)
+      case .pcapng: PcapngParser(stream)
+      case .erf: ERFParser(stream)
       }
   }
 
@@ -51,6 +56,8 @@ protocol CaptureParser {
 
 package enum CaptureFormat: String, Sendable {
   case pcap
+  case pcapng
+  case erf
 
   /// Largest record that is read.
   static let recordLimit = 16 << 20
@@ -60,6 +67,8 @@ package enum CaptureFormat: String, Sendable {
     let count = try stream.fill(4)
     guard count > 0 else { throw stream.error("is empty: give a capture file") }
     if count >= 4, PcapParser.knows(stream.number32(0, big: true)) { return .pcap }
-    throw stream.error("is no capture that latprobe reads (pcap): convert it with editcap -F pcapng")
+    if count >= 4, stream.number32(0, big: true) == PcapngParser.sectionType { return .pcapng }
+    if try ERFParser.knows(&stream) { return .erf }
+    throw stream.error("is no capture that latprobe reads (pcap, pcapng, ERF): convert it with editcap -F pcapng")
   }
 }

@@ -85,25 +85,44 @@ func udpFrame(id: UInt16, payload: [UInt8] = [1, 2, 3, 4]) -> [UInt8] {
   return frame.bytes
 }
 
-/// A pcap file of one interface.
-func pcap(
-  _ packets: [(seconds: UInt32, fraction: UInt32, frame: [UInt8])], nano: Bool = false, big: Bool = false,
-  linkType: UInt32 = 1, snapLength: UInt32 = 262_144
-) -> [UInt8] {
-  var file = Bytes(big: big)
-  file.u32(nano ? 0xA1B2_3C4D : 0xA1B2_C3D4)
-  file.u16(2)
-  file.u16(4)
-  file.u32(0)  // time zone
-  file.u32(0)  // accuracy
-  file.u32(snapLength)
-  file.u32(linkType)
-  for packet in packets {
-    file.u32(packet.seconds)
-    file.u32(packet.fraction)
-    file.u32(UInt32(packet.frame.count))
-    file.u32(UInt32(packet.frame.count))
-    file.raw(packet.frame)
+/// A test's program, its standard output and error.
+struct Output {
+  var status: Int32
+  var text: String
+  var errors: String
+}
+
+/// Runs a program of Debian's that `make deps` installs.
+func run(_ program: String, _ arguments: String..., input: [UInt8] = []) throws -> Output {
+  let scratch = try Scratch()
+  let process = Process()
+  process.executableURL = URL(filePath: "/usr/bin/env")
+  process.arguments = [program] + arguments
+  var files: [FileHandle] = []
+  for name in ["out", "err"] {
+    files.append(try #require(FileHandle(forWritingAtPath: try scratch.put(name, []))))
   }
-  return file.bytes
+  let standardInput: FileHandle = try #require(FileHandle(forReadingAtPath: try scratch.put("in", input)))
+  process.standardInput = standardInput
+  process.standardOutput = files[0]
+  process.standardError = files[1]
+  try process.run()
+  process.waitUntilExit()
+  func text(_ name: String) throws -> String {
+    String(decoding: try Data(contentsOf: URL(filePath: "\(scratch.path)/\(name)")), as: UTF8.self)
+  }
+  return Output(status: process.terminationStatus, text: try text("out"), errors: try text("err"))
+}
+
+/// A deterministic generator (SplitMix64), so that a failing case can be run again.
+struct Seeded: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
 }
