@@ -100,7 +100,7 @@ package struct LedgerRow: Codable, Sendable, Equatable {
 }
 
 /// `machine.json`: what a machine looked like while it recorded, and what the recording lost.
-/// Times are nanoseconds of the machine's CLOCK_MONOTONIC.
+/// Times are nanoseconds of the machine's CLOCK_MONOTONIC; since 1970 in a recording of capture files.
 package struct Machine: Codable, Sendable, Equatable {
   package static let fileName = "machine.json"
   package static let currentFormat = 1

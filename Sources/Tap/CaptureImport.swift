@@ -94,28 +94,31 @@ package struct CaptureImport {
   package var machineName: String { machine.name }
 
   /// Writes the recording below `directory`, which holds `session.json`; returns what `machine.json` says.
-  package mutating func run(session: Session, directory: String) throws(RecordingError) -> Machine {
+  /// - Parameter stopRequested: asked now and then; why to stop before the files end.
+  package mutating func run(
+    session: Session, directory: String, stopRequested: () -> String? = { nil }
+  ) throws(RecordingError) -> Machine {
     // Times count from 1970, so CTF readers need no offset to show them.
     let writer = try MachineWriter(directory: directory, machine: machine, session: session, utcOffset: 0)
     do throws(RecordingError) {
-      for file in files { try read(file.reader, fixed: file.hook, writer) }
+      for file in files { try read(file.reader, fixed: file.hook, writer, stopRequested) }
     } catch {
       describe(stoppedBy: error.kind == .diskFull ? "disk full" : "error")
       try? writer.close(machine)
       throw error
     }
-    describe(stoppedBy: failures.isEmpty ? "end of file" : "error")
+    describe(stoppedBy: failures.isEmpty ? stopRequested() ?? "end of file" : "error")
     for point in points { writer.discarded(cpu: point.row.cpu, total: point.row.lost) }
     try writer.close(machine)
     return machine
   }
 
   private mutating func read(
-    _ reader: CaptureReader, fixed: HookPoint?, _ writer: MachineWriter
+    _ reader: CaptureReader, fixed: HookPoint?, _ writer: MachineWriter, _ stopRequested: () -> String?
   ) throws(RecordingError) {
     var stamps: [UInt64] = []
     var failure: CaptureError?
-    while true {
+    while stopRequested() == nil {
       let next: CapturedPacket?
       do throws(CaptureError) { next = try reader.next() } catch {
         failure = error

@@ -58,7 +58,11 @@ struct TapCommand: ParsableCommand {
     StopSignal.watch()
     try Session.prepare(directory: output, force: force)
     try session.write(to: output)
-    let machine = try reading.run(session: session, directory: output)
+    // Ctrl-C ends a whole pipeline: what the program in front of it has to say of losses comes last, so wait for its end.
+    let isPipe = files.contains { CaptureInput.isStandardInput($0) }
+    let machine = try reading.run(session: session, directory: output) {
+      StopSignal.count > (isPipe ? 1 : 0) ? StopSignal.name : nil
+    }
     for line in TapCommand.summary(machine) { Console.error(line) }
     guard reading.failures.isEmpty else {
       throw TapError(description: reading.failures.map(\.description).joined(separator: "; "))
