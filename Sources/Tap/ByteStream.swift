@@ -3,7 +3,7 @@
 /// Where bytes come from: a file, or a decompressor over one.
 protocol ByteSource: AnyObject {
   /// Puts bytes at `start` and behind it, at most to the buffer's end; returns how many, 0 at the end of the input.
-  func read(into buffer: inout [UInt8], from start: Int) throws(CaptureError) -> Int
+  func fill(_ buffer: inout [UInt8], from start: Int) throws(CaptureError) -> Int
 }
 
 /// A window onto a source that only moves forward, so that a pipe will do.
@@ -35,7 +35,7 @@ struct ByteStream {
         buffer += [UInt8](repeating: 0, count: start > 0 ? start : buffer.count)
         start = 0
       }
-      let read = try source.read(into: &buffer, from: end)
+      let read = try source.fill(&buffer, from: end)
       if read == 0 { break }
       end += read
     }

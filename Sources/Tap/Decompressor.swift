@@ -52,7 +52,7 @@ enum Compression: String {
     }
   }
 
-  func read(into buffer: inout [UInt8], from start: Int) throws(CaptureError) -> Int {
+  func fill(_ buffer: inout [UInt8], from start: Int) throws(CaptureError) -> Int {
     while true {
       let available = try input.fill(1)
       if available == 0 {

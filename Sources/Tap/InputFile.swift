@@ -18,10 +18,10 @@ final class InputFile: ByteSource {
 
   deinit { if path != "-" { close(descriptor) } }
 
-  func read(into buffer: inout [UInt8], from start: Int) throws(CaptureError) -> Int {
+  func fill(_ buffer: inout [UInt8], from start: Int) throws(CaptureError) -> Int {
     while true {
       let count = unsafe buffer.withUnsafeMutableBytes {
-        unsafe Glibc.read(descriptor, $0.baseAddress.map { unsafe $0 + start }, $0.count - start)
+        unsafe read(descriptor, $0.baseAddress.map { unsafe $0 + start }, $0.count - start)
       }
       if count >= 0 { return count }
       if errno != EINTR { throw InputFile.failure("cannot read", path) }

@@ -6,7 +6,7 @@ import Testing
 
 /// Bytes flipped, cut out, doubled and cut off, by a seed: whatever comes, it is read or refused in one line.
 @Suite struct FuzzTests {
-  private static let rounds = 400
+  private static let rounds = 150
 
   /// One file of each kind.
   private static func seeds() throws -> [[UInt8]] {
@@ -18,7 +18,7 @@ import Testing
     ]
   }
 
-  private static func mutate(_ bytes: [UInt8], _ random: inout Seeded) -> [UInt8] {
+  static func mutate(_ bytes: [UInt8], _ random: inout Seeded) -> [UInt8] {
     var bytes = bytes
     for _ in 0..<Int.random(in: 1...8, using: &random) where !bytes.isEmpty {
       let place = Int.random(in: bytes.indices, using: &random)
@@ -46,11 +46,10 @@ import Testing
         let read = Read(try scratch.put("fuzzed", bytes))
         #expect(read.packets.count <= 60, "round \(round), seed \(number)")
         #expect(read.statistics.packets == UInt64(read.packets.count))
-        for packet in read.packets {
-          #expect(packet.length >= packet.bytes.count)
-          #expect(read.interfaces.indices.contains(packet.interface))
-          _ = packet.ipOffset
+        let isSane = read.packets.allSatisfy {
+          $0.length >= $0.bytes.count && read.interfaces.indices.contains($0.interface)
         }
+        #expect(isSane, "round \(round), seed \(number)")
         guard let error = read.error else { continue }
         #expect(!error.description.contains("\n"))
         #expect(error.description.hasPrefix("\(scratch.path)/fuzzed: "), "\(error)")

@@ -188,6 +188,23 @@ import Testing
     #expect(result.warnings.contains { $0.contains("not aligned") })
   }
 
+  /// Whatever a file holds, its recording is whole and its analysis ends.
+  @Test func fuzzedFilesMakeGoodRecordings() throws {
+    var random = Seeded(state: 41)
+    for round in 0..<60 {
+      let bytes = FuzzTests.mutate(round.isMultiple(of: 2) ? pcapng() : pcap(testPackets()), &random)
+      let scratch = try Scratch()
+      let paths = [try scratch.put("a", bytes), try scratch.put("b", pcapng())]
+      // Refused as a whole where the damage is at its head.
+      guard (try? CaptureReader(path: paths[0])) != nil else { continue }
+      let (recording, _) = try record(paths, scratch)
+      let ledger = recording.machine.ledger
+      #expect(UInt64(recording.stamps.count) == ledger.reduce(0) { $0 + $1.emitted })
+      for row in ledger { #expect(row.seen == UInt64.max || row.seen == row.filtered + row.emitted + row.lost) }
+      _ = try analyse(session: session([recording.machine.name]), recordings: [recording])
+    }
+  }
+
   @Test func arguments() {
     #expect(CaptureInput.parse([]) == nil)
     #expect(CaptureInput.parse(["a", "b", "c"]) == nil)
