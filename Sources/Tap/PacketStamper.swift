@@ -14,15 +14,17 @@ package struct PacketStamper {
   /// - Returns: false for what has no key: no IP packet, one that is cut off too early, or from before 1970.
   package mutating func append(_ packet: CapturedPacket, hook: HookPoint, to records: inout [UInt8]) -> Bool {
     guard let time = UInt64(exactly: packet.time), let offset = packet.ipOffset else { return false }
-    let header = Array(packet.bytes[offset...].prefix(Int(LP_FRAME_BYTES) + 256))
     let length = UInt32(clamping: packet.length - offset)
     var found = lp_packet()
-    let result = unsafe lp_packet_of_ip(
-      &found, header, UInt32(header.count), length, Int32(LP_IDENTITY_FULL.rawValue))
+    let result = unsafe packet.bytes.withUnsafeBufferPointer { bytes in
+      let header = unsafe UnsafeBufferPointer(rebasing: bytes[offset...])
+      return unsafe lp_packet_of_ip(
+        &found, header.baseAddress, UInt32(header.count), length, Int32(LP_IDENTITY_FULL.rawValue))
+    }
     guard result == 0 else { return false }
     if known.insert(found.flow).inserted {
       if known.count > PacketStamper.flowLimit { known = [found.flow] }
-      PacketStamper.append(PacketStamper.flow(of: found, time, header), to: &records)
+      PacketStamper.append(PacketStamper.flow(of: found, time, packet.bytes[offset...]), to: &records)
     }
     PacketStamper.append(
       lp_stamp(
@@ -33,7 +35,7 @@ package struct PacketStamper {
     return true
   }
 
-  private static func flow(of packet: lp_packet, _ time: UInt64, _ header: [UInt8]) -> lp_flow {
+  private static func flow(of packet: lp_packet, _ time: UInt64, _ header: ArraySlice<UInt8>) -> lp_flow {
     var flow = lp_flow()
     flow.time_ns = time
     flow.event = UInt8(LP_EVENT_FLOW.rawValue)
@@ -42,7 +44,7 @@ package struct PacketStamper {
     flow.flow = packet.flow
     flow.source_port = packet.source_port
     flow.destination_port = packet.destination_port
-    let (place, count) = packet.family == 4 ? (12, 4) : (8, 16)
+    let (place, count) = packet.family == 4 ? (header.startIndex + 12, 4) : (header.startIndex + 8, 16)
     unsafe withUnsafeMutableBytes(of: &flow.source) { unsafe $0.copyBytes(from: header[place..<place + count]) }
     unsafe withUnsafeMutableBytes(of: &flow.destination) {
       unsafe $0.copyBytes(from: header[place + count..<place + 2 * count])

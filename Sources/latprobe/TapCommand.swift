@@ -70,6 +70,9 @@ struct TapCommand: ParsableCommand {
     Console.error("Next: latprobe report \(output)")
   }
 
+  /// What the packet key looks at, from the Ethernet header on.
+  private static let keyBytes = 128
+
   private static func summary(_ machine: Machine) -> [String] {
     var lines = (machine.captures ?? []).map { capture in
       let packets = capture.interfaces.reduce(0) { $0 + $1.packets }
@@ -79,6 +82,13 @@ struct TapCommand: ParsableCommand {
         words.append("\(count) records skipped (\(reason))")
       }
       return words.joined(separator: ", ")
+    }
+    for capture in machine.captures ?? [] {
+      for interface in capture.interfaces where 1..<keyBytes ~= interface.snapLength {
+        lines.append(
+          "warning: \(capture.file) keeps \(interface.snapLength) bytes of a packet: capture \(keyBytes) or more on both sides, "
+            + "else their keys may differ")
+      }
     }
     for row in machine.ledger where row.lost > 0 {
       lines.append("warning: \(row.hook): \(row.lost) packets are missing from the capture")
