@@ -75,7 +75,8 @@ enum Compression: String {
         }
       }
       guard result >= 0, used > 0 || made > 0 || result == 1 else {
-        throw input.error("the \(kind.rawValue) data is damaged here: what came before is kept", at: used)
+        let window = kind == .zstd ? " or needs a window of more than 128 MiB" : ""
+        throw input.error("the \(kind.rawValue) data is damaged here\(window): what came before is kept", at: used)
       }
       input.skip(used)
       isAtEnd = result == 1
