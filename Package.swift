@@ -41,6 +41,8 @@ let package = Package(
       name: "CBPF", dependencies: ["CLatprobeABI"], cSettings: strictC,
       linkerSettings: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
     .target(name: "CPcap", cSettings: strictC, linkerSettings: [.linkedLibrary("pcap")]),
+    .target(name: "CZlib", cSettings: strictC, linkerSettings: [.linkedLibrary("z")]),
+    .target(name: "CZstd", cSettings: strictC, linkerSettings: [.linkedLibrary("zstd")]),
     .target(name: "CNetns", cSettings: strictC),
     .target(name: "CTimestamp", cSettings: strictC),
     .target(name: "CVsock", cSettings: strictC),
@@ -48,6 +50,7 @@ let package = Package(
     module("Recording", ["CLatprobeABI"]),
     module("Topology", ["Recording", yams]),
     module("Probing", ["CBPF", "CNetns", "CPcap", "CTimestamp", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
+    module("Tap", ["CLatprobeABI", "CZlib", "CZstd", "Recording"]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
     module("Analysis", ["Clocks", "Recording"]),
     module(
@@ -56,7 +59,7 @@ let package = Package(
     .executableTarget(
       name: "latprobe",
       dependencies: [
-        "Clocks", "Recording", "Topology", "Probing", "Remote", "Analysis", "Reporting", argumentParser,
+        "Clocks", "Recording", "Topology", "Probing", "Tap", "Remote", "Analysis", "Reporting", argumentParser,
       ], swiftSettings: strict),
     .executableTarget(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
@@ -70,6 +73,7 @@ let package = Package(
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "VirtualLab", "latprobe", "lab"]),
     tests("Remote", ["Remote", "Recording"]),
+    tests("Tap", ["Tap", "CLatprobeABI", "Recording", "Analysis"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
     tests("Reporting", ["Analysis", "Recording", "Reporting"]),

@@ -100,7 +100,7 @@ package struct LedgerRow: Codable, Sendable, Equatable {
 }
 
 /// `machine.json`: what a machine looked like while it recorded, and what the recording lost.
-/// Times are nanoseconds of the machine's CLOCK_MONOTONIC.
+/// Times are nanoseconds of the machine's CLOCK_MONOTONIC; since 1970 in a recording of capture files.
 package struct Machine: Codable, Sendable, Equatable {
   package static let fileName = "machine.json"
   package static let currentFormat = 1
@@ -153,7 +153,7 @@ package struct Machine: Codable, Sendable, Equatable {
   package var format: Int
   /// The folder's name: role and host name, safe and unique.
   package var name: String
-  /// `guest`, `host` or `both`.
+  /// `guest`, `host`, `both` or `wire`.
   package var role: String
   package var hostname: String
   /// Machines with the same boot id share one clock.
@@ -181,6 +181,8 @@ package struct Machine: Codable, Sendable, Equatable {
   package var guests: [Guest]?
   /// Machines with which clock exchanges were made; null in recordings of format 1.
   package var peers: [Peer]?
+  /// Capture files that the stamps are from; null where a kernel recorded.
+  package var captures: [Capture]?
   package var startedAt: UInt64
   /// Null while the recording runs, or if it was cut off.
   package var stoppedAt: UInt64?
@@ -197,7 +199,7 @@ package struct Machine: Codable, Sendable, Equatable {
 
   enum CodingKeys: String, CodingKey {
     case format, name, role, hostname, kernel, architecture, cpus, settings, topology, hooks, paths, segments
-    case filter, sampling, identity, guests, peers, ledger, missed, rotation, unwritten
+    case filter, sampling, identity, guests, peers, captures, ledger, missed, rotation, unwritten
     case bootID = "boot_id"
     case clockSource = "clock_source"
     case cpuModel = "cpu_model"
@@ -229,6 +231,7 @@ package struct Machine: Codable, Sendable, Equatable {
     stampCost = nil
     guests = []
     peers = []
+    captures = nil
     startedAt = 0
     stoppedAt = nil
     stoppedBy = nil

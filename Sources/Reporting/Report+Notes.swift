@@ -72,6 +72,7 @@ extension Report {
     var words = ["\(machine.hostname): Linux \(machine.kernel) \(machine.architecture)"]
     words.append("\(machine.cpus) × \(machine.cpuModel.isEmpty ? "CPU" : machine.cpuModel)")
     words.append("clock source \(machine.clockSource)")
+    if let captures = machine.captures { words = ["\(machine.name): " + captures.map(\.file).joined(separator: ", ")] }
     var lines = note("Machine", words.joined(separator: ", "))
 
     words = ["topology \(machine.topology)", "filter \(machine.filter.map { "'\($0)'" } ?? "none")"]

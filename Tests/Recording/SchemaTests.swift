@@ -21,6 +21,7 @@ import Testing
     machine.stoppedBy = "signal"
     machine.hooks = [AttachedHook(name: "txg0", attachedAs: "tp_btf:x", absentBecause: "none")]
     machine.ledger = [LedgerRow(hook: "txg0", cpu: 0)]
+    machine.captures = [sampleCapture]
     machine.paths = [Path(name: "tx", hooks: ["txg0"])]
     try sampleSession().write(to: scratch.path)
     let writer = try MachineWriter(
@@ -31,9 +32,14 @@ import Testing
       let written = try object(Data(scratch.bytes(file)))
       let definitions = schema["$defs"] as? [String: [String: Any]] ?? [:]
       try compare(written, schema, name)
-      for (property, definition) in [("hooks", "hook"), ("paths", "path"), ("ledger", "ledgerRow")] {
+      let lists = [("hooks", "hook"), ("paths", "path"), ("ledger", "ledgerRow"), ("captures", "capture")]
+      for (property, definition) in lists {
         guard let rows = written[property] as? [[String: Any]] else { continue }
         try compare(try #require(rows.first), try #require(definitions[definition]), property)
+      }
+      if let capture = (written["captures"] as? [[String: Any]])?.first {
+        let interface = try #require((capture["interfaces"] as? [[String: Any]])?.first)
+        try compare(interface, try #require(definitions["captureInterface"]), "captureInterface")
       }
       let properties = try #require(schema["properties"] as? [String: [String: Any]])
       for property in ["sampling", "rotation"] {
@@ -41,6 +47,16 @@ import Testing
         try compare(value, try #require(properties[property]), property)
       }
     }
+  }
+
+  private var sampleCapture: Capture {
+    Capture(
+      file: "a.pcapng", format: "pcapng",
+      interfaces: [
+        Capture.Interface(
+          number: 0, name: "eth0", hook: "wire-in", linkType: 1, snapLength: 0, resolution: "10^-9 s",
+          timeSource: "file", packets: 5, stamps: 4, drops: 1)
+      ], skipped: ["no time": 1], error: "cut off")
   }
 
   private func compare(_ written: [String: Any], _ schema: [String: Any], _ place: String) throws {

@@ -5,11 +5,19 @@
 #include "latprobe_config.h"
 #include "packet_key.h"
 
+int lp_packet_of_ip(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 captured, lp_u32 length,
+		    int identity)
+{
+	struct lp_frame frame = {};
+	struct lp_source source = { .l3 = bytes, .linear = captured };
+
+	lp_load(frame.l3, sizeof(frame.l3), &source, 0);
+	return lp_read_packet(packet, &frame, &source, captured, length, identity, 1);
+}
+
 int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 captured, lp_u32 length,
 		       int identity)
 {
-	struct lp_frame frame = {};
-	struct lp_source source;
 	lp_u32 l3 = LP_ETHERNET_BYTES;
 
 	while (l3 <= captured &&
@@ -17,8 +25,5 @@ int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 capt
 		l3 += 4;
 	if (l3 > captured)
 		return -1;
-	source.l3 = bytes + l3;
-	source.linear = captured - l3;
-	lp_load(frame.l3, sizeof(frame.l3), &source, 0);
-	return lp_read_packet(packet, &frame, &source, source.linear, length - l3, identity, 1);
+	return lp_packet_of_ip(packet, bytes + l3, captured - l3, length - l3, identity);
 }

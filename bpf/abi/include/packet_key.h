@@ -304,6 +304,10 @@ out:
 }
 
 #ifndef __bpf__
+// The packet that begins at its IP header, `captured` bytes of `length`; -1 if not IP.
+int lp_packet_of_ip(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 captured, lp_u32 length,
+		    int identity);
+
 // The packet of a captured Ethernet frame, `captured` bytes of `length`, VLAN tags skipped; -1 if not IP.
 int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *frame, lp_u32 captured, lp_u32 length,
 		       int identity);

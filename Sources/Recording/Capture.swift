@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/// A capture file that became stamps: what it was, what it held, and whose clock its times are of.
+package struct Capture: Codable, Sendable, Equatable {
+  package struct Interface: Codable, Sendable, Equatable {
+    /// Number in the file, from 0.
+    package var number: Int
+    package var name: String?
+    /// Hook point of its packets.
+    package var hook: String
+    /// LINKTYPE number: 1 Ethernet, 101 raw IP and so on.
+    package var linkType: Int
+    /// Bytes kept of a packet at most; 0 for no limit.
+    package var snapLength: Int
+    /// `10^-9 s`, `2^-32 s`.
+    package var resolution: String
+    /// `file`, `kernel-software`, `hardware-raw`, `hardware-converted`.
+    package var timeSource: String
+    package var packets: UInt64
+    package var stamps: UInt64
+    /// Lost, as the file says; null where it says nothing.
+    package var drops: UInt64?
+
+    enum CodingKeys: String, CodingKey {
+      case number, name, hook, resolution, packets, stamps, drops
+      case linkType = "link_type"
+      case snapLength = "snap_length"
+      case timeSource = "time_source"
+    }
+
+    package init(
+      number: Int, name: String?, hook: String, linkType: Int, snapLength: Int, resolution: String, timeSource: String,
+      packets: UInt64, stamps: UInt64, drops: UInt64?
+    ) {
+      self.number = number
+      self.name = name
+      self.hook = hook
+      self.linkType = linkType
+      self.snapLength = snapLength
+      self.resolution = resolution
+      self.timeSource = timeSource
+      self.packets = packets
+      self.stamps = stamps
+      self.drops = drops
+    }
+  }
+
+  package var file: String
+  /// `pcap`, `pcapng`, `erf`, with ` in gzip` and the like.
+  package var format: String
+  package var interfaces: [Interface]
+  /// Records that gave no packet, by reason.
+  package var skipped: [String: UInt64]
+  /// Why the file could not be read to its end.
+  package var error: String?
+
+  package init(file: String, format: String, interfaces: [Interface], skipped: [String: UInt64], error: String?) {
+    self.file = file
+    self.format = format
+    self.interfaces = interfaces
+    self.skipped = skipped
+    self.error = error
+  }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/// One packet as a capture file or a tap hands it over.
+package struct CapturedPacket: Sendable, Hashable {
+  /// Nanoseconds since 1970, or since the capture's own epoch.
+  package var time: Int64
+  /// Place of the interface in the file's ``CaptureReader/interfaces``.
+  package var interface: Int
+  package var linkType: LinkType
+  /// Bytes on the wire; never fewer than were captured.
+  package var length: Int
+  /// What was captured, from the link layer's header on.
+  package var bytes: [UInt8]
+  package var source: TimeSource
+
+  package init(
+    time: Int64, interface: Int, linkType: LinkType, length: Int, bytes: [UInt8], source: TimeSource = .file
+  ) {
+    self.time = time
+    self.interface = interface
+    self.linkType = linkType
+    self.length = length
+    self.bytes = bytes
+    self.source = source
+  }
+}
+
+/// What a packet begins with; the numbers are those of capture files (LINKTYPE_…).
+package enum LinkType: Sendable, Hashable {
+  case null
+  case ethernet
+  case raw
+  case loop
+  case linuxSLL
+  case linuxSLL2
+  case other(Int)
+
+  package init(number: Int) {
+    self =
+      switch number {
+      case 0: .null
+      case 1: .ethernet
+      case 101: .raw
+      case 108: .loop
+      case 113: .linuxSLL
+      case 276: .linuxSLL2
+      default: .other(number)
+      }
+  }
+
+  package var number: Int {
+    switch self {
+    case .null: 0
+    case .ethernet: 1
+    case .raw: 101
+    case .loop: 108
+    case .linuxSLL: 113
+    case .linuxSLL2: 276
+    case .other(let number): number
+    }
+  }
+}
+
+/// Which clock gave a packet's time.
+package enum TimeSource: String, Sendable, Hashable {
+  /// The network card's, as it is.
+  case hardwareRaw = "hardware-raw"
+  /// The network card's, brought to the system's clock.
+  case hardwareConverted = "hardware-converted"
+  case kernelSoftware = "kernel-software"
+  /// A file says it, and not where it has it from.
+  case file
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import CLatprobeABI
+package import Recording
+
+/// Turns captured packets into the records of a recording, by the same key as the kernel's programs.
+package struct PacketStamper {
+  /// Flows whose 5-tuple is written; forgotten, and written again, when there are too many.
+  private var known: Set<UInt32> = []
+  private static let flowLimit = 1 << 18
+
+  package init() {}
+
+  /// Appends the packet's stamp to `records`, with its flow where that is new.
+  /// - Returns: false for what has no key: no IP packet, one that is cut off too early, or from before 1970.
+  package mutating func append(_ packet: CapturedPacket, hook: HookPoint, to records: inout [UInt8]) -> Bool {
+    guard let time = UInt64(exactly: packet.time), let offset = packet.ipOffset else { return false }
+    let length = UInt32(clamping: packet.length - offset)
+    var found = lp_packet()
+    let result = unsafe packet.bytes.withUnsafeBufferPointer { bytes in
+      let header = unsafe UnsafeBufferPointer(rebasing: bytes[offset...])
+      return unsafe lp_packet_of_ip(
+        &found, header.baseAddress, UInt32(header.count), length, Int32(LP_IDENTITY_FULL.rawValue))
+    }
+    guard result == 0 else { return false }
+    if known.insert(found.flow).inserted {
+      if known.count > PacketStamper.flowLimit { known = [found.flow] }
+      PacketStamper.append(PacketStamper.flow(of: found, time, packet.bytes[offset...]), to: &records)
+    }
+    PacketStamper.append(
+      lp_stamp(
+        time_ns: time, event: UInt8(LP_EVENT_STAMP.rawValue), hook: hook.rawValue, queue: 0,
+        length: min(found.length, 0xF_FFFF), header_words: UInt32(found.header_words), kind: UInt32(found.kind),
+        flow: found.flow, sequence: found.sequence, key: found.key),
+      to: &records)
+    return true
+  }
+
+  private static func flow(of packet: lp_packet, _ time: UInt64, _ header: ArraySlice<UInt8>) -> lp_flow {
+    var flow = lp_flow()
+    flow.time_ns = time
+    flow.event = UInt8(LP_EVENT_FLOW.rawValue)
+    flow.family = packet.family
+    flow.protocol = packet.protocol
+    flow.flow = packet.flow
+    flow.source_port = packet.source_port
+    flow.destination_port = packet.destination_port
+    let (place, count) = packet.family == 4 ? (header.startIndex + 12, 4) : (header.startIndex + 8, 16)
+    unsafe withUnsafeMutableBytes(of: &flow.source) { unsafe $0.copyBytes(from: header[place..<place + count]) }
+    unsafe withUnsafeMutableBytes(of: &flow.destination) {
+      unsafe $0.copyBytes(from: header[place + count..<place + 2 * count])
+    }
+    return flow
+  }
+
+  private static func append<Record>(_ record: Record, to records: inout [UInt8]) {
+    unsafe withUnsafeBytes(of: record) { unsafe records.append(contentsOf: $0) }
+  }
+}
