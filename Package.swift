@@ -50,6 +50,7 @@ let package = Package(
     module("Probing", ["CBPF", "CNetns", "CPcap", "CTimestamp", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
     module("Analysis", ["Clocks", "Recording"]),
+    module("Pairing", [yams]),
     module(
       "Reporting",
       ["Analysis", "Recording", yams, .product(name: "Subprocess", package: "swift-subprocess")]),
@@ -72,6 +73,7 @@ let package = Package(
     tests("Remote", ["Remote", "Recording"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
+    tests("Pairing", ["Pairing", "VirtualLab"]),
     tests("Reporting", ["Analysis", "Recording", "Reporting"]),
   ]
 )

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/// The protocols that pairing knows. The raw value is the name by which one asks for it.
+package enum PairingProtocol: String, CaseIterable, Sendable {
+  case dns
+  case icmp
+
+  /// The server's ports unless others are given.
+  package var defaultPorts: [UInt16] {
+    switch self {
+    case .dns: return [53]
+    case .icmp: return []
+    }
+  }
+}
+
+/// Pairs the packets of one capture. Give it all packets in order of time, then ``finish()``; take the pairs out now and
+/// then, since they are kept until then. All other state is bounded by ``PairingLimits``.
+package final class Pairer {
+  private struct Listener {
+    var book: Book
+    var datagrams: (any DatagramDialogue)?
+    var stream: ((_ client: Endpoint, _ server: Endpoint) -> any StreamDialogue)?
+  }
+  private let limits: PairingLimits
+  private let budget = BufferBudget()
+  private var books: [Book] = []
+  private var tally = PacketTally()
+  private var udp: [UInt16: Listener] = [:]
+  private var tcp: [UInt16: Listener] = [:]
+  private var icmp: [any DatagramDialogue] = []
+  private var all: [any DatagramDialogue] = []
+  private var connections: BoundedTable<ConnectionKey, TCPConnection>
+
+  private struct ConnectionKey: Hashable {
+    var low: Endpoint
+    var high: Endpoint
+
+    init(_ a: Endpoint, _ b: Endpoint) { (low, high) = a < b ? (a, b) : (b, a) }
+  }
+
+  /// - Parameter ports: the server's ports where they are not the usual ones.
+  package init(
+    _ protocols: [PairingProtocol], ports: [PairingProtocol: [UInt16]] = [:], limits: PairingLimits = PairingLimits()
+  ) {
+    self.limits = limits
+    connections = BoundedTable(limit: limits.connections)
+    for kind in protocols { add(kind, ports: ports[kind] ?? kind.defaultPorts) }
+  }
+
+  private func add(_ kind: PairingProtocol, ports: [UInt16]) {
+    let book = Book(kind.rawValue)
+    books.append(book)
+    var listener = Listener(book: book)
+    switch kind {
+    case .dns:
+      let dns = DNS(book, limits: limits)
+      listener.datagrams = dns
+      listener.stream = { DNSStream(dns, client: $0, server: $1) }
+    case .icmp:
+      let echo = ICMPEcho(book, limits: limits)
+      icmp.append(echo)
+      all.append(echo)
+    }
+    if let datagrams = listener.datagrams { all.append(datagrams) }
+    for port in ports {
+      if listener.datagrams != nil { udp[port] = listener }
+      if listener.stream != nil { tcp[port] = listener }
+    }
+  }
+
+  package var ledger: PairLedger {
+    var ledger = PairLedger()
+    ledger.packets = tally
+    ledger.protocols = books.map { ($0.name, $0.tally) }
+    return ledger
+  }
+
+  /// The pairs since the last call, by protocol in the order of their ends.
+  package func takePairs() -> [Pair] {
+    var pairs: [Pair] = []
+    for book in books {
+      pairs += book.pairs
+      book.pairs = []
+    }
+    return pairs
+  }
+
+  package func take(_ packet: PairingPacket) {
+    tally.packets += 1
+    if packet.bytes.count < packet.length { tally.truncated += 1 }
+    switch dissect(packet) {
+    case .packet(let packet): dispatch(packet)
+    case .notIP: tally.notIP += 1
+    case .fragment: tally.fragments += 1
+    case .malformed: tally.malformed += 1
+    case .other, .truncated: break
+    }
+  }
+
+  private func dispatch(_ packet: Dissected) {
+    switch packet.transport {
+    case .icmp: for dialogue in icmp { dialogue.take(packet) }
+    case .udp: (udp[packet.destination.port] ?? udp[packet.source.port])?.datagrams?.take(packet)
+    case .tcp(let header): take(packet, header)
+    }
+  }
+
+  private func take(_ packet: Dissected, _ header: Dissected.TCPHeader) {
+    let listener: Listener
+    var (client, server) = (packet.source, packet.destination)
+    let isAnswer = header.isSYN && header.isACK
+    if !isAnswer, let found = tcp[packet.destination.port] {
+      listener = found
+    } else if let found = tcp[packet.source.port] {
+      listener = found
+      (client, server) = (server, client)
+    } else {
+      return
+    }
+    let key = ConnectionKey(client, server)
+    var connection = connections[key]
+    if let old = connection, old.isReplaced(by: header) {
+      old.end(evicted: false)
+      _ = connections.remove(key)
+      connection = nil
+    }
+    if connection == nil, let stream = listener.stream {
+      let new = TCPConnection(
+        client: client, server: server, dialogue: stream(client, server), book: listener.book, limits: limits,
+        budget: budget, isStart: header.isSYN)
+      if let evicted = connections.insert(new, for: key) {
+        evicted.end(evicted: true)
+        tally.evictedConnections += 1
+      }
+      connection = new
+    } else {
+      connections.touch(key)
+    }
+    connection?.take(packet, header)
+    if header.isRST, let connection {
+      connection.end(evicted: false)
+      _ = connections.remove(key)
+    }
+  }
+
+  /// The capture is over: whatever still waits has no answer.
+  package func finish() {
+    for connection in connections.removeAll() { connection.end(evicted: false) }
+    for dialogue in all { dialogue.finish() }
+  }
+}
