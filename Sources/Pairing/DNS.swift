@@ -63,7 +63,7 @@ final class DNS: DatagramDialogue {
     latest = BoundedTable(limit: limits.pending)
   }
 
-  func take(_ packet: Dissected) {
+  func take(_ packet: Dissected, isRequest: Bool) {
     let book = exchanges.book
     let message: DNSMessage
     do {

@@ -2,7 +2,8 @@
 
 /// A protocol over datagrams: UDP, ICMP, or TCP segment by segment.
 protocol DatagramDialogue: AnyObject {
-  func take(_ packet: Dissected)
+  /// - Parameter isRequest: it goes to a port of the server.
+  func take(_ packet: Dissected, isRequest: Bool)
   /// The capture is over.
   func finish()
 }

@@ -7,7 +7,7 @@ final class ICMPEcho: DatagramDialogue {
 
   init(_ book: Book, limits: PairingLimits) { exchanges = KeyedExchanges(book, limit: limits.pending) }
 
-  func take(_ packet: Dissected) {
+  func take(_ packet: Dissected, isRequest: Bool) {
     guard case .icmp(let type, let code, let isIPv6) = packet.transport, code == 0 else { return }
     let isRequest = type == (isIPv6 ? 128 : 8)
     guard isRequest || type == (isIPv6 ? 129 : 0) else { return }

@@ -4,12 +4,18 @@
 package enum PairingProtocol: String, CaseIterable, Sendable {
   case dns
   case icmp
+  case memcached
+  case redis
+  case http
 
   /// The server's ports unless others are given.
   package var defaultPorts: [UInt16] {
     switch self {
     case .dns: return [53]
     case .icmp: return []
+    case .memcached: return [11_211]
+    case .redis: return [6_379]
+    case .http: return [80, 8_080]
     }
   }
 }
@@ -61,6 +67,11 @@ package final class Pairer {
       let echo = ICMPEcho(book, limits: limits)
       icmp.append(echo)
       all.append(echo)
+    case .memcached:
+      listener.datagrams = MemcachedDatagrams(book, limits: limits)
+      listener.stream = { MemcachedStream(book, client: $0, server: $1) }
+    case .redis: listener.stream = { RedisStream(book, client: $0, server: $1) }
+    case .http: listener.stream = { HTTPStream(book, client: $0, server: $1) }
     }
     if let datagrams = listener.datagrams { all.append(datagrams) }
     for port in ports {
@@ -100,8 +111,13 @@ package final class Pairer {
 
   private func dispatch(_ packet: Dissected) {
     switch packet.transport {
-    case .icmp: for dialogue in icmp { dialogue.take(packet) }
-    case .udp: (udp[packet.destination.port] ?? udp[packet.source.port])?.datagrams?.take(packet)
+    case .icmp: for dialogue in icmp { dialogue.take(packet, isRequest: false) }
+    case .udp:
+      if let listener = udp[packet.destination.port] {
+        listener.datagrams?.take(packet, isRequest: true)
+      } else if let listener = udp[packet.source.port] {
+        listener.datagrams?.take(packet, isRequest: false)
+      }
     case .tcp(let header): take(packet, header)
     }
   }

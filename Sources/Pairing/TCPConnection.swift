@@ -94,6 +94,7 @@ final class TCPConnection {
         // The receiver has it, so it is the capture that lacks it.
         if isInStep { loseStep(.gap) }
         directions[side.other]?.forget(goingOnAt: acknowledgment)
+        lastPayload = (side.other, packet.time)
       }
       directions[side]?.lastACK = acknowledgment
     }
@@ -135,11 +136,11 @@ final class TCPConnection {
     guard side == .client, let lastPayload, lastPayload.side == .server, let client = directions[.client],
       let server = directions[.server], let clientSeen = server.lastACK
     else { return false }
-    guard client.isAtEnd(header.sequence), client.isAcknowledged(clientSeen),
-      header.isACK, server.isAcknowledged(header.acknowledgment)
-    else { return false }
-    let isLockstep = requests >= TCPConnection.lockstepProof && deepest <= 1
-    return isLockstep || span(from: lastPayload.time, to: packet.time) >= limits.quiet
+    guard client.isAtEnd(header.sequence), header.isACK, server.isAcknowledged(header.acknowledgment) else {
+      return false
+    }
+    if requests >= TCPConnection.lockstepProof && deepest <= 1 { return true }
+    return client.isAcknowledged(clientSeen) && span(from: lastPayload.time, to: packet.time) >= limits.quiet
   }
 
   private enum Loss {

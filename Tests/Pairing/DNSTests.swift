@@ -88,7 +88,8 @@ func dns(_ id: Int, _ name: String?, isResponse: Bool = false) -> [UInt8] {
     var wire = Wire()
     wire.fragment = 0x2000
     let arp = PairingPacket(
-      time: 1, linkType: 1, length: 42, bytes: [UInt8](repeating: 1, count: 12) + [8, 6] + [UInt8](repeating: 0, count: 28))
+      time: 1, linkType: 1, length: 42,
+      bytes: [UInt8](repeating: 1, count: 12) + [8, 6] + [UInt8](repeating: 0, count: 28))
     let ledger = paired([wire.udp(1, client, server, dns(7, "a")), arp], as: .dns).ledger
     #expect(ledger.packets.fragments == 1 && ledger.packets.notIP == 1 && ledger["dns"]?.requests == 0)
   }

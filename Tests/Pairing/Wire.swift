@@ -127,6 +127,12 @@ struct Talk {
         handshake * 1_000 + 2_000, client, server, sequence: clientNext, acknowledgment: serverNext, flags: 0x10))
   }
 
+  func without(_ index: Int) -> Talk {
+    var copy = self
+    copy.packets.remove(at: index)
+    return copy
+  }
+
   mutating func add(_ packet: PairingPacket) { packets.append(packet) }
 
   mutating func ask(_ time: Int64, _ bytes: [UInt8], flags: Int = 0x18) {
