@@ -7,6 +7,10 @@ package enum PairingProtocol: String, CaseIterable, Sendable {
   case memcached
   case redis
   case http
+  /// Response times of each leg.
+  case sip
+  /// The same message entering and leaving a station.
+  case sipForward = "sip-forward"
 
   /// The server's ports unless others are given.
   package var defaultPorts: [UInt16] {
@@ -16,6 +20,7 @@ package enum PairingProtocol: String, CaseIterable, Sendable {
     case .memcached: return [11_211]
     case .redis: return [6_379]
     case .http: return [80, 8_080]
+    case .sip, .sipForward: return [5_060]
     }
   }
 }
@@ -32,8 +37,8 @@ package final class Pairer {
   private let budget = BufferBudget()
   private var books: [Book] = []
   private var tally = PacketTally()
-  private var udp: [UInt16: Listener] = [:]
-  private var tcp: [UInt16: Listener] = [:]
+  private var udp: [UInt16: [Listener]] = [:]
+  private var tcp: [UInt16: [Listener]] = [:]
   private var icmp: [any DatagramDialogue] = []
   private var all: [any DatagramDialogue] = []
   private var connections: BoundedTable<ConnectionKey, TCPConnection>
@@ -41,23 +46,34 @@ package final class Pairer {
   private struct ConnectionKey: Hashable {
     var low: Endpoint
     var high: Endpoint
+    var book: String
 
-    init(_ a: Endpoint, _ b: Endpoint) { (low, high) = a < b ? (a, b) : (b, a) }
+    init(_ a: Endpoint, _ b: Endpoint, _ book: String) {
+      (low, high) = a < b ? (a, b) : (b, a)
+      self.book = book
+    }
   }
 
-  /// - Parameter ports: the server's ports where they are not the usual ones.
+  /// - Parameters:
+  ///   - ports: the server's ports where they are not the usual ones.
+  ///   - stations: the addresses of each forwarding station that has several.
   package init(
-    _ protocols: [PairingProtocol], ports: [PairingProtocol: [UInt16]] = [:], limits: PairingLimits = PairingLimits()
+    _ protocols: [PairingProtocol], ports: [PairingProtocol: [UInt16]] = [:], stations: [[IPAddress]] = [],
+    limits: PairingLimits = PairingLimits()
   ) {
     self.limits = limits
     connections = BoundedTable(limit: limits.connections)
-    for kind in protocols { add(kind, ports: ports[kind] ?? kind.defaultPorts) }
+    for kind in protocols { add(kind, ports: ports[kind] ?? kind.defaultPorts, stations: stations) }
   }
 
-  private func add(_ kind: PairingProtocol, ports: [UInt16]) {
+  private func add(_ kind: PairingProtocol, ports: [UInt16], stations: [[IPAddress]]) {
     let book = Book(kind.rawValue)
     books.append(book)
     var listener = Listener(book: book)
+    func listen(_ dialogue: any SIPDialogue) {
+      listener.datagrams = dialogue
+      listener.stream = { SIPStream(dialogue, client: $0, server: $1) }
+    }
     switch kind {
     case .dns:
       let dns = DNS(book, limits: limits)
@@ -72,11 +88,13 @@ package final class Pairer {
       listener.stream = { MemcachedStream(book, client: $0, server: $1) }
     case .redis: listener.stream = { RedisStream(book, client: $0, server: $1) }
     case .http: listener.stream = { HTTPStream(book, client: $0, server: $1) }
+    case .sip: listen(SIPResponses(book, limits: limits))
+    case .sipForward: listen(SIPForwarding(book, stations: stations, limits: limits))
     }
     if let datagrams = listener.datagrams { all.append(datagrams) }
     for port in ports {
-      if listener.datagrams != nil { udp[port] = listener }
-      if listener.stream != nil { tcp[port] = listener }
+      if listener.datagrams != nil { udp[port, default: []].append(listener) }
+      if listener.stream != nil { tcp[port, default: []].append(listener) }
     }
   }
 
@@ -113,28 +131,27 @@ package final class Pairer {
     switch packet.transport {
     case .icmp: for dialogue in icmp { dialogue.take(packet, isRequest: false) }
     case .udp:
-      if let listener = udp[packet.destination.port] {
-        listener.datagrams?.take(packet, isRequest: true)
-      } else if let listener = udp[packet.source.port] {
-        listener.datagrams?.take(packet, isRequest: false)
+      let isRequest = udp[packet.destination.port] != nil
+      for listener in udp[isRequest ? packet.destination.port : packet.source.port] ?? [] {
+        listener.datagrams?.take(packet, isRequest: isRequest)
       }
     case .tcp(let header): take(packet, header)
     }
   }
 
   private func take(_ packet: Dissected, _ header: Dissected.TCPHeader) {
-    let listener: Listener
-    var (client, server) = (packet.source, packet.destination)
     let isAnswer = header.isSYN && header.isACK
-    if !isAnswer, let found = tcp[packet.destination.port] {
-      listener = found
-    } else if let found = tcp[packet.source.port] {
-      listener = found
-      (client, server) = (server, client)
-    } else {
-      return
+    if !isAnswer, let listeners = tcp[packet.destination.port] {
+      for listener in listeners { take(packet, header, listener, packet.source, packet.destination) }
+    } else if let listeners = tcp[packet.source.port] {
+      for listener in listeners { take(packet, header, listener, packet.destination, packet.source) }
     }
-    let key = ConnectionKey(client, server)
+  }
+
+  private func take(
+    _ packet: Dissected, _ header: Dissected.TCPHeader, _ listener: Listener, _ client: Endpoint, _ server: Endpoint
+  ) {
+    let key = ConnectionKey(client, server, listener.book.name)
     var connection = connections[key]
     if let old = connection, old.isReplaced(by: header) {
       old.end(evicted: false)
