@@ -11,16 +11,24 @@ package enum PairingProtocol: String, CaseIterable, Sendable {
   case sip
   /// The same message entering and leaving a station.
   case sipForward = "sip-forward"
+  /// STAMP and TWAMP test packets.
+  case stamp
+  case udpEcho = "udp-echo"
+  case tcpHandshake = "tcp-handshake"
+  /// From data to its acknowledgment.
+  case tcpAcknowledgment = "tcp-ack"
 
   /// The server's ports unless others are given.
   package var defaultPorts: [UInt16] {
     switch self {
     case .dns: return [53]
-    case .icmp: return []
+    case .icmp, .tcpHandshake, .tcpAcknowledgment: return []
     case .memcached: return [11_211]
     case .redis: return [6_379]
     case .http: return [80, 8_080]
     case .sip, .sipForward: return [5_060]
+    case .stamp: return [862]
+    case .udpEcho: return [7]
     }
   }
 }
@@ -40,6 +48,10 @@ package final class Pairer {
   private var udp: [UInt16: [Listener]] = [:]
   private var tcp: [UInt16: [Listener]] = [:]
   private var icmp: [any DatagramDialogue] = []
+  /// They see every TCP segment.
+  private var watchers: [any DatagramDialogue] = []
+  /// By the server's port, segment by segment.
+  private var segments: [UInt16: [any DatagramDialogue]] = [:]
   private var all: [any DatagramDialogue] = []
   private var connections: BoundedTable<ConnectionKey, TCPConnection>
 
@@ -56,20 +68,39 @@ package final class Pairer {
 
   /// - Parameters:
   ///   - ports: the server's ports where they are not the usual ones.
+  ///   - rules: protocols of one's own.
   ///   - stations: the addresses of each forwarding station that has several.
   package init(
-    _ protocols: [PairingProtocol], ports: [PairingProtocol: [UInt16]] = [:], stations: [[IPAddress]] = [],
-    limits: PairingLimits = PairingLimits()
+    _ protocols: [PairingProtocol], ports: [PairingProtocol: [UInt16]] = [:], rules: [PairingRule] = [],
+    stations: [[IPAddress]] = [], limits: PairingLimits = PairingLimits()
   ) {
     self.limits = limits
     connections = BoundedTable(limit: limits.connections)
     for kind in protocols { add(kind, ports: ports[kind] ?? kind.defaultPorts, stations: stations) }
+    for rule in rules { add(rule) }
+  }
+
+  private func add(_ rule: PairingRule) {
+    let book = Book(rule.name)
+    books.append(book)
+    let dialogue = RuleDialogue(book, rule: rule, limits: limits)
+    all.append(dialogue)
+    for port in Set(rule.ports) {
+      switch rule.transport {
+      case .udp: udp[port, default: []].append(Listener(book: book, datagrams: dialogue))
+      case .tcp: segments[port, default: []].append(dialogue)
+      }
+    }
   }
 
   private func add(_ kind: PairingProtocol, ports: [UInt16], stations: [[IPAddress]]) {
     let book = Book(kind.rawValue)
     books.append(book)
     var listener = Listener(book: book)
+    func watch(_ dialogue: any DatagramDialogue) {
+      watchers.append(dialogue)
+      all.append(dialogue)
+    }
     func listen(_ dialogue: any SIPDialogue) {
       listener.datagrams = dialogue
       listener.stream = { SIPStream(dialogue, client: $0, server: $1) }
@@ -90,9 +121,15 @@ package final class Pairer {
     case .http: listener.stream = { HTTPStream(book, client: $0, server: $1) }
     case .sip: listen(SIPResponses(book, limits: limits))
     case .sipForward: listen(SIPForwarding(book, stations: stations, limits: limits))
+    case .stamp: listener.datagrams = STAMP(book, limits: limits)
+    case .udpEcho:
+      let rule = PairingRule(name: kind.rawValue, transport: .udp, ports: ports)
+      listener.datagrams = RuleDialogue(book, rule: rule, limits: limits)
+    case .tcpHandshake: watch(TCPHandshake(book, ports: ports, limits: limits))
+    case .tcpAcknowledgment: watch(TCPAcknowledgment(book, ports: ports, limits: limits))
     }
     if let datagrams = listener.datagrams { all.append(datagrams) }
-    for port in ports {
+    for port in Set(ports) {
       if listener.datagrams != nil { udp[port, default: []].append(listener) }
       if listener.stream != nil { tcp[port, default: []].append(listener) }
     }
@@ -135,7 +172,13 @@ package final class Pairer {
       for listener in udp[isRequest ? packet.destination.port : packet.source.port] ?? [] {
         listener.datagrams?.take(packet, isRequest: isRequest)
       }
-    case .tcp(let header): take(packet, header)
+    case .tcp(let header):
+      for watcher in watchers { watcher.take(packet, isRequest: false) }
+      let isRequest = segments[packet.destination.port] != nil
+      for dialogue in segments[isRequest ? packet.destination.port : packet.source.port] ?? [] {
+        dialogue.take(packet, isRequest: isRequest)
+      }
+      take(packet, header)
     }
   }
 
