@@ -69,7 +69,7 @@ let package = Package(
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Clocks", ["Clocks"]),
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
-    tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "VirtualLab", "latprobe", "lab"]),
+    tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab"]),
     tests("Remote", ["Remote", "Recording"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),

@@ -142,6 +142,9 @@ package final class Pairer {
     return ledger
   }
 
+  /// Bytes of TCP payload held in memory.
+  package var heldBytes: Int { budget.used }
+
   /// The pairs since the last call, by protocol in the order of their ends.
   package func takePairs() -> [Pair] {
     var pairs: [Pair] = []

@@ -131,7 +131,8 @@ struct TCPDirection {
   /// What can be read: up to the first byte that was not captured.
   var readable: ByteView {
     let blank = pieces.first { $0.isBlank }?.range.lowerBound ?? end
-    return ByteView(buffer, head..<head + blank - start)
+    // A blank piece may be used up in part.
+    return ByteView(buffer, head..<head + max(0, blank - start))
   }
 
   var isCut: Bool { pieces.contains { $0.isBlank } }
