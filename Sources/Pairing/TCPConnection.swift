@@ -164,7 +164,7 @@ final class TCPConnection {
     let lost = dialogue.forget()
     if loss == .evicted { book.tally.evicted += lost } else { book.tally.abandoned += lost }
     for side in [Side.client, .server] {
-      book.tally.unreadBytes += directions[side]?.buffered ?? 0
+      book.tally.unreadBytes += directions[side]?.unread ?? 0
       directions[side]?.forget()
     }
   }
@@ -186,7 +186,7 @@ final class TCPConnection {
       switch nextStep(side) {
       case .more:
         if directions[side]?.isCut == true { return loseStep(.truncated) }
-        if available > limits.header { return loseStep(.malformed) }
+        if available > limits.header || directions[side]?.isShredded == true { return loseStep(.malformed) }
         return
       case .part(let bytes): pass(side, bytes, available, ends: false)
       case .end(let bytes): pass(side, bytes, available, ends: true)
@@ -234,6 +234,8 @@ final class TCPConnection {
 
   /// No more packets of this connection will come.
   func end(evicted: Bool) {
+    let before = buffered
+    defer { budget.used += buffered - before }
     for side in [Side.client, .server] where isInStep && directions[side]?.hasHeld == true { loseStep(.gap) }
     let lost = dialogue.forget()
     if evicted { book.tally.evicted += lost } else { book.tally.unanswered += lost }

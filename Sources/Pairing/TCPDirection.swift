@@ -14,6 +14,9 @@ struct TCPDirection {
     var range: Range<Int>
     var time: Int64
     var payload: ByteView
+
+    /// What it takes in memory: with its headers, however short it is.
+    var cost: Int { payload.count + 128 }
   }
   enum Arrival {
     case nothing
@@ -53,6 +56,8 @@ struct TCPDirection {
 
   /// Bytes kept in memory.
   var buffered: Int { buffer.count - head + heldBytes }
+  /// Payload that has come and was not used up.
+  var unread: Int { available + held.reduce(0) { $0 + $1.range.count } }
   /// Bytes in order that are not used up.
   var available: Int { end - start }
   var hasHeld: Bool { !held.isEmpty }
@@ -92,8 +97,9 @@ struct TCPDirection {
         return repeats(range)
       }
       let place = held.firstIndex { $0.range.lowerBound > from } ?? held.count
-      held.insert(Segment(range: range, time: time, payload: payload), at: place)
-      heldBytes += payload.count
+      let segment = Segment(range: range, time: time, payload: payload)
+      held.insert(segment, at: place)
+      heldBytes += segment.cost
       return .waiting
     }
     let earlier = from < end ? from..<end : nil
@@ -101,7 +107,7 @@ struct TCPDirection {
     append(Segment(range: range, time: time, payload: payload))
     while let segment = held.first, segment.range.lowerBound <= end {
       held.removeFirst()
-      heldBytes -= segment.payload.count
+      heldBytes -= segment.cost
       if segment.range.upperBound > end { append(segment) }
     }
     return .inOrder(repeated: earlier)
@@ -134,6 +140,9 @@ struct TCPDirection {
     // A blank piece may be used up in part.
     return ByteView(buffer, head..<head + max(0, blank - start))
   }
+
+  /// More pieces than a header has in good faith: each one would be looked at again with the next.
+  var isShredded: Bool { pieces.count > 1_024 }
 
   var isCut: Bool { pieces.contains { $0.isBlank } }
 
