@@ -6,6 +6,8 @@ final class SIPForwarding: SIPDialogue {
   private struct Visit {
     var from: Endpoint
     var to: Endpoint
+    /// The ends of the leg, as stations.
+    var leg: (from: Endpoint, to: Endpoint)
     var time: Int64
     var isRepeated = false
     var hasLeft = false
@@ -20,7 +22,7 @@ final class SIPForwarding: SIPDialogue {
   /// Addresses of one station stand for the first of them.
   private let stations: [IPAddress: IPAddress]
   /// Stations that have forwarded something.
-  private var forwarders: Set<IPAddress> = []
+  private var forwarders: Set<Endpoint> = []
   private let limit: Int
   /// Timer B and F of RFC 3261 give up after 32 s; what comes later is another message.
   private static let timeout: Int64 = 64_000_000_000
@@ -36,7 +38,9 @@ final class SIPForwarding: SIPDialogue {
     self.stations = names
   }
 
-  private func station(_ endpoint: Endpoint) -> IPAddress { stations[endpoint.address] ?? endpoint.address }
+  private func station(_ end: Endpoint) -> Endpoint {
+    Endpoint(address: stations[end.address] ?? end.address, port: end.port)
+  }
 
   func take(_ message: SIPMessage, from: Endpoint, to: Endpoint, first: Int64, last: Int64) {
     while let old = messages.popOldest(where: { span(from: $0.time, to: last) > SIPForwarding.timeout }) { close(old) }
@@ -45,17 +49,19 @@ final class SIPForwarding: SIPDialogue {
     if messages[key] == nil, let evicted = messages.insert(Message(name: message.name, time: last), for: key) {
       for visit in evicted.visits where !visit.hasLeft { book.tally.evicted += 1 }
     }
+    let ends = legEnds(from, to)
+    let leg = (from: station(ends.from), to: station(ends.to))
     messages.update(key) { entry in
-      if let again = entry.visits.firstIndex(where: { $0.from.address == from.address && $0.to.address == to.address })
-      {
+      if let again = entry.visits.firstIndex(where: {
+        $0.leg == leg && $0.from.address == from.address && $0.to.address == to.address
+      }) {
         book.tally.repeatedRequests += 1
         entry.visits[again].isRepeated = true
         return
       }
-      let here = station(from)
-      if let entered = entry.visits.firstIndex(where: { station($0.to) == here && !$0.hasLeft }) {
+      if let entered = entry.visits.firstIndex(where: { $0.leg.to == leg.from && !$0.hasLeft }) {
         leave(&entry.visits[entered], message, first: first, last: last)
-      } else if entry.visits.contains(where: { station($0.to) == here }) {
+      } else if entry.visits.contains(where: { $0.leg.to == leg.from }) {
         // A fork: further copies of what has left already.
         book.tally.repeatedResponses += 1
       }
@@ -64,7 +70,7 @@ final class SIPForwarding: SIPDialogue {
         return
       }
       book.tally.requests += 1
-      entry.visits.append(Visit(from: from, to: to, time: last))
+      entry.visits.append(Visit(from: from, to: to, leg: leg, time: last))
     }
   }
 
@@ -75,7 +81,7 @@ final class SIPForwarding: SIPDialogue {
       book.tally.abandoned += 1
       return
     }
-    if forwarders.count < limit { forwarders.insert(station(visit.to)) }
+    if forwarders.count < limit { forwarders.insert(visit.leg.to) }
     book.settle(
       Pair(
         name: "sip-forward-\(message.name)", start: visit.time, end: first, endLast: last, key: message.label,
@@ -86,7 +92,7 @@ final class SIPForwarding: SIPDialogue {
     // These end at every station: the ACK of a refusal, CANCEL and its answer.
     let isHopByHop = message.name == "ACK" || message.name.hasSuffix("CANCEL")
     for visit in message.visits where !visit.hasLeft {
-      if isHopByHop || !forwarders.contains(station(visit.to)) {
+      if isHopByHop || !forwarders.contains(visit.leg.to) {
         book.tally.silent += 1
       } else {
         book.tally.unanswered += 1

@@ -69,6 +69,13 @@ struct SIPMessage {
   var match: [UInt8] { callID + [0] + Array("\(number) \(method)".utf8) }
 }
 
+/// The two ends of a leg as stations: addresses, since the ports of a message and its answer may differ; with ports where
+/// both stations are on one address.
+func legEnds(_ from: Endpoint, _ to: Endpoint) -> (from: Endpoint, to: Endpoint) {
+  if from.address == to.address { return (from, to) }
+  return (Endpoint(address: from.address, port: 0), Endpoint(address: to.address, port: 0))
+}
+
 /// Who takes SIP messages, however they came.
 protocol SIPDialogue: DatagramDialogue {
   var book: Book { get }

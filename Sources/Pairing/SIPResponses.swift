@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/// SIP response times on one leg: Call-ID, CSeq and the two addresses. Ports are left out, since an answer goes to the
-/// port that the request's Via names. Each first answer of a status is a pair; a final one settles the request.
+/// SIP response times on one leg: Call-ID, CSeq and the two ends. Each first answer of a status is a pair; a final one settles the request.
 final class SIPResponses: SIPDialogue {
   private struct Transaction {
     var start: Int64
@@ -27,9 +26,8 @@ final class SIPResponses: SIPDialogue {
       if !old.isSettled { book.tally.unanswered += 1 }
     }
     let (client, server) = message.status == nil ? (from, to) : (to, from)
-    let key = ExchangeKey(
-      client: Endpoint(address: client.address, port: 0), server: Endpoint(address: server.address, port: 0),
-      match: message.match)
+    let ends = legEnds(client, server)
+    let key = ExchangeKey(client: ends.from, server: ends.to, match: message.match)
     guard let status = message.status else {
       request(Transaction(start: last, client: client, server: server, isSettled: message.method == "ACK"), key)
       return

@@ -144,6 +144,28 @@ extension IntegrationSuites {
       #expect(tally.malformed == 0 && tally.gaps == 0 && tally.unanswered == 0 && tally.paired == pairs.count)
     }
 
+    /// Whatever packets the capture lacks, the pairs that are left are those of the whole capture.
+    @Test func lossesMakeNoWrongPairs() {
+      var random = Numbers(state: 7)
+      for kind in [PairingProtocol.memcached, .redis, .http] {
+        let whole = pair(kind).pairs
+        let truth = Set(timings(whole))
+        var total = 0
+        for round in 0..<40 {
+          let pairer = Pairer([kind])
+          for packet in traffic.packets where Int.random(in: 0..<100, using: &random) >= 1 + round % 5 {
+            pairer.take(packet)
+          }
+          pairer.finish()
+          let pairs = pairer.takePairs()
+          #expect(Set(timings(pairs)).isSubset(of: truth), "\(kind), round \(round)")
+          total += pairs.count
+        }
+        // A loss among a connection's first requests costs all until its next pause, and these clients hardly pause.
+        #expect(total > 4 * whole.count, "\(kind): \(total) of \(40 * whole.count)")
+      }
+    }
+
     /// Damaged captures: no crash, sums that hold, nothing held for ever.
     @Test func survivesDamage() {
       var random = Numbers(state: 23)

@@ -76,6 +76,19 @@ enum Call {
     #expect(pairer.takePairs().map(\.delay) == [31, 37, 41, 43, 47, 53].map { $0 * 1_000 })
   }
 
+  @Test func tellsStationsOfOneAddressByPort() {
+    let packets = Call.whole.map { time, from, to, start, number, method in
+      Wire().udp(
+        time * 1_000, Station(number: 9, port: 5_060 + from), Station(number: 9, port: 5_060 + to),
+        Call.message(start, method, number, branch: from))
+    }
+    let ports: [UInt16] = [5_061, 5_062, 5_063]
+    let forwarded = paired(packets, as: .sipForward, ports: [.sipForward: ports]).pairs
+    #expect(forwarded.map(\.delay) == [31, 37, 41, 43, 47, 53].map { $0 * 1_000 })
+    let answered = paired(packets, as: .sip, ports: [.sip: ports]).pairs
+    #expect(answered.map(\.delay) == [10, 69, 137, 169, 241, 53, 153].map { $0 * 1_000 })
+  }
+
   @Test func pairsResponsesOfEachLeg() {
     var lines = Call.whole
     lines.insert((120, 1, 2, "INVITE", 1, "INVITE"), at: 2)

@@ -94,6 +94,19 @@ import Testing
       if missing > 2 && missing < talk.packets.count - 1 { #expect(tally.gaps == 1, "without packet \(missing)") }
       #expect(pairs.count >= truth.count - 20, "without packet \(missing): \(tally)")
     }
+    // Several at once, and some of them only later than others.
+    var random = Seeded(state: 23)
+    for round in 0..<300 {
+      var packets = talk.packets
+      for _ in 0..<Int.random(in: 2...9, using: &random) {
+        packets.remove(at: .random(in: packets.indices, using: &random))
+      }
+      if round % 3 == 0 {
+        let at = Int.random(in: 1..<packets.count, using: &random)
+        packets.swapAt(at, at - 1)
+      }
+      for pair in paired(packets, as: .memcached).pairs { #expect(truth[pair.start] == pair.end, "round \(round)") }
+    }
     // From the middle on: the first packets are missing.
     for first in stride(from: 1, to: talk.packets.count, by: 7) {
       let (pairs, tally, _) = paired(Array(talk.packets[first...]), as: .memcached)
