@@ -71,27 +71,21 @@ final class RuleDialogue: DatagramDialogue {
 
   func take(_ packet: Dissected, isRequest: Bool) {
     guard packet.payloadLength > 0 else { return }
-    let message = isRequest ? rule.request : rule.response
-    for condition in message.conditions {
-      switch condition.field.value(packet) {
-      case .bytes(let bytes): guard bytes == condition.value else { return }
-      case .absent: return
-      case .cut: return exchanges.book.tally.truncated += 1
-      }
+    // Both ports may be the server's: then an answer is what a request waits for.
+    if isRequest, rule.ports.contains(packet.source.port), case .match(let match) = read(rule.response, packet),
+      exchanges.isWaiting(ExchangeKey(client: packet.destination, server: packet.source, match: match))
+    {
+      return take(packet, match, isRequest: false)
     }
-    var match: [UInt8] = []
-    for field in message.key {
-      switch field.value(packet) {
-      case .bytes(let bytes): match += bytes
-      case .absent: return exchanges.book.tally.malformed += 1
-      case .cut: return exchanges.book.tally.truncated += 1
-      }
+    switch read(isRequest ? rule.request : rule.response, packet) {
+    case .match(let match): take(packet, match, isRequest: isRequest)
+    case .other: break
+    case .short: exchanges.book.tally.malformed += 1
+    case .cut: exchanges.book.tally.truncated += 1
     }
-    if message.key.isEmpty {
-      let length = packet.payloadLength
-      match = packet.payload.prefix(PairingRule.defaultKey).bytes
-      match += [16, 8, 0].map { (shift: Int) in UInt8(truncatingIfNeeded: length >> shift) }
-    }
+  }
+
+  private func take(_ packet: Dissected, _ match: [UInt8], isRequest: Bool) {
     if isRequest {
       let key = ExchangeKey(client: packet.source, server: packet.destination, match: match)
       let digits = match.prefix(8).map { $0 < 16 ? "0" + String($0, radix: 16) : String($0, radix: 16) }
@@ -100,6 +94,40 @@ final class RuleDialogue: DatagramDialogue {
       let key = ExchangeKey(client: packet.destination, server: packet.source, match: match)
       exchanges.response(key, time: packet.time, last: packet.time)
     }
+  }
+
+  private enum Reading {
+    /// The key.
+    case match([UInt8])
+    /// Not this kind of message.
+    case other
+    /// The payload, or what was captured of it, ends before the key.
+    case short
+    case cut
+  }
+
+  private func read(_ message: PairingRule.Message, _ packet: Dissected) -> Reading {
+    for condition in message.conditions {
+      switch condition.field.value(packet) {
+      case .bytes(let bytes): guard bytes == condition.value else { return .other }
+      case .absent: return .other
+      case .cut: return .cut
+      }
+    }
+    var match: [UInt8] = []
+    for field in message.key {
+      switch field.value(packet) {
+      case .bytes(let bytes): match += bytes
+      case .absent: return .short
+      case .cut: return .cut
+      }
+    }
+    if message.key.isEmpty {
+      let length = packet.payloadLength
+      match = packet.payload.prefix(PairingRule.defaultKey).bytes
+      match += [16, 8, 0].map { (shift: Int) in UInt8(truncatingIfNeeded: length >> shift) }
+    }
+    return .match(match)
   }
 
   func finish() { exchanges.finish() }

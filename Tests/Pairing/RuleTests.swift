@@ -48,6 +48,18 @@ import Testing
     #expect(pairs.first?.name == "udp-echo")
   }
 
+  @Test func tellsRequestsWhereBothPortsAreTheServers() {
+    let (low, high) = (Station(number: 1, port: 7), Station(number: 2, port: 7))
+    let wire = Wire()
+    let pairs = paired(
+      [
+        wire.udp(100, low, high, [1]), wire.udp(110, high, low, [2]), wire.udp(123, high, low, [1]),
+        wire.udp(131, low, high, [2]),
+      ], as: .udpEcho
+    ).pairs
+    #expect(pairs.map(\.delay) == [23, 21] && pairs.map(\.client.description) == ["10.77.0.1:7", "10.77.0.2:7"])
+  }
+
   @Test func timesHandshakes() {
     var talk = Talk(port: 4_711, handshake: 10)
     // The SYN and the SYN/ACK once more; then data, whose ACK is not the handshake's.
