@@ -10,9 +10,10 @@ CONFIGURATION ?= release
 
 # The Debian packages, the one place that names them: to build, and to run, show and test.
 BUILD_PACKAGES := libbpf-dev libelf-dev libpcap-dev zlib1g-dev libzstd-dev pkg-config make git
-RUN_PACKAGES = gnuplot-nox babeltrace2 tcpdump sockperf iperf3 nftables iproute2 iputils-ping ethtool clang-format python3 \
-	tshark zstd \
-	$(LAB_PACKAGES)
+RUN_PACKAGES = gnuplot-nox babeltrace2 tcpdump sockperf iperf3 nftables iproute2 iputils-ping ethtool clang-format python3 zstd \
+	$(PAIRING_PACKAGES) $(LAB_PACKAGES)
+# What pairing is checked against, and servers whose answers it pairs.
+PAIRING_PACKAGES := tshark dnsmasq-base memcached redis-server
 # What boots and fills the virtual machines of the lab.
 LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils e2fsprogs
 

@@ -53,6 +53,7 @@ let package = Package(
     module("Tap", ["CLatprobeABI", "CZlib", "CZstd", "Recording"]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
     module("Analysis", ["Clocks", "Recording"]),
+    module("Pairing", [yams]),
     module(
       "Reporting",
       ["Analysis", "Recording", yams, .product(name: "Subprocess", package: "swift-subprocess")]),
@@ -71,11 +72,12 @@ let package = Package(
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Clocks", ["Clocks"]),
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
-    tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "VirtualLab", "latprobe", "lab"]),
+    tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab"]),
     tests("Remote", ["Remote", "Recording"]),
     tests("Tap", ["Tap", "CLatprobeABI", "Recording", "Analysis"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
+    tests("Pairing", ["Pairing", "VirtualLab"]),
     tests("Reporting", ["Analysis", "Recording", "Reporting"]),
     tests("VirtualLab", ["VirtualLab"]),
   ]

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Pairing
+import Testing
+
+/// The hard cases of TCP, shown with memcached's text protocol, whose answers come in order.
+@Suite struct StreamTests {
+  /// `count` gets of which the n-th is answered after n µs, one every millisecond.
+  func lockstep(_ count: Int, sequences: (UInt32, UInt32) = (1_000, 2_000), wire: Wire = Wire()) -> Talk {
+    var talk = Talk(port: 11_211, sequences: sequences, wire: wire)
+    for number in 1...count {
+      talk.ask(Int64(number) * 1_000, "get key\r\n")
+      talk.answer(Int64(number) * 1_000 + Int64(number), "VALUE key 0 4\r\nabcd\r\nEND\r\n")
+    }
+    return talk
+  }
+
+  @Test func wrapsSequenceNumbers() {
+    let (pairs, tally, _) = paired(lockstep(23, sequences: (0xffff_ffd0, 0xffff_ff00)).packets, as: .memcached)
+    #expect(pairs.map(\.delay) == multiples(1...23) && tally.gaps == 0)
+  }
+
+  @Test func countsFromTheFirstCopy() {
+    var talk = Talk(port: 11_211)
+    talk.ask(100, "get key\r\n")
+    talk.add(talk.packets[3].at(300_000))
+    talk.answer(350, "END\r\n")
+    talk.add(talk.packets[5].at(600_000))
+    talk.ask(700, "get key\r\n")
+    talk.answer(713, "END\r\n")
+    let (pairs, tally, _) = paired(talk.packets, as: .memcached)
+    #expect(pairs.map(\.delay) == [250_000, 13_000] && pairs.map(\.retransmitted) == [true, false])
+    #expect(tally.retransmitted == 1 && tally.repeatedRequests == 1 && tally.requests == 2)
+  }
+
+  @Test func putsSegmentsInOrder() {
+    var talk = Talk(port: 11_211)
+    talk.ask(100, "get ")
+    talk.ask(110, "k")
+    talk.ask(120, "ey\r\nget other\r\n")
+    talk.answer(200, "VALUE key 0 4\r\nab")
+    talk.answer(210, "cd\r\nEND\r\n")
+    talk.answer(220, "END\r\n")
+    var packets = talk.packets
+    packets.swapAt(3, 5)
+    packets.swapAt(6, 8)
+    for index in 3..<packets.count { packets[index].time = Int64(index) * 1_000 }
+    let (pairs, tally, _) = paired(packets, as: .memcached)
+    // The first command is complete with the packet that came last (5), the second one with its only packet (3).
+    #expect(pairs.map(\.start) == [5_000, 3_000])
+    // The answer's first byte came last (8); the second answer came before it.
+    #expect(pairs.map(\.end) == [8_000, 6_000] && pairs.map(\.endLast) == [8_000, 6_000])
+    #expect(tally.paired == 2 && tally.gaps == 0 && tally.disordered == 0)
+  }
+
+  @Test func trimsOverlaps() {
+    var talk = Talk(port: 11_211)
+    let (client, server) = (talk.client, talk.server)
+    let at = talk.clientNext
+    let command = Array("get key\r\nget two\r\n".utf8)
+    // 0..<7, then 3..<12, then 9..<18
+    for (time, range) in [(10, 0..<7), (20, 3..<12), (30, 9..<18)] as [(Int64, Range<Int>)] {
+      talk.add(
+        talk.wire.tcp(
+          time * 1_000, client, server, sequence: at &+ UInt32(range.lowerBound), acknowledgment: talk.serverNext,
+          Array(command[range])))
+    }
+    talk.answer(41, "END\r\nEND\r\n")
+    let (pairs, _, _) = paired(talk.packets, as: .memcached)
+    #expect(pairs.map(\.start) == [20_000, 30_000] && pairs.map(\.end) == [41_000, 41_000])
+  }
+
+  /// Whatever one packet is missing, no pair is wrong, and all requests but few are accounted for.
+  @Test func neverMispairs() {
+    // Up to four commands under way, answered in bursts; command n is answered n µs after it was sent.
+    var talk = Talk(port: 11_211)
+    var truth: [Int64: Int64] = [:]
+    var time: Int64 = 1_000
+    for round in 0..<40 {
+      let depth = 1 + round % 4
+      for number in 0..<depth {
+        talk.ask(time + Int64(number), "get key\(number)\r\n")
+        truth[(time + Int64(number)) * 1_000] = (time + 100 + 3 * Int64(number)) * 1_000
+      }
+      for number in 0..<depth { talk.answer(time + 100 + 3 * Int64(number), "VALUE k 0 2\r\nab\r\nEND\r\n") }
+      time += round % 5 == 4 ? 30_000 : 500
+    }
+    #expect(paired(talk.packets, as: .memcached).pairs.count == truth.count)
+    for missing in 0..<talk.packets.count {
+      var packets = talk.packets
+      packets.remove(at: missing)
+      let (pairs, tally, _) = paired(packets, as: .memcached)
+      for pair in pairs { #expect(truth[pair.start] == pair.end, "without packet \(missing)") }
+      #expect(tally.waiting == 0)
+      if missing > 2 && missing < talk.packets.count - 1 { #expect(tally.gaps == 1, "without packet \(missing)") }
+      #expect(pairs.count >= truth.count - 20, "without packet \(missing): \(tally)")
+    }
+    // Several at once, and some of them only later than others.
+    var random = Seeded(state: 23)
+    for round in 0..<300 {
+      var packets = talk.packets
+      for _ in 0..<Int.random(in: 2...9, using: &random) {
+        packets.remove(at: .random(in: packets.indices, using: &random))
+      }
+      if round % 3 == 0 {
+        let at = Int.random(in: 1..<packets.count, using: &random)
+        packets.swapAt(at, at - 1)
+      }
+      for pair in paired(packets, as: .memcached).pairs { #expect(truth[pair.start] == pair.end, "round \(round)") }
+    }
+    // From the middle on: the first packets are missing.
+    for first in stride(from: 1, to: talk.packets.count, by: 7) {
+      let (pairs, tally, _) = paired(Array(talk.packets[first...]), as: .memcached)
+      for pair in pairs { #expect(truth[pair.start] == pair.end, "from packet \(first) on") }
+      let expected = truth.count * (talk.packets.count - first) / talk.packets.count
+      #expect(tally.waiting == 0 && pairs.count + 60 >= expected)
+    }
+  }
+
+  @Test func losesOneExchangeOfALockstepClient() {
+    var packets = lockstep(100).packets
+    packets.remove(at: 3 + 2 * 49 + 1)
+    packets.remove(at: 3 + 2 * 29)
+    let (pairs, tally, _) = paired(packets, as: .memcached)
+    // Of 100 one lacks its request, another one its answer.
+    #expect(pairs.map(\.delay) == multiples(1...29) + multiples(31...49) + multiples(51...100))
+    #expect(tally.gaps == 2 && tally.abandoned == 1 && tally.requests == 99)
+  }
+
+  @Test func beginsInTheMiddle() {
+    // 1 ms between requests is not enough of a pause, 20 ms are.
+    var talk = lockstep(7)
+    talk.ask(60_000, "get key\r\n")
+    talk.answer(60_023, "END\r\n")
+    let (pairs, tally, _) = paired(Array(talk.packets[3...]), as: .memcached)
+    #expect(pairs.map(\.delay) == [23_000] && tally.requests == 1 && tally.unreadBytes == 7 * (9 + 26))
+  }
+
+  @Test func passesOverValuesThatWereCut() {
+    var talk = Talk(port: 11_211, wire: Wire(snap: 14 + 20 + 20 + 40))
+    talk.ask(100, "get key\r\n")
+    talk.answer(150, "VALUE key 0 1000\r\n" + String(repeating: "x", count: 1_000) + "\r\n")
+    talk.answer(160, "END\r\n")
+    talk.ask(200, "get " + String(repeating: "k", count: 100) + "\r\n")
+    talk.answer(210, "END\r\n")
+    let (pairs, tally, ledger) = paired(talk.packets, as: .memcached)
+    #expect(pairs.map(\.delay) == [50_000] && pairs.first?.endLast == 160_000)
+    #expect(tally.truncated == 1 && tally.unreadBytes > 0 && ledger.packets.truncated == 2)
+  }
+
+  @Test func startsAnewWithAReusedPort() {
+    var first = Talk(port: 11_211)
+    first.ask(100, "get key\r\n")
+    var second = Talk(port: 11_211, handshake: 1_000, sequences: (77_000, 88_000))
+    second.ask(1_100, "get key\r\n")
+    second.answer(1_123, "END\r\n")
+    let (pairs, tally, _) = paired(first.packets + second.packets, as: .memcached)
+    #expect(pairs.map(\.delay) == [23_000] && tally.requests == 2 && tally.unanswered == 1)
+  }
+
+  @Test func boundsItsState() {
+    var limits = PairingLimits()
+    limits.connections = 7
+    limits.bufferedOnDirection = 1_000
+    var packets: [PairingPacket] = []
+    for port in 0..<23 {
+      var talk = Talk(port: 11_211, clientPort: 40_000 + port, handshake: Int64(port))
+      talk.ask(100 + Int64(port), "get key\r\n")
+      packets += talk.packets
+    }
+    let (_, tally, ledger) = paired(packets, as: .memcached, limits: limits)
+    #expect(ledger.packets.evictedConnections == 16 && tally.evicted == 16 && tally.unanswered == 7)
+
+    var talk = Talk(port: 11_211)
+    for number in 0..<200 { talk.ask(Int64(number), "get key\r\n") }
+    // The first segment after the handshake never comes, and nobody acknowledges.
+    talk = talk.without(3)
+    let held = paired(talk.packets, as: .memcached, limits: limits).tally
+    #expect(held.gaps == 1 && held.requests == 0)
+
+    limits.pendingOnConnection = 23
+    var many = Talk(port: 11_211)
+    for number in 0..<100 { many.ask(Int64(number), "get key\r\n") }
+    #expect(paired(many.packets, as: .memcached, limits: limits).tally.evicted == 24)
+
+    limits.buffered = 500
+    var partial = Talk(port: 11_211)
+    partial.ask(1, "get " + String(repeating: "k", count: 600))
+    #expect(paired(partial.packets, as: .memcached, limits: limits).tally.unreadBytes == 604)
+  }
+}
+
+/// Microseconds in nanoseconds.
+private func multiples(_ range: ClosedRange<Int64>) -> [Int64] { range.map { $0 * 1_000 } }
+
+extension PairingPacket {
+  func at(_ time: Int64) -> PairingPacket {
+    var copy = self
+    copy.time = time
+    return copy
+  }
+}
