@@ -158,7 +158,7 @@ struct LabSession {
     let length = Double(last - first)
     let delays = zip(segment.starts, segment.delays)
       .filter { Double($0.0 - first) >= from * length && Double($0.0 - first) <= to * length }.map(\.1).sorted()
-    try #require(delays.count >= 50, "\(name)")
+    try need(delays.count >= 20, "\(name): \(delays.count) packets")
     return delays[delays.count / 10]
   }
 }
