@@ -31,6 +31,7 @@ package func analyse(
     result.clockError = clocks.guests.compactMap(\.error).max() ?? 0
   }
   analysis.fill(&result)
+  result.segments += recordings.flatMap(pairSegments)
   return result
 }
 

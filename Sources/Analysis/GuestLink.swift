@@ -72,7 +72,7 @@ struct GuestLink {
           at: Instant(nanoseconds: Int64(clamping: $0.time)), vcpu: Int($0.vcpu),
           scaling: CounterScaling(offset: $0.offset, ratio: $0.ratio, fractionBits: $0.fractionBits))
       },
-      crossStamps: guest.flatMap(\.clockCrosses).map {
+      crossStamps: guest.filter { $0.machine.interfaces == nil }.flatMap(\.clockCrosses).map {
         CrossStamp(
           hostRealtime: Instant(nanoseconds: $0.deviceTime), guestRealtime: Instant(nanoseconds: $0.realtime),
           guestRaw: $0.monotonicRaw == 0 ? nil : Instant(nanoseconds: $0.monotonicRaw), window: Int64($0.window))
@@ -84,8 +84,13 @@ struct GuestLink {
       })
   }
 
-  private func readings(_ recordings: [MachineRecording]) -> [ClockReading] {
-    recordings.flatMap(\.clockSamples).map {
+  private func readings(_ recordings: [MachineRecording]) -> [ClockReading] { recordings.flatMap(\.readings) }
+}
+
+extension MachineRecording {
+  /// The machine's clock samples as the alignment takes them.
+  var readings: [ClockReading] {
+    clockSamples.map {
       ClockReading(
         monotonic: Instant(nanoseconds: Int64(clamping: $0.monotonic)), window: Int64($0.window),
         monotonicRaw: Instant(nanoseconds: $0.monotonicRaw), realtime: Instant(nanoseconds: $0.realtime),

@@ -10,7 +10,7 @@ struct TimedRecording {
   var ownTimes: [UInt64] = []
   /// ε of the mapping, nanoseconds; 0 where there is none.
   var error: Int64 = 0
-  /// Number of the kernel, and so of the clock, that its own times are of.
+  /// Number of the clock that its own times are of: that of the kernel, or one of its own for another clock of a tap's.
   var clock = 0
 }
 
@@ -26,19 +26,21 @@ struct SessionClocks {
 
   init(_ recordings: [MachineRecording]) {
     let kernels = SessionClocks.kernels(recordings)
+    var numbers = TapClockNumbers(next: kernels.count)
+    let timed = kernels.enumerated().map { number, members in
+      members.flatMap { TimedRecording.all(of: $0, kernel: number, &numbers, &warnings) }
+    }
     guard kernels.count > 1, let hostPlace = GuestLink.host(of: kernels) else {
-      domains = kernels.enumerated().map { number, members in
-        members.map { TimedRecording(recording: $0, clock: number) }
-      }
+      domains = timed
       if kernels.count > 1 {
         warnings.append(unaligned(kernels.map(name), because: "none of them is known to be the host"))
       }
       return
     }
     let host = kernels[hostPlace]
-    domains = [host.map { TimedRecording(recording: $0, clock: hostPlace) }]
+    domains = [timed[hostPlace]]
     for (number, guest) in kernels.enumerated() where number != hostPlace {
-      align(guest, host, isOnly: kernels.count == 2, clocks: (guest: number, host: hostPlace))
+      align(guest, timed[number], host, isOnly: kernels.count == 2, clocks: (guest: number, host: hostPlace))
     }
   }
 
@@ -62,7 +64,8 @@ struct SessionClocks {
   }
 
   private mutating func align(
-    _ guest: [MachineRecording], _ host: [MachineRecording], isOnly: Bool, clocks: (guest: Int, host: Int)
+    _ guest: [MachineRecording], _ timed: [TimedRecording], _ host: [MachineRecording], isOnly: Bool,
+    clocks: (guest: Int, host: Int)
   ) {
     let link = GuestLink(host: host, guest: guest, isOnly: isOnly)
     let alignment = Alignment(link.input(host: host, guest: guest))
@@ -73,8 +76,8 @@ struct SessionClocks {
     if let best {
       var mapped: [TimedRecording] = []
       let recorded = recordedTime(host)
-      for recording in guest {
-        var timed = TimedRecording(recording: recording, clock: clocks.guest)
+      for var timed in timed {
+        let recording = timed.recording
         timed.map(by: best, host: recorded, span: &span)
         let outside = recording.stamps.count - timed.recording.stamps.count
         if outside > 0 {
@@ -84,14 +87,14 @@ struct SessionClocks {
         mapped.append(timed)
       }
       let error = best.maximumError(over: span ?? best.covered)
-      for index in mapped.indices { mapped[index].error = error }
+      for index in mapped.indices { mapped[index].error += error }
       domains[0] += mapped
       clock.method = best.method.rawValue
       clock.error = error
       clock.driftPPM = best.driftPPM
       clock.samples = best.samples
     } else {
-      domains.append(guest.map { TimedRecording(recording: $0, clock: clocks.guest) })
+      domains.append(timed)
       warnings.append(
         unaligned([clock.guest, clock.host], because: alignment.interruption?.description ?? reasons(alignment)))
     }
@@ -153,15 +156,17 @@ extension TimedRecording {
   fileprivate mutating func map(by map: ClockMap, host: ClosedRange<Int64>, span: inout ClosedRange<Int64>?) {
     var cursor = map.cursor()
     var stamps: [Stamp] = []
+    let before = ownTimes
+    ownTimes = []
     stamps.reserveCapacity(recording.stamps.count)
     ownTimes.reserveCapacity(recording.stamps.count)
-    for var stamp in recording.stamps {
+    for (index, var stamp) in recording.stamps.enumerated() {
       let own = Int64(clamping: stamp.time)
       guard let time = cursor.host(own) else { continue }
       if host.contains(time) {
         span = span.map { min($0.lowerBound, own)...max($0.upperBound, own) } ?? own...own
       }
-      ownTimes.append(stamp.time)
+      ownTimes.append(before.isEmpty ? stamp.time : before[index])
       stamp.time = UInt64(clamping: time)
       stamps.append(stamp)
     }

@@ -11,6 +11,7 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
   case noCounter(AlignmentSide)
   case jumped(AlignmentSide, clock: String, at: Int64)
   case suspended(AlignmentSide)
+  case stepped(at: Int64)
   case noGuestCounters
   case countersReadOnce
   case badScaling(vcpu: Int)
@@ -35,6 +36,8 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
       "the \(side.rawValue)'s \(clock) jumped against MONOTONIC at \(seconds(at)): it was paused, resumed or migrated"
     case .suspended(let side):
       "the \(side.rawValue) was suspended during the run"
+    case .stepped(let at):
+      "CLOCK_REALTIME was set at \(seconds(at)), which its stamps do not survive: stop time synchronisation that steps"
     case .noGuestCounters:
       "the guest's counter offset was not read: record on the host as root with debugfs mounted"
     case .countersReadOnce:

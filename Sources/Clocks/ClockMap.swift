@@ -98,7 +98,7 @@ package struct ClockMap: Sendable {
 }
 
 extension ClockCurve {
-  fileprivate func reaches(_ x: Int64) -> Bool {
+  func reaches(_ x: Int64) -> Bool {
     x >= start.subtractingCapped(ClockCurve.reach) && x <= end.addingCapped(ClockCurve.reach)
   }
 }

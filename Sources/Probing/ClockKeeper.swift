@@ -37,7 +37,7 @@ package struct ClockKeeper: ~Copyable {
   /// Process ids of those whose counters are still there.
   private var present: Set<Int>
   private let debug: KVMDebug
-  private var hostClock: PTPClock?
+  private var devices: [PTPClock]
   private let warn: (String) -> Void
   private var samples = Schedule(every: 100_000_000)
   private var crosses = Schedule(every: 500_000_000)
@@ -46,16 +46,25 @@ package struct ClockKeeper: ~Copyable {
   /// - Parameters:
   ///   - side: the side that this machine records: its guests' counters on a host, the host's clock in a guest.
   ///   - guests: of this host, whose counters are to be read.
+  ///   - devices: N of each /dev/ptpN to read; in a guest the host's clock is read in any case.
   ///   - root: where /sys is; empty for the machine's own.
   ///   - warn: told in one line, once, what cannot be had; recording goes on without it.
   package init(
-    side: Topology.Side?, guests: [KVMGuest] = [], root: String = "", warn: @escaping (String) -> Void
+    side: Topology.Side?, guests: [KVMGuest] = [], devices: [UInt16] = [], root: String = "",
+    warn: @escaping (String) -> Void
   ) {
     self.guests = side == .host ? guests : []
     self.warn = warn
     debug = KVMDebug(root: root)
     present = Set(self.guests.filter { [debug] in !debug.counters(of: $0).isEmpty }.map(\.pid))
-    hostClock = side == .guest ? ClockKeeper.openHostClock(root, warn) : nil
+    var numbers = devices
+    if side == .guest, let host = ClockKeeper.hostClock(root, warn) { numbers.append(host) }
+    self.devices = numbers.compactMap { number in
+      do throws(ProbingError) { return try PTPClock(path: "/dev/ptp\(number)", number: number) } catch {
+        warn("\(error)")
+        return nil
+      }
+    }
     if let complaint = debug.complaint(about: self.guests) { warn(complaint) }
   }
 
@@ -63,8 +72,10 @@ package struct ClockKeeper: ~Copyable {
   package mutating func take(_ moment: Moment, _ writer: MachineWriter) throws(RecordingError) {
     if samples.isDue(moment) { try put(ClockReading.now().event, writer) }
     if crosses.isDue(moment) {
-      if let event = hostClock?.read() { try put(event, writer) }
-      for complaint in hostClock?.takeComplaints() ?? [] { warn(complaint) }
+      for device in devices {
+        if let event = device.read() { try put(event, writer) }
+        for complaint in device.takeComplaints() { warn(complaint) }
+      }
     }
     if counters.isDue(moment) {
       for guest in guests {
@@ -85,17 +96,12 @@ package struct ClockKeeper: ~Copyable {
     }
   }
 
-  private static func openHostClock(_ root: String, _ warn: (String) -> Void) -> PTPClock? {
-    guard let number = PTPClock.kvm(root: root) else {
-      if System.read("\(root)/sys/devices/system/clocksource/clocksource0/current_clocksource") == "kvm-clock" {
-        warn("the host's clock is not to be seen from here; load it with 'modprobe ptp_kvm'")
-      }
-      return nil
+  private static func hostClock(_ root: String, _ warn: (String) -> Void) -> UInt16? {
+    if let number = PTPClock.kvm(root: root) { return number }
+    if System.read("\(root)/sys/devices/system/clocksource/clocksource0/current_clocksource") == "kvm-clock" {
+      warn("the host's clock is not to be seen from here; load it with 'modprobe ptp_kvm'")
     }
-    do throws(ProbingError) { return try PTPClock(path: "/dev/ptp\(number)", number: number) } catch {
-      warn("\(error)")
-      return nil
-    }
+    return nil
   }
 }
 

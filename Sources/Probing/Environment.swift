@@ -4,7 +4,7 @@ package import Recording
 /// What a report says of the machine that recorded.
 package enum Environment {
   /// A description of this machine; hooks, filter and the like are the caller's to fill in.
-  package static func machine(role: String, topology: String, plan: WatchPlan) -> Machine {
+  package static func machine(role: String, topology: String, plan: WatchPlan? = nil) -> Machine {
     let hostname = System.hostname
     var machine = Machine(
       name: MachineName.make(role: role, hostname: hostname), role: role, hostname: hostname,
@@ -14,7 +14,7 @@ package enum Environment {
     machine.clockSource = clockSource ?? ""
     machine.cpuModel = cpuModel ?? ""
     machine.cpus = System.possibleCPUs
-    machine.settings = settings(plan)
+    machine.settings = settings(plan ?? WatchPlan(guestDevices: [], hostDevices: [], socketNamespaces: []))
     return machine
   }
 

@@ -41,10 +41,10 @@ package struct Filter: Sendable {
   package static let visibleBytes = 128
 
   package struct Step: Sendable {
-    var code: UInt16
-    var jumpTrue: UInt8
-    var jumpFalse: UInt8
-    var k: UInt32
+    package var code: UInt16
+    package var jumpTrue: UInt8
+    package var jumpFalse: UInt8
+    package var k: UInt32
   }
 
   package let expression: String

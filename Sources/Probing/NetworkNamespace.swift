@@ -65,6 +65,17 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
     return found
   }
 
+  /// This thread is in the namespace from now on; files below /sys stay those of the old one.
+  package func enter() throws(ProbingError) {
+    let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { throw ProbingError.system("namespace \(label) (\(path))", errno) }
+    defer { close(file) }
+    let result = lp_enter_netns(file)
+    guard result == 0 else {
+      throw ProbingError.system("namespace \(label) cannot be entered", result, "entering needs CAP_SYS_ADMIN")
+    }
+  }
+
   private func withSocket<T>(_ body: (Int32) -> T) throws(ProbingError) -> T {
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw ProbingError.system("namespace \(label) (\(path))", errno) }

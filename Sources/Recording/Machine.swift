@@ -183,6 +183,10 @@ package struct Machine: Codable, Sendable, Equatable {
   package var peers: [Peer]?
   /// Capture files that the stamps are from; null where a kernel recorded.
   package var captures: [Capture]?
+  /// What a tap listened on; null in other recordings.
+  package var interfaces: [TapInterface]?
+  /// What was paired of a capture; null in other recordings.
+  package var pairing: Pairing?
   package var startedAt: UInt64
   /// Null while the recording runs, or if it was cut off.
   package var stoppedAt: UInt64?
@@ -199,7 +203,7 @@ package struct Machine: Codable, Sendable, Equatable {
 
   enum CodingKeys: String, CodingKey {
     case format, name, role, hostname, kernel, architecture, cpus, settings, topology, hooks, paths, segments
-    case filter, sampling, identity, guests, peers, captures, ledger, missed, rotation, unwritten
+    case filter, sampling, identity, guests, peers, captures, interfaces, pairing, ledger, missed, rotation, unwritten
     case bootID = "boot_id"
     case clockSource = "clock_source"
     case cpuModel = "cpu_model"
@@ -232,6 +236,8 @@ package struct Machine: Codable, Sendable, Equatable {
     guests = []
     peers = []
     captures = nil
+    interfaces = nil
+    pairing = nil
     startedAt = 0
     stoppedAt = nil
     stoppedBy = nil

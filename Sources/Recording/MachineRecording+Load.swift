@@ -57,6 +57,8 @@ private struct Loader {
   /// their time lies before their place in the stream.
   private var run: [Stamp] = []
   private var held: [Stamp] = []
+  private var wireStamps: [WireStamp] = []
+  private var pairs: [RecordedPair] = []
   private var flows: [UInt32: Flow] = [:]
   private var clockSamples: [ClockSample] = []
   private var clockExchanges: [ClockExchange] = []
@@ -68,6 +70,7 @@ private struct Loader {
   private var unknownHooks: [UInt8: UInt64] = [:]
   private var unknownKinds: [UInt8: UInt64] = [:]
   private var unknownMethods: [UInt8: UInt64] = [:]
+  private var unknownClocks: [UInt8: UInt64] = [:]
 
   init(directory: String) { self.directory = directory }
 
@@ -134,6 +137,8 @@ private struct Loader {
           stamp.time = raw.at_ns
           held.append(stamp)
         }
+      case UInt8(LP_EVENT_STAMP_WIRE.rawValue): takeWire(unsafe record.load(as: lp_stamp_wire.self), cpu)
+      case UInt8(LP_EVENT_PAIR.rawValue): unsafe pairs.append(RecordedPair(record.load(as: lp_pair.self)))
       case UInt8(LP_EVENT_FLOW.rawValue): unsafe takeFlow(record)
       case UInt8(LP_EVENT_CLOCK_SAMPLE.rawValue):
         unsafe clockSamples.append(ClockSample(record.load(as: lp_clock_sample.self)))
@@ -164,6 +169,16 @@ private struct Loader {
     return Stamp(
       time: raw.time_ns, key: raw.key, flow: raw.flow, sequence: raw.sequence, length: raw.length,
       headerLength: UInt16(raw.header_words) * 4, queue: raw.queue, cpu: cpu, hook: hook, kind: kind)
+  }
+
+  private mutating func takeWire(_ raw: lp_stamp_wire, _ cpu: UInt16) {
+    guard let clock = WireClock(rawValue: raw.time_source) else {
+      unknownClocks[raw.time_source, default: 0] += 1
+      return
+    }
+    guard let stamp = stamp(raw.stamp, cpu) else { return }
+    wireStamps.append(
+      WireStamp(stamp: stamp, at: raw.at_ns, clock: clock, interface: raw.interface, device: raw.device))
   }
 
   private mutating func takeFlow(_ record: UnsafeRawPointer) {
@@ -205,6 +220,13 @@ private struct Loader {
         "\(directory): \(count) clock readings by method \(number), which this latprobe does not know, are left out: update latprobe"
       )
     }
+    for (number, count) in unknownClocks.sorted(by: { $0.key < $1.key }) {
+      damage.append(
+        "\(directory): \(count) stamps by clock \(number), which this latprobe does not know, are left out: update latprobe"
+      )
+    }
+    recording.pairs = pairs.sorted { $0.end < $1.end }
+    recording.wireStamps = wireStamps.sorted { $0.stamp.time < $1.stamp.time }
     recording.stamps = StampMerge.merge(runs)
     recording.flows = flows
     recording.clockSamples = clockSamples.sorted { $0.monotonic < $1.monotonic }

@@ -8,6 +8,10 @@ package struct MachineRecording: Sendable {
   package var machine: Machine
   /// In time order.
   package var stamps: [Stamp]
+  /// Packets at a tap, in order of the time that the tap read them.
+  package var wireStamps: [WireStamp]
+  /// Requests and their answers at a tap, in order of their ends.
+  package var pairs: [RecordedPair]
   package var flows: [UInt32: Flow]
   /// This and the three below in order of time.
   package var clockSamples: [ClockSample]
@@ -24,6 +28,8 @@ package struct MachineRecording: Sendable {
   package init(machine: Machine) {
     self.machine = machine
     stamps = []
+    wireStamps = []
+    pairs = []
     flows = [:]
     clockSamples = []
     clockExchanges = []

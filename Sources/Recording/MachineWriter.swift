@@ -136,6 +136,13 @@ package final class MachineWriter {
     }
   }
 
+  /// As ``append(cpu:bytes:)``.
+  package func append(cpu: Int, _ records: [UInt8]) throws(RecordingError) {
+    try unsafe records.withUnsafeBufferPointer { (bytes) throws(RecordingError) in
+      try unsafe append(cpu: cpu, bytes: UnsafeRawBufferPointer(bytes))
+    }
+  }
+
   /// Sets how many events this CPU has lost since the recording began; the next packet tells it.
   package func discarded(cpu: Int, total: UInt64) {
     guard cpu >= 0, cpu <= Int(UInt16.max) else { return }

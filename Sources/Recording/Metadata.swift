@@ -197,6 +197,44 @@ struct Metadata: Equatable {
         };
       };
 
+      enum wire_clock : uint8_t {
+        "file" = 0, "reader" = 1, "kernel" = 2, "hardware" = 3, "adapted" = 4
+      };
+      event {
+        id = 7;
+        name = "stamp_wire";
+        stream_id = 0;
+        fields := struct {
+          enum hook_point hook;
+          uint16_t queue;
+          bits20_t length;
+          bits8_t header_words;
+          enum stamp_kind kind;
+          hex32_t flow;
+          uint32_t sequence;
+          hex64_t key;
+          int64_t at_ns;
+          enum wire_clock time_source;
+          uint8_t interface;
+          uint16_t device;
+          uint32_t reserved;
+        };
+      };
+
+      event {
+        id = 8;
+        name = "pair";
+        stream_id = 0;
+        fields := struct {
+          uint8_t flags;
+          uint16_t name;
+          uint32_t reserved;
+          int64_t start_ns;
+          int64_t end_ns;
+          int64_t last_ns;
+        };
+      };
+
       """
   }
 

@@ -84,6 +84,43 @@ package struct Stamp: Sendable, Hashable {
   package var payloadLength: UInt32 { length > UInt32(headerLength) ? length - UInt32(headerLength) : 0 }
 }
 
+/// Whose time a tap's stamp is (`enum lp_wire_clock` of the ABI header).
+package enum WireClock: UInt8, Codable, Sendable, CaseIterable {
+  /// A capture file's, which does not say whose.
+  case file = 0
+  /// CLOCK_REALTIME, when the packet socket got to the packet.
+  case reader = 1
+  /// CLOCK_REALTIME, when the driver handed the packet over or took it.
+  case kernel = 2
+  /// The device's PTP hardware clock, as the device stamped it.
+  case hardware = 3
+  /// A hardware stamp that the capturing program or card converted to UTC.
+  case adapted = 4
+
+  package var name: String { String(describing: self) }
+}
+
+/// One packet at a tap.
+package struct WireStamp: Sendable, Hashable {
+  /// Its time is CLOCK_MONOTONIC when the tap read it; a capture file's: ``at`` again.
+  package var stamp: Stamp
+  /// The stamp's time: nanoseconds of the clock that ``clock`` names.
+  package var at: Int64
+  package var clock: WireClock
+  /// ``TapInterface/number``.
+  package var interface: UInt8
+  /// ``WireClock/hardware``: N of /dev/ptpN, else 0.
+  package var device: UInt16
+
+  package init(stamp: Stamp, at: Int64, clock: WireClock, interface: UInt8, device: UInt16 = 0) {
+    self.stamp = stamp
+    self.at = at
+    self.clock = clock
+    self.interface = interface
+    self.device = device
+  }
+}
+
 /// The 5-tuple behind ``Stamp/flow``.
 package struct Flow: Sendable, Hashable {
   package var id: UInt32

@@ -4,8 +4,8 @@ import Foundation
 import Recording
 import Testing
 
-/// Formats 1 and 2, byte for byte. Fixtures are never written anew: recordings stay readable for ever.
-/// The stream of CPU 3 is the same in both; format 2 has one of CPU 0 with its new events.
+/// Every format, byte for byte. Fixtures are never written anew: recordings stay readable for ever.
+/// The stream of CPU 3 is the same in all; formats 2 and 3 each have one more, of CPU 0 and 1, with their new events.
 @Suite struct GoldenTests {
   static let uuid = "00112233-4455-4677-8899-aabbccddeeff"
   static func fixture(_ format: Int) -> String {
@@ -121,6 +121,44 @@ import Testing
     00 00 00 00 00 00 01 00                          # ratio 1.0: 2^48
     """
 
+  /// `stream_1_0` of format 3.
+  static let wireStream = """
+    # packet 0: two events
+    c1 1f fc c1                                      # magic
+    00 11 22 33 44 55 46 77 88 99 aa bb cc dd ee ff  # uuid
+    00 00 00 00                                      # stream_id
+    a0 0f 00 00 00 00 00 00                          # timestamp_begin 4000
+    a1 0f 00 00 00 00 00 00                          # timestamp_end 4001
+    00 05 00 00 00 00 00 00                          # content_size 1280 bits
+    00 05 00 00 00 00 00 00                          # packet_size
+    00 00 00 00 00 00 00 00                          # events_discarded
+    01 00 00 00                                      # cpu_id 1
+    00 00 00 00                                      # packet_seq_num 0
+    # event stamp_wire, 48 bytes
+    a0 0f 00 00 00 00 00 00                          # timestamp 4000, when the tap read it
+    07                                               # id 7
+    0c                                               # hook 12, wire-in
+    00 00                                            # queue 0
+    5c 00 70 10                                      # length 92, header_words 7, kind 1
+    07 00 00 00                                      # flow 7
+    00 00 00 00                                      # sequence 0
+    cd ab 00 00 00 00 00 00                          # key 0xabcd
+    00 00 2a 36 fe 9c 97 17                          # at_ns 1 700 000 000 000 000 000
+    03                                               # time_source 3, hardware
+    01                                               # interface 1
+    02 00                                            # device 2
+    00 00 00 00                                      # reserved
+    # event pair, 40 bytes
+    a1 0f 00 00 00 00 00 00                          # timestamp 4001
+    08                                               # id 8
+    03                                               # flags: repeated, whole
+    05 00                                            # name 5
+    00 00 00 00                                      # reserved
+    9f 0f 00 00 00 00 00 00                          # start_ns 3999
+    a1 0f 00 00 00 00 00 00                          # end_ns 4001
+    a3 0f 00 00 00 00 00 00                          # last_ns 4003
+    """
+
   static var golden: [UInt8] { bytes(stream) }
 
   static func bytes(_ text: String) -> [UInt8] {
@@ -156,19 +194,28 @@ import Testing
     batch.add(
       lp_guest_counter(time_ns: 3002, event: 6, fraction_bits: 48, vcpu: 3, guest: 1234, offset: -2, ratio: 1 << 48))
     try writer.append(cpu: 0, batch)
+    batch = Batch()
+    batch.add(
+      lp_stamp_wire(
+        stamp: lp_stamp(
+          time_ns: 4000, event: 7, hook: 12, queue: 0, length: 92, header_words: 7, kind: 1, flow: 7, sequence: 0,
+          key: 0xABCD), at_ns: 1_700_000_000_000_000_000, time_source: 3, interface: 1, device: 2, reserved: 0))
+    try writer.append(cpu: 1, batch)
+    try writer.append(cpu: 1, RecordedPair(name: 5, start: 3999, end: 4001, last: 4003, isRepeated: true).bytes)
     writer.discarded(cpu: 3, total: 5)
     machine.stoppedAt = 3000
     machine.stoppedBy = "duration"
     try writer.close(machine)
   }
 
-  @Test(arguments: [1, 2]) func theFixtureIsTheAnnotatedBytes(format: Int) throws {
+  @Test(arguments: [1, 2, 3]) func theFixtureIsTheAnnotatedBytes(format: Int) throws {
     func file(_ name: String) throws -> [UInt8] {
       [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(format))/host-a/ctf/\(name)")))
     }
     #expect(Self.golden.count == 72 + 72 + 56 + 56 + 32 + 40)
     #expect(try file("stream_3_0") == Self.golden)
-    if format == 2 { #expect(try file("stream_0_0") == Self.bytes(Self.clockStream)) }
+    if format >= 2 { #expect(try file("stream_0_0") == Self.bytes(Self.clockStream)) }
+    if format >= 3 { #expect(try file("stream_1_0") == Self.bytes(Self.wireStream)) }
   }
 
   @Test func theWriterWritesTheFixture() throws {
@@ -177,7 +224,7 @@ import Testing
     let text = String(decoding: try scratch.bytes("host-a/ctf/metadata"), as: UTF8.self)
     let uuid = try #require(text.firstMatch(of: /uuid = "([0-9a-f-]{36})";/)).1
     let fixed = text.replacingOccurrences(of: uuid, with: Self.uuid)
-    let old = try String(contentsOfFile: "\(Self.fixture(2))/host-a/ctf/metadata", encoding: .utf8)
+    let old = try String(contentsOfFile: "\(Self.fixture(3))/host-a/ctf/metadata", encoding: .utf8)
     // Hook points may be added within a format.
     func layout(_ text: String) -> [Substring] {
       text.split(separator: "\n").filter { !$0.hasPrefix("enum hook_point") }
@@ -191,6 +238,7 @@ import Testing
     #expect(bytes[6] >> 4 == 4 && bytes[8] >> 6 == 2)
     for (name, starts, golden) in [
       ("stream_3_0", [4, 76], Self.golden), ("stream_0_0", [4], Self.bytes(Self.clockStream)),
+      ("stream_1_0", [4], Self.bytes(Self.wireStream)),
     ] {
       var stream = try scratch.bytes("host-a/ctf/\(name)")
       for start in starts {
@@ -201,10 +249,10 @@ import Testing
     }
     #expect(
       try scratch.bytes("session.json")
-        == [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(2))/session.json"))))
+        == [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(3))/session.json"))))
   }
 
-  @Test(arguments: [1, 2]) func theReaderReadsTheFixture(format: Int) throws {
+  @Test(arguments: [1, 2, 3]) func theReaderReadsTheFixture(format: Int) throws {
     let session = try RecordedSession.load(paths: [Self.fixture(format)])
     #expect(session.session == sampleSession())
     #expect(session.damage.isEmpty)
@@ -212,7 +260,7 @@ import Testing
     #expect(recording.damage.isEmpty)
     #expect(recording.machine.hooks.first?.attachedAs == "tp_btf:net_dev_queue")
     #expect(recording.machine.ledger.first?.lost == 5)
-    #expect(recording.discardedByCPU == (format == 1 ? [3: 5] : [0: 0, 3: 5]))
+    #expect(recording.discardedByCPU == ([[3: 5], [0: 0, 3: 5], [0: 0, 1: 0, 3: 5]][format - 1]))
     #expect(recording.eventsByType == Self.events(format))
     #expect(
       recording.stamps == [
@@ -223,7 +271,7 @@ import Testing
       ])
     #expect(recording.clockSamples.first?.tai == 1_700_000_037_000_000_000)
     #expect(recording.flows[7]?.destination == [10, 0, 0, 2])
-    guard format == 2 else { return }
+    guard format >= 2 else { return }
     #expect(
       recording.clockExchanges == [
         ClockExchange(time: 3000, peer: 1, sent: 256, peerReceived: -1, peerSent: 0, received: 512)
@@ -238,14 +286,25 @@ import Testing
       recording.guestCounters == [
         GuestCounter(time: 3002, guest: 1234, vcpu: 3, offset: -2, ratio: 1 << 48, fractionBits: 48)
       ])
+    guard format >= 3 else { return }
+    #expect(
+      recording.wireStamps == [
+        WireStamp(
+          stamp: Stamp(
+            time: 4000, key: 0xABCD, flow: 7, length: 92, headerLength: 28, cpu: 1, hook: .wireIn, kind: .udp),
+          at: 1_700_000_000_000_000_000, clock: .hardware, interface: 1, device: 2)
+      ])
+    #expect(recording.pairs == [RecordedPair(name: 5, start: 3999, end: 4001, last: 4003, isRepeated: true)])
   }
 
   static func events(_ format: Int) -> [String: UInt64] {
     let first: [String: UInt64] = ["stamp": 1, "stamp_held": 1, "flow": 1, "clock_sample": 1]
-    return format == 1 ? first : first.merging(["clock_exchange": 1, "clock_cross": 1, "guest_counter": 1]) { $1 }
+    let second: [String: UInt64] = ["clock_exchange": 1, "clock_cross": 1, "guest_counter": 1]
+    let third: [String: UInt64] = ["stamp_wire": 1, "pair": 1]
+    return [second, third].prefix(format - 1).reduce(first) { $0.merging($1) { $1 } }
   }
 
-  @Test(arguments: [1, 2]) func babeltraceReadsTheFixture(format: Int) throws {
+  @Test(arguments: [1, 2, 3]) func babeltraceReadsTheFixture(format: Int) throws {
     let babeltrace = try Babeltrace(Self.fixture(format))
     #expect(babeltrace.status == 0, "\(babeltrace.errors)")
     #expect(babeltrace.eventsByType == Self.events(format))

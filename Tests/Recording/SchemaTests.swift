@@ -22,6 +22,14 @@ import Testing
     machine.hooks = [AttachedHook(name: "txg0", attachedAs: "tp_btf:x", absentBecause: "none")]
     machine.ledger = [LedgerRow(hook: "txg0", cpu: 0)]
     machine.captures = [sampleCapture]
+    var interface = TapInterface(
+      number: 0, name: "eth0", hooks: ["wire-in"], driver: "igb", hardwareClock: 0, hardware: "granted")
+    interface.clocks = ["hardware": 5]
+    machine.interfaces = [interface]
+    machine.pairing = Pairing(
+      names: [Pairing.Name(name: "dns", ofProtocol: "dns")],
+      protocols: [Pairing.Tally(name: "dns", counts: ["paired": 1])],
+      packets: ["packets": 2])
     machine.paths = [Path(name: "tx", hooks: ["txg0"])]
     try sampleSession().write(to: scratch.path)
     let writer = try MachineWriter(
@@ -32,7 +40,10 @@ import Testing
       let written = try object(Data(scratch.bytes(file)))
       let definitions = schema["$defs"] as? [String: [String: Any]] ?? [:]
       try compare(written, schema, name)
-      let lists = [("hooks", "hook"), ("paths", "path"), ("ledger", "ledgerRow"), ("captures", "capture")]
+      let lists = [
+        ("hooks", "hook"), ("paths", "path"), ("ledger", "ledgerRow"), ("captures", "capture"),
+        ("interfaces", "tapInterface"),
+      ]
       for (property, definition) in lists {
         guard let rows = written[property] as? [[String: Any]] else { continue }
         try compare(try #require(rows.first), try #require(definitions[definition]), property)
@@ -40,6 +51,9 @@ import Testing
       if let capture = (written["captures"] as? [[String: Any]])?.first {
         let interface = try #require((capture["interfaces"] as? [[String: Any]])?.first)
         try compare(interface, try #require(definitions["captureInterface"]), "captureInterface")
+      }
+      if let pairing = written["pairing"] as? [String: Any] {
+        try compare(pairing, try #require(definitions["pairing"]), "pairing")
       }
       let properties = try #require(schema["properties"] as? [String: [String: Any]])
       for property in ["sampling", "rotation"] {

@@ -3,8 +3,8 @@ internal import CLatprobeABI
 internal import CTimestamp
 internal import Glibc
 
-/// The host's CLOCK_REALTIME as a KVM guest sees it: a PTP clock that the module ptp_kvm makes.
-struct PTPClock: ~Copyable {
+/// A PTP clock of this machine: a network device's, or the host's CLOCK_REALTIME as a KVM guest sees it (module ptp_kvm).
+final class PTPClock {
   private let path: String
   /// N of /dev/ptpN.
   private let number: UInt16
@@ -48,20 +48,18 @@ struct PTPClock: ~Copyable {
   /// - Parameter path: `/dev/ptpN`.
   init(path: String, number: UInt16) throws(ProbingError) {
     file = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else {
-      throw ProbingError.system("\(path), the host's clock, cannot be opened", errno, "run with sudo")
-    }
     self.path = path
     self.number = number
+    guard file >= 0 else { throw ProbingError.system("\(path), a clock, cannot be opened", errno, "run with sudo") }
   }
 
-  deinit { close(file) }
+  deinit { if file >= 0 { close(file) } }
 
   /// Both clocks now, by the best way that works; nil if none does.
   ///
   /// A way that the driver refuses is given up for good: with a guest's clock source `tsc` instead of kvm-clock, PRECISE
   /// is refused with ENODEV.
-  mutating func read() -> lp_clock_cross? {
+  func read() -> lp_clock_cross? {
     while let way = ways.first {
       var stamp = lp_cross_stamp()
       let result = way.read(file, &stamp)
@@ -69,19 +67,19 @@ struct PTPClock: ~Copyable {
       if result == 0 { return stamp.window_ns <= UInt32.max ? event(way, stamp) : nil }
       if result == -EAGAIN || result == -EINTR { return nil }
       ways.removeFirst()
-      let next = ways.first.map { "\($0) is tried" } ?? "guest and host cannot be aligned by it"
+      let next = ways.first.map { "\($0) is tried" } ?? "it is no help to align clocks"
       complaints.append("\(path): no \(way) reading: \(unsafe String(cString: strerror(-result))); \(next)")
     }
     return nil
   }
 
   /// What there is to say, once.
-  mutating func takeComplaints() -> [String] {
+  func takeComplaints() -> [String] {
     defer { complaints = [] }
     return complaints
   }
 
-  private borrowing func event(_ way: Way, _ stamp: lp_cross_stamp) -> lp_clock_cross {
+  private func event(_ way: Way, _ stamp: lp_cross_stamp) -> lp_clock_cross {
     var time = timespec()
     unsafe clock_gettime(CLOCK_MONOTONIC, &time)
     var event = lp_clock_cross()

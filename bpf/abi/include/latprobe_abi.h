@@ -55,6 +55,8 @@ enum lp_event {
 	LP_EVENT_CLOCK_EXCHANGE = 4,
 	LP_EVENT_CLOCK_CROSS = 5,
 	LP_EVENT_GUEST_COUNTER = 6,
+	LP_EVENT_STAMP_WIRE = 7,
+	LP_EVENT_PAIR = 8,
 };
 
 // What a stamp's key and sequence mean.
@@ -86,6 +88,44 @@ struct lp_stamp {
 struct lp_stamp_held {
 	struct lp_stamp stamp; // event is LP_EVENT_STAMP_HELD
 	lp_u64 at_ns;
+};
+
+// The clock that a tap's stamp is of, and who read it.
+enum lp_wire_clock {
+	LP_WIRE_FILE = 0,     // a capture file's time; the file does not say whose
+	LP_WIRE_READER = 1,   // CLOCK_REALTIME, when the packet socket got to the packet
+	LP_WIRE_KERNEL = 2,   // CLOCK_REALTIME, when the driver handed the packet over or took it
+	LP_WIRE_HARDWARE = 3, // the PTP hardware clock of the device, as the device stamped it
+	LP_WIRE_ADAPTED = 4, // a hardware stamp that the capturing program or card converted to UTC
+};
+
+// A packet at a tap. stamp.time_ns is CLOCK_MONOTONIC when the tap read it (a file's: its time again);
+// at_ns is the stamp's time, of the clock that `time_source` names, unchanged.
+struct lp_stamp_wire {
+	struct lp_stamp stamp; // event is LP_EVENT_STAMP_WIRE, queue is 0
+	lp_s64 at_ns;
+	lp_u8 time_source; // enum lp_wire_clock
+	lp_u8 interface;   // number of the interface in machine.json's `interfaces`
+	lp_u16 device;	   // LP_WIRE_HARDWARE: N of /dev/ptpN, else 0
+	lp_u32 reserved;
+};
+
+enum lp_pair_flag {
+	LP_PAIR_REPEATED =
+		1, // the request came more than once before its answer; start_ns is its first copy
+	LP_PAIR_WHOLE = 2, // last_ns is known
+};
+
+// A request and its answer at a tap, or a message that entered a station and left it. Times are the capture's.
+struct lp_pair {
+	lp_u64 time_ns; // end_ns
+	lp_u8 event;	// LP_EVENT_PAIR
+	lp_u8 flags;	// enum lp_pair_flag
+	lp_u16 name;	// place in `names` of machine.json's `pairing`
+	lp_u32 reserved;
+	lp_s64 start_ns; // the packet that completes the request
+	lp_s64 end_ns;	 // the packet with the first byte of the answer
+	lp_s64 last_ns;	 // the packet that completes the answer
 };
 
 // The 5-tuple behind lp_stamp.flow; written at least once for each flow and CPU.
@@ -179,6 +219,13 @@ LP_ASSERT_AT(lp_stamp, sequence, 20);
 LP_ASSERT_AT(lp_stamp, key, 24);
 _Static_assert(sizeof(struct lp_stamp_held) == 40, "lp_stamp_held");
 LP_ASSERT_AT(lp_stamp_held, at_ns, 32);
+_Static_assert(sizeof(struct lp_stamp_wire) == 48, "lp_stamp_wire");
+LP_ASSERT_AT(lp_stamp_wire, at_ns, 32);
+LP_ASSERT_AT(lp_stamp_wire, time_source, 40);
+LP_ASSERT_AT(lp_stamp_wire, device, 42);
+_Static_assert(sizeof(struct lp_pair) == 40, "lp_pair");
+LP_ASSERT_AT(lp_pair, name, 10);
+LP_ASSERT_AT(lp_pair, start_ns, 16);
 _Static_assert(sizeof(struct lp_flow) == 56, "lp_flow");
 LP_ASSERT_AT(lp_flow, event, 8);
 LP_ASSERT_AT(lp_flow, flow, 12);

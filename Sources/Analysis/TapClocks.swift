@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Clocks
+import Recording
+
+/// Gives each other clock of a kernel's machine a number that no kernel has.
+struct TapClockNumbers {
+  private struct Key: Hashable {
+    var kernel: Int
+    var clock: TapClock
+  }
+
+  private var known: [Key: Int] = [:]
+  private var next: Int
+
+  init(next: Int) { self.next = next }
+
+  mutating func number(of clock: TapClock, kernel: Int) -> Int {
+    let key = Key(kernel: kernel, clock: clock)
+    if let number = known[key] { return number }
+    defer { next += 1 }
+    known[key] = next
+    return next
+  }
+}
+
+extension TimedRecording {
+  /// A recording with its times; a tap's is taken apart by clock.
+  static func all(
+    of recording: MachineRecording, kernel: Int, _ numbers: inout TapClockNumbers, _ warnings: inout [String]
+  ) -> [TimedRecording] {
+    guard !recording.wireStamps.isEmpty else { return [TimedRecording(recording: recording, clock: kernel)] }
+    return taps(recording, &warnings).map { clock, timed in
+      var timed = timed
+      timed.clock = timed.ownTimes.isEmpty ? kernel : numbers.number(of: clock, kernel: kernel)
+      return timed
+    }
+  }
+
+  /// A tap's stamps on the machine's CLOCK_MONOTONIC: one recording for each clock that its hook points were stamped by.
+  ///
+  /// Stamps of two clocks are not mixed at one hook point: those of the clock that most packets have are taken, and the
+  /// others are left out and told. A capture file's clock is nobody's: its times stay as they are.
+  private static func taps(
+    _ recording: MachineRecording, _ warnings: inout [String]
+  ) -> [(clock: TapClock, timed: TimedRecording)] {
+    var counts: [HookPoint: [TapClock: Int]] = [:]
+    for wire in recording.wireStamps { counts[wire.stamp.hook, default: [:]][TapClock(wire), default: 0] += 1 }
+    let clocks = counts.mapValues { $0.max { ($0.value, $1.key.rank) < ($1.value, $0.key.rank) }?.key ?? .file }
+    for (hook, clock) in clocks.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+      let others = (counts[hook] ?? [:]).filter { $0.key != clock }.sorted { $0.key.rank < $1.key.rank }
+      for (other, count) in others {
+        warnings.append(
+          "\(recording.machine.name): \(count) stamps at \(hook.name) are of \(other), the others of \(clock): left out"
+        )
+      }
+    }
+    // Where nothing passed, packets that should have are lost, by whichever clock.
+    let idle = Set(recording.machine.hooks.compactMap { HookPoint(name: $0.name) }).subtracting(clocks.keys)
+    let used = Set(clocks.values).sorted { $0.rank < $1.rank }
+    return used.compactMap { clock in
+      let hooks = Set(clocks.filter { $0.value == clock }.keys).union(clock == used.first ? idle : [])
+      do throws(AlignmentError) {
+        return (clock, try tap(recording, clock, hooks))
+      } catch {
+        warnings.append("\(recording.machine.name): stamps of \(clock) are left out: \(error)")
+        return nil
+      }
+    }
+  }
+
+  private static func tap(
+    _ recording: MachineRecording, _ clock: TapClock, _ hooks: Set<HookPoint>
+  ) throws(AlignmentError) -> TimedRecording {
+    let map = try clock.map(recording)
+    var timed = TimedRecording(recording: recording)
+    var placed: [(stamp: Stamp, own: Int64)] = []
+    for wire in recording.wireStamps where hooks.contains(wire.stamp.hook) && TapClock(wire) == clock {
+      guard let time = map.map({ $0.monotonic(wire.at) }) ?? wire.at, time >= 0, wire.at >= 0 else { continue }
+      var stamp = wire.stamp
+      stamp.time = UInt64(time)
+      placed.append((stamp, wire.at))
+    }
+    placed.sort { $0.stamp.time < $1.stamp.time }
+    timed.recording.stamps = placed.map(\.stamp)
+    timed.recording.machine.hooks.removeAll { HookPoint(name: $0.name).map { !hooks.contains($0) } ?? false }
+    if let map, let first = placed.first?.own, let last = placed.last?.own {
+      timed.ownTimes = placed.map { UInt64($0.own) }
+      timed.error = map.maximumError(over: min(first, last)...max(first, last))
+    }
+    return timed
+  }
+}
+
+/// A clock that a tap's stamps may be of.
+enum TapClock: Hashable, CustomStringConvertible {
+  /// N of /dev/ptpN.
+  case hardware(UInt16)
+  /// CLOCK_REALTIME, by whoever took it.
+  case realtime
+  /// UTC of a card or a capturing program.
+  case adapted
+  case file
+
+  init(_ wire: WireStamp) {
+    self =
+      switch wire.clock {
+      case .file: .file
+      case .reader, .kernel: .realtime
+      case .hardware: .hardware(wire.device)
+      case .adapted: .adapted
+      }
+  }
+
+  /// The best first.
+  var rank: Int {
+    switch self {
+    case .hardware(let device): Int(device)
+    case .adapted: 1 << 17
+    case .realtime: 1 << 18
+    case .file: 1 << 19
+    }
+  }
+
+  var description: String {
+    switch self {
+    case .hardware(let device): "the hardware clock ptp\(device)"
+    case .realtime: "CLOCK_REALTIME"
+    case .adapted: "a clock that was brought to UTC"
+    case .file: "a capture file"
+    }
+  }
+
+  /// To the machine's CLOCK_MONOTONIC; nil for a clock that is on its own.
+  fileprivate func map(_ recording: MachineRecording) throws(AlignmentError) -> LocalMap? {
+    switch self {
+    case .file, .adapted: return nil
+    case .realtime: return try LocalMap.realtime(recording.readings)
+    case .hardware(let device):
+      let crosses = recording.clockCrosses.filter { $0.device == device }.map {
+        DeviceReading(device: $0.deviceTime, realtime: Instant(nanoseconds: $0.realtime), window: Int64($0.window))
+      }
+      return try LocalMap.device(recording.readings, crosses)
+    }
+  }
+}

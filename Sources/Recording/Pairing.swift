@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import CLatprobeABI
+
+/// A request and its answer at a tap, or a message that entered a station and left it; nanoseconds of the capture.
+package struct RecordedPair: Sendable, Hashable {
+  /// Place in ``Pairing/names``.
+  package var name: UInt16
+  /// The packet that completes the request, its first copy.
+  package var start: Int64
+  /// The packet with the first byte of the answer.
+  package var end: Int64
+  /// The packet that completes the answer; nil where its last byte was not seen.
+  package var last: Int64?
+  /// The request came more than once before its answer.
+  package var isRepeated: Bool
+
+  package init(name: UInt16, start: Int64, end: Int64, last: Int64?, isRepeated: Bool) {
+    self.name = name
+    self.start = start
+    self.end = end
+    self.last = last
+    self.isRepeated = isRepeated
+  }
+
+  init(_ raw: lp_pair) {
+    name = raw.name
+    start = raw.start_ns
+    end = raw.end_ns
+    last = UInt32(raw.flags) & LP_PAIR_WHOLE.rawValue != 0 ? raw.last_ns : nil
+    isRepeated = UInt32(raw.flags) & LP_PAIR_REPEATED.rawValue != 0
+  }
+
+  /// The record in a stream.
+  package var bytes: [UInt8] {
+    var raw = lp_pair()
+    raw.time_ns = UInt64(clamping: end)
+    raw.event = UInt8(LP_EVENT_PAIR.rawValue)
+    raw.name = name
+    raw.start_ns = start
+    raw.end_ns = end
+    raw.last_ns = last ?? 0
+    raw.flags = UInt8((isRepeated ? LP_PAIR_REPEATED.rawValue : 0) | (last != nil ? LP_PAIR_WHOLE.rawValue : 0))
+    return unsafe withUnsafeBytes(of: raw) { unsafe Array($0) }
+  }
+}
+
+/// What was paired of a capture, and what was not: `docs/pairing.md`.
+package struct Pairing: Codable, Sendable, Equatable {
+  package struct Name: Codable, Sendable, Equatable {
+    /// `dns`, `memcached-get`: a segment's name.
+    package var name: String
+    /// ``Tally/name``.
+    package var ofProtocol: String
+
+    enum CodingKeys: String, CodingKey {
+      case name
+      case ofProtocol = "protocol"
+    }
+
+    package init(name: String, ofProtocol: String) {
+      self.name = name
+      self.ofProtocol = ofProtocol
+    }
+  }
+
+  /// Counts of one protocol.
+  package struct Tally: Codable, Sendable, Equatable {
+    package var name: String
+    /// `requests`, `paired`, `retransmitted`, `unanswered` and so on.
+    package var counts: [String: Int]
+
+    package init(name: String, counts: [String: Int]) {
+      self.name = name
+      self.counts = counts
+    }
+  }
+
+  package var names: [Name]
+  package var protocols: [Tally]
+  /// Of all packets: `packets`, `not_ip` and so on.
+  package var packets: [String: Int]
+
+  package init(names: [Name], protocols: [Tally], packets: [String: Int]) {
+    self.names = names
+    self.protocols = protocols
+    self.packets = packets
+  }
+}
