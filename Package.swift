@@ -44,13 +44,16 @@ let package = Package(
     .target(name: "CZlib", cSettings: strictC, linkerSettings: [.linkedLibrary("z")]),
     .target(name: "CZstd", cSettings: strictC, linkerSettings: [.linkedLibrary("zstd")]),
     .target(name: "CNetns", cSettings: strictC),
+    .target(name: "CPacketRing", cSettings: strictC),
     .target(name: "CTimestamp", cSettings: strictC),
     .target(name: "CVsock", cSettings: strictC),
     module("Clocks", ["CTimestamp"]),
     module("Recording", ["CLatprobeABI"]),
     module("Topology", ["Recording", yams]),
     module("Probing", ["CBPF", "CNetns", "CPcap", "CTimestamp", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
-    module("Tap", ["CLatprobeABI", "CZlib", "CZstd", "Recording"]),
+    module(
+      "Tap",
+      ["CLatprobeABI", "CPacketRing", "CTimestamp", "CZlib", "CZstd", "Clocks", "Pairing", "Probing", "Recording"]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
     module("Analysis", ["Clocks", "Recording"]),
     module("Pairing", [yams]),
@@ -60,7 +63,8 @@ let package = Package(
     .executableTarget(
       name: "latprobe",
       dependencies: [
-        "Clocks", "Recording", "Topology", "Probing", "Tap", "Remote", "Analysis", "Reporting", argumentParser,
+        "Clocks", "Recording", "Topology", "Probing", "Pairing", "Tap", "Remote", "Analysis", "Reporting",
+        argumentParser,
       ], swiftSettings: strict),
     .executableTarget(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],

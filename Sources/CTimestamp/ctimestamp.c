@@ -12,23 +12,85 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+static int ask(const char *device, unsigned long call, struct ifreq *request)
+{
+	int error = 0, fd;
+
+	if (strlen(device) >= sizeof(request->ifr_name))
+		return -ENAMETOOLONG;
+	strcpy(request->ifr_name, device);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, call, request))
+		error = -errno;
+	close(fd);
+	return error;
+}
+
+int lp_device_index(const char *device)
+{
+	struct ifreq request = { 0 };
+	int error = ask(device, SIOCGIFINDEX, &request);
+
+	return error ? error : request.ifr_ifindex;
+}
+
+int lp_device_driver(const char *device, char driver[32])
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq request = { .ifr_data = (void *)&info };
+	int error = ask(device, SIOCETHTOOL, &request);
+
+	memset(driver, 0, 32);
+	if (!error)
+		memcpy(driver, info.driver, strnlen(info.driver, 31));
+	return error;
+}
+
+struct lp_hardware_stamping lp_hardware_stamping_all(void)
+{
+	return (struct lp_hardware_stamping){ HWTSTAMP_TX_ON, HWTSTAMP_FILTER_ALL };
+}
+
+struct lp_hardware_stamping lp_hardware_stamping_none(void)
+{
+	return (struct lp_hardware_stamping){ HWTSTAMP_TX_OFF, HWTSTAMP_FILTER_NONE };
+}
+
+static int hardware_stamping(const char *device, unsigned long call,
+			     struct lp_hardware_stamping *setting)
+{
+	struct hwtstamp_config config = { .tx_type = setting->transmit,
+					  .rx_filter = setting->receive };
+	struct ifreq request = { .ifr_data = (void *)&config };
+	int error = ask(device, call, &request);
+
+	if (!error)
+		*setting = (struct lp_hardware_stamping){ config.tx_type, config.rx_filter };
+	return error;
+}
+
+int lp_hardware_stamping_get(const char *device, struct lp_hardware_stamping *setting)
+{
+	*setting = lp_hardware_stamping_none();
+	return hardware_stamping(device, SIOCGHWTSTAMP, setting);
+}
+
+int lp_hardware_stamping_set(const char *device, struct lp_hardware_stamping *setting)
+{
+	return hardware_stamping(device, SIOCSHWTSTAMP, setting);
+}
+
 int lp_timestamping_of(const char *device, struct lp_timestamping *result)
 {
 	struct ethtool_ts_info info = { .cmd = ETHTOOL_GET_TS_INFO };
 	struct ifreq request = { .ifr_data = (void *)&info };
-	int error = 0, fd;
+	int error;
 
 	memset(result, 0, sizeof(*result));
 	result->phc_index = -1;
-	if (strlen(device) >= sizeof(request.ifr_name))
-		return -ENAMETOOLONG;
-	strcpy(request.ifr_name, device);
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (ioctl(fd, SIOCETHTOOL, &request))
-		error = -errno;
-	close(fd);
+	error = ask(device, SIOCETHTOOL, &request);
 	if (error)
 		return error;
 	result->phc_index = info.phc_index;

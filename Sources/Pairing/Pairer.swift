@@ -146,13 +146,13 @@ package final class Pairer {
   package var heldBytes: Int { budget.used }
 
   /// The pairs since the last call, by protocol in the order of their ends.
-  package func takePairs() -> [Pair] {
-    var pairs: [Pair] = []
-    for book in books {
-      pairs += book.pairs
-      book.pairs = []
+  package func takePairs() -> [Pair] { takePairsByProtocol().flatMap(\.pairs) }
+
+  package func takePairsByProtocol() -> [(name: String, pairs: [Pair])] {
+    books.map { book in
+      defer { book.pairs = [] }
+      return (book.name, book.pairs)
     }
-    return pairs
   }
 
   package func take(_ packet: PairingPacket) {

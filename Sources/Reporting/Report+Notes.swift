@@ -75,6 +75,26 @@ extension Report {
     if let captures = machine.captures { words = ["\(machine.name): " + captures.map(\.file).joined(separator: ", ")] }
     var lines = note("Machine", words.joined(separator: ", "))
 
+    for interface in machine.interfaces ?? [] {
+      let clocks = interface.clocks.sorted { $0.key < $1.key }.map { "\($0.value) by \($0.key)" }
+      lines += note(
+        "Tap",
+        "\(interface.name) (\(interface.driver)), hardware time stamps: \(interface.hardware); stamps "
+          + "\(clocks.isEmpty ? "none" : clocks.joined(separator: ", ")); dropped \(interface.ringDrops) by the ring, "
+          + "\(interface.deviceDrops) by the device")
+    }
+    for tally in machine.pairing?.protocols ?? [] {
+      let counts = tally.counts.filter { $0.value > 0 && $0.key != "paired" && $0.key != "requests" }
+      let rest = counts.sorted { $0.key < $1.key }.map {
+        "\(String($0.key.map { $0 == "_" ? " " : $0 })) \($0.value)"
+      }
+      lines += note(
+        "Pairs",
+        "\(tally.name): \(tally.counts["paired"] ?? 0) of \(tally.counts["requests"] ?? 0) requests"
+          + (rest.isEmpty ? "" : "; " + rest.joined(separator: ", ")))
+    }
+    if machine.pairing != nil { return lines }
+
     words = ["topology \(machine.topology)", "filter \(machine.filter.map { "'\($0)'" } ?? "none")"]
     words.append(sampling(machine.sampling))
     words.append("identity \(machine.identity)")

@@ -67,7 +67,7 @@ package struct CaptureImport {
     /// False for a packet without a key.
     mutating func take(_ packet: CapturedPacket) -> Bool {
       row.seen += 1
-      guard stamper.append(packet, hook: hook, to: &records) else {
+      guard let time = UInt64(exactly: packet.time), stamper.append(packet, hook: hook, time: time, to: &records) else {
         row.filtered += 1
         return false
       }
@@ -172,7 +172,7 @@ package struct CaptureImport {
         Capture.Interface(
           number: number, name: interface.name, hook: points[place].hook.name, linkType: interface.linkType.number,
           snapLength: interface.snapLength, resolution: interface.resolution.description,
-          timeSource: interface.source.rawValue, packets: interface.packets,
+          timeSource: interface.source.name, packets: interface.packets,
           stamps: number < stamps.count ? stamps[number] : 0, drops: interface.drops))
     }
     let statistics = reader.statistics

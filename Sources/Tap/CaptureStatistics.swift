@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Recording
 
 /// What a capture held beside its packets.
 package struct CaptureStatistics: Sendable, Equatable {
@@ -63,7 +64,7 @@ package struct CaptureInterface: Sendable, Equatable {
   /// Bytes kept of a packet at most; 0 for no limit.
   package var snapLength: Int
   package var resolution: TimeResolution
-  package var source = TimeSource.file
+  package var source = WireClock.file
   package var packets: UInt64 = 0
   /// Lost packets as single records tell them; nil where none does.
   package var countedDrops: UInt64?

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Recording
 
 /// One packet as a capture file or a tap hands it over.
 package struct CapturedPacket: Sendable, Hashable {
@@ -11,10 +12,10 @@ package struct CapturedPacket: Sendable, Hashable {
   package var length: Int
   /// What was captured, from the link layer's header on.
   package var bytes: [UInt8]
-  package var source: TimeSource
+  package var source: WireClock
 
   package init(
-    time: Int64, interface: Int, linkType: LinkType, length: Int, bytes: [UInt8], source: TimeSource = .file
+    time: Int64, interface: Int, linkType: LinkType, length: Int, bytes: [UInt8], source: WireClock = .file
   ) {
     self.time = time
     self.interface = interface
@@ -59,15 +60,4 @@ package enum LinkType: Sendable, Hashable {
     case .other(let number): number
     }
   }
-}
-
-/// Which clock gave a packet's time.
-package enum TimeSource: String, Sendable, Hashable {
-  /// The network card's, as it is.
-  case hardwareRaw = "hardware-raw"
-  /// The network card's, brought to the system's clock.
-  case hardwareConverted = "hardware-converted"
-  case kernelSoftware = "kernel-software"
-  /// A file says it, and not where it has it from.
-  case file
 }

@@ -11,9 +11,14 @@ package struct PacketStamper {
   package init() {}
 
   /// Appends the packet's stamp to `records`, with its flow where that is new.
-  /// - Returns: false for what has no key: no IP packet, one that is cut off too early, or from before 1970.
-  package mutating func append(_ packet: CapturedPacket, hook: HookPoint, to records: inout [UInt8]) -> Bool {
-    guard let time = UInt64(exactly: packet.time), let offset = packet.ipOffset else { return false }
+  /// - Parameters:
+  ///   - time: when the packet was read, nanoseconds of CLOCK_MONOTONIC; of a file's packet its own time.
+  ///   - device: N of the /dev/ptpN whose time it has.
+  /// - Returns: false for what has no key: no IP packet, or one that is cut off too early.
+  package mutating func append(
+    _ packet: CapturedPacket, hook: HookPoint, time: UInt64, device: UInt16 = 0, to records: inout [UInt8]
+  ) -> Bool {
+    guard let offset = packet.ipOffset else { return false }
     let length = UInt32(clamping: packet.length - offset)
     var found = lp_packet()
     let result = unsafe packet.bytes.withUnsafeBufferPointer { bytes in
@@ -27,10 +32,13 @@ package struct PacketStamper {
       PacketStamper.append(PacketStamper.flow(of: found, time, packet.bytes[offset...]), to: &records)
     }
     PacketStamper.append(
-      lp_stamp(
-        time_ns: time, event: UInt8(LP_EVENT_STAMP.rawValue), hook: hook.rawValue, queue: 0,
-        length: min(found.length, 0xF_FFFF), header_words: UInt32(found.header_words), kind: UInt32(found.kind),
-        flow: found.flow, sequence: found.sequence, key: found.key),
+      lp_stamp_wire(
+        stamp: lp_stamp(
+          time_ns: time, event: UInt8(LP_EVENT_STAMP_WIRE.rawValue), hook: hook.rawValue, queue: 0,
+          length: min(found.length, 0xF_FFFF), header_words: UInt32(found.header_words), kind: UInt32(found.kind),
+          flow: found.flow, sequence: found.sequence, key: found.key),
+        at_ns: packet.time, time_source: packet.source.rawValue, interface: UInt8(clamping: packet.interface),
+        device: device, reserved: 0),
       to: &records)
     return true
   }

@@ -19,7 +19,8 @@ struct Latprobe: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      Record.self, TapCommand.self, AgentCommand.self, ReportCommand.self, GateCommand.self, Hooks.self,
+      Record.self, TapCommand.self, PairCommand.self, AgentCommand.self, ReportCommand.self, GateCommand.self,
+      Hooks.self,
       DoctorCommand.self,
       RepairCommand.self,
     ])

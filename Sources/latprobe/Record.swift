@@ -206,14 +206,14 @@ struct Record: ParsableCommand {
       })
   }
 
-  private static func line(_ now: RecordingProgress, since last: RecordingProgress) -> String {
+  static func line(_ now: RecordingProgress, since last: RecordingProgress) -> String {
     let rate = Double(now.stamps - last.stamps) / max(now.elapsed - last.elapsed, 1e-9)
     return String(
       format: "%.1f s  %llu stamps  %.0f/s  lost %llu  %.1f MiB", now.elapsed, now.stamps, rate, now.lost,
       Double(now.size) / 1_048_576)
   }
 
-  private static func summary(_ machine: Machine, _ output: String) -> String {
+  static func summary(_ machine: Machine, _ output: String) -> String {
     let stamps = machine.ledger.reduce(0) { $0 + $1.emitted }
     let lost = machine.ledger.reduce(0) { $0 + $1.lost }
     let seconds = machine.stoppedAt.map { Double($0 - machine.startedAt) / 1e9 } ?? 0

@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import ArgumentParser
 import Foundation
+import Probing
 import Recording
 import Tap
 
 struct TapCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tap",
-    abstract: "Turn capture files into a recording: stamps on the wire.",
+    abstract: "Stamp packets on the wire: at network devices, or from capture files.",
     discussion: """
-      Each IP packet becomes a stamp at 'wire-in' or 'wire-out'. Of two files, or of two interfaces in one file, the
+      At a device what comes in is at 'wire-in' and what goes out at 'wire-out', since this machine is what is measured.
+      For a tap beside the path each direction has its device; wire-in=IF and wire-out=IF say which is which. Each stamp
+      carries whose time it has: the device's hardware clock, or the kernel's.
+
+        sudo latprobe tap eth0 --duration 10s -o run1
+        sudo latprobe tap wire-in=eth1 wire-out=eth2 --require-hw -o run2
+
+      From a file each IP packet becomes a stamp. Of two files, or of two interfaces in one file, the
       first is wire-in and the second wire-out; packets of one interface are all wire-in. Names of files decide nothing,
       their content does.
 
@@ -22,11 +30,36 @@ struct TapCommand: ParsableCommand {
         ssh tap dumpcap -i eth1 -i eth2 -w - | latprobe tap --read - -o run3
       """)
 
+  @Argument(help: ArgumentHelp("Devices to listen on: IF, wire-in=IF or wire-out=IF.", valueName: "if"))
+  var devices: [String] = []
+
   @Option(
     name: .customLong("read"), parsing: .upToNextOption,
     help: ArgumentHelp(
       "Capture files, '-' for standard input; wire-in=FILE and wire-out=FILE name them.", valueName: "file"))
-  var files: [String]
+  var files: [String] = []
+
+  @Flag(help: "Hardware time stamps or none: fail where a device does not grant them, or does not deliver.")
+  var requireHw = false
+
+  @Option(help: ArgumentHelp("Only packets that match, in pcap syntax.", valueName: "expr"))
+  var filter: String?
+
+  @Option(help: "Network namespace of the devices: a name, a process id or a path.")
+  var netns: String?
+
+  @Option(help: "Stop after this time: 10s, 500ms.")
+  var duration: TimeArgument?
+
+  @Option(help: "Stop after this many packets at one hook point.")
+  var count: UInt64?
+
+  @Option(
+    help: ArgumentHelp("Id of the session, to join it with other recordings; default: a new one.", valueName: "uuid"))
+  var session: String?
+
+  @Option(help: "Bound of the recording on disk: 1G. The oldest streams are deleted and counted.")
+  var maxSize: SizeArgument?
 
   @Option(name: .shortAndLong, help: ArgumentHelp("Directory for the recording.", valueName: "dir"))
   var output: String
@@ -40,6 +73,26 @@ struct TapCommand: ParsableCommand {
   private var inputs: [CaptureInput]? { CaptureInput.parse(files) }
 
   func validate() throws {
+    guard devices.isEmpty != files.isEmpty else {
+      throw ValidationError(
+        devices.isEmpty ? "name devices, or capture files with --read" : "devices or --read, not both")
+    }
+    if let session, !SessionID.isValid(session) {
+      throw ValidationError("--session takes a UUID in lower case, as 'uuidgen' or session.json has it")
+    }
+    if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
+    guard files.isEmpty else { return try validateFiles() }
+    let names = devices.map { TapDevice($0).name }
+    guard Set(names).count == names.count, !names.contains("") else {
+      throw ValidationError("each device can be named once")
+    }
+  }
+
+  private func validateFiles() throws {
+    if requireHw || filter != nil || netns != nil || duration != nil || count != nil || session != nil || maxSize != nil
+    {
+      throw ValidationError("--read goes with -o, --label and --force alone: a file's packets are all taken")
+    }
     guard inputs != nil else {
       throw ValidationError("--read takes one or two files; of more, or to mix, name each: wire-in=FILE wire-out=FILE")
     }
@@ -49,6 +102,54 @@ struct TapCommand: ParsableCommand {
   }
 
   func run() throws {
+    if files.isEmpty { try listen() } else { try read() }
+  }
+
+  private func listen() throws {
+    if let netns { try NetworkNamespace.named(netns).enter() }
+    var options = TapOptions()
+    if let filter { options.filter = try Filter(filter) }
+    options.requiresHardware = requireHw
+    options.recorder.duration = duration?.nanoseconds
+    options.recorder.count = count
+    options.recorder.writer.maxSize = maxSize?.bytes
+    var recorder = try TapRecorder(devices.map { TapDevice($0) }, options: options) { Console.error("warning: \($0)") }
+    let session = Session(
+      id: session ?? UUID().uuidString.lowercased(), members: [recorder.machine.name],
+      labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
+      commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
+    StopSignal.watch()
+    try Session.prepare(directory: output, force: force)
+    try session.write(to: output)
+    Console.error(
+      "listening on \(devices.joined(separator: " ")) to \(output)"
+        + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
+    var last = RecordingProgress()
+    let machine = try recorder.run(
+      session: session, directory: output, stopRequested: { StopSignal.name },
+      progress: { progress in
+        Console.live(Record.line(progress, since: last))
+        last = progress
+      })
+    Console.endLive()
+    for line in TapCommand.sources(machine) { Console.error(line) }
+    Console.error(Record.summary(machine, output))
+    let complaints = recorder.complaints
+    if requireHw, !complaints.isEmpty { throw CaptureFailure(description: complaints.joined(separator: "; ")) }
+    for complaint in complaints { Console.error("warning: \(complaint)") }
+  }
+
+  /// Whose time the packets of each device have.
+  private static func sources(_ machine: Machine) -> [String] {
+    (machine.interfaces ?? []).map { interface in
+      let clocks = interface.clocks.sorted { $0.key < $1.key }.map { "\($0.value) by \($0.key)" }
+      let drops = interface.ringDrops + interface.deviceDrops
+      return "\(interface.name): time stamps \(clocks.isEmpty ? "none" : clocks.joined(separator: ", "))"
+        + ", dropped \(drops), other frames \(interface.otherFrames)"
+    }
+  }
+
+  private func read() throws {
     let id = UUID().uuidString.lowercased()
     var reading = try CaptureImport(inputs ?? [], hostname: ProcessInfo.processInfo.hostName, session: id)
     let session = Session(
@@ -65,7 +166,7 @@ struct TapCommand: ParsableCommand {
     }
     for line in TapCommand.summary(machine) { Console.error(line) }
     guard reading.failures.isEmpty else {
-      throw TapError(description: reading.failures.map(\.description).joined(separator: "; "))
+      throw CaptureFailure(description: reading.failures.map(\.description).joined(separator: "; "))
     }
     Console.error("Next: latprobe report \(output)")
   }
@@ -98,6 +199,17 @@ struct TapCommand: ParsableCommand {
   }
 }
 
-private struct TapError: Error, CustomStringConvertible {
+private struct CaptureFailure: Error, CustomStringConvertible {
   var description: String
+}
+
+extension TapDevice {
+  /// `IF`, `wire-in=IF` or `wire-out=IF`.
+  init(_ argument: String) {
+    for hook in [HookPoint.wireIn, .wireOut] where argument.hasPrefix("\(hook.name)=") {
+      self.init(name: String(argument.dropFirst(hook.name.count + 1)), hook: hook)
+      return
+    }
+    self.init(name: argument)
+  }
 }

@@ -76,7 +76,7 @@ import Testing
         time: Int64.random(in: -5...5, using: &random), interface: 0, linkType: type,
         length: max(bytes.count, Int.random(in: 0...Int(UInt32.max), using: &random)), bytes: bytes)
       let before = records.count
-      let isStamped = stamper.append(packet, hook: .wireIn, to: &records)
+      let isStamped = stamper.append(packet, hook: .wireIn, time: 1, to: &records)
       #expect((records.count > before) == isStamped)
       if records.count > 1 << 20 { records = [] }
     }

@@ -34,6 +34,26 @@ struct lp_timestamping {
 // 0, or -errno.
 int lp_timestamping_of(const char *device, struct lp_timestamping *result);
 
+// A device's setting of hardware stamps: HWTSTAMP_TX_… and HWTSTAMP_FILTER_… of linux/net_tstamp.h. It is the device's,
+// not a socket's: whoever sets it puts it back.
+struct lp_hardware_stamping {
+	int32_t transmit;
+	int32_t receive;
+};
+
+// Both return 0 or -errno: EOPNOTSUPP where the driver has no such call, ERANGE where it cannot do what is asked.
+int lp_hardware_stamping_get(const char *device, struct lp_hardware_stamping *setting);
+// Asks for stamps; `setting` is then what the driver granted, which may be more or less.
+int lp_hardware_stamping_set(const char *device, struct lp_hardware_stamping *setting);
+// Stamps of every frame in both directions, and none.
+struct lp_hardware_stamping lp_hardware_stamping_all(void);
+struct lp_hardware_stamping lp_hardware_stamping_none(void);
+
+// Index of a device, or -errno.
+int lp_device_index(const char *device);
+// Its driver's name, at most 31 characters; 0, or -errno.
+int lp_device_driver(const char *device, char driver[32]);
+
 // Nanoseconds, each of its own clock.
 struct lp_cross_stamp {
 	int64_t device_ns;	  // the PTP clock
