@@ -34,7 +34,7 @@ extension IntegrationSuites {
       #expect(try report.hook("wire-in").emitted == 53)
       #expect(report.warnings.isEmpty, "\(report.warnings)")
       let text = try bed.run("babeltrace2", bed.path("r"))
-      #expect(text.split(separator: "\n").count { $0.contains("stamp: ") } == 106)
+      #expect(text.split(separator: "\n").count { $0.contains("stamp_wire: ") } == 106)
     }
 
     /// dumpcap's pcapng with two interfaces and their statistics, compressed, through a pipe.
@@ -57,7 +57,7 @@ extension IntegrationSuites {
           "sh", "-c", "\(packer) <\(path) | \(Testbed.latprobe) tap --read - -o \(bed.path(name))")
         #expect(output.status == 0, "\(output)")
         let machine = try bed.load(name).only()
-        #expect(machine.stamps.count == 106)
+        #expect(machine.wireStamps.count == 106)
         let capture = try #require(machine.machine.captures?.first)
         #expect(capture.file == "standard input")
         #expect(capture.interfaces.map(\.name) == ["va", "vb"])
@@ -124,7 +124,7 @@ extension IntegrationSuites {
       let line = String(output.errors.split(separator: "\n").last ?? "")
       #expect(line.hasPrefix("Error: \(dump.path): byte "), "\(output.errors)")
       #expect(line.contains("cut off"), "\(output.errors)")
-      #expect(try bed.load("r").only().stamps.count == 4)
+      #expect(try bed.load("r").only().wireStamps.count == 4)
       let again = try bed.latprobe("tap", "--read", dump.path, "-o", bed.path("r"))
       #expect(again.status == 1)
       #expect(again.errors.contains("--force"), "\(again.errors)")
