@@ -18,8 +18,10 @@ extension GuestLink {
   package func run(into directory: String, limit: Int) {
     connection.withLock { connection in
       do throws(RemoteError) {
-        try record(&connection)
-        try finish(&connection)
+        // One for both: an answer to a question that was given up may come after STOP.
+        var exchanger = Exchanger(peer: peer.number)
+        try record(&connection, &exchanger)
+        try finish(&connection, &exchanger)
         let machine = try pull(&connection, into: directory, limit: limit)
         enter(.done(machine))
       } catch {
@@ -33,8 +35,7 @@ extension GuestLink {
 
   // MARK: - While both record
 
-  private func record(_ connection: inout Connection) throws(RemoteError) {
-    var exchanger = Exchanger(peer: peer.number)
+  private func record(_ connection: inout Connection, _ exchanger: inout Exchanger) throws(RemoteError) {
     // Not asked since it was prepared, which is long ago where other guests took their time.
     let begin = Connection.now
     try exchange(&connection, &exchanger, count: GuestLink.burst, since: begin)
@@ -109,11 +110,10 @@ extension GuestLink {
 
   // MARK: - Afterwards
 
-  private func finish(_ connection: inout Connection) throws(RemoteError) {
+  private func finish(_ connection: inout Connection, _ exchanger: inout Exchanger) throws(RemoteError) {
     enter(.stopping)
     if stopped == nil { try connection.send(.stop) }
     let end = Connection.now + GuestLink.stopTime
-    var exchanger = Exchanger(peer: peer.number)
     while stopped == nil {
       guard Connection.now < end else { throw RemoteError(.timeout, "\(connection.peer) does not end its recording") }
       if let message = try connection.receive(within: try slice()) { try take(message, &connection, &exchanger) }
