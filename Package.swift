@@ -46,6 +46,7 @@ let package = Package(
     .target(name: "CNetns", cSettings: strictC),
     .target(name: "CPacketRing", cSettings: strictC),
     .target(name: "CTimestamp", cSettings: strictC),
+    .target(name: "CTiming", cSettings: strictC),
     .target(name: "CVsock", cSettings: strictC),
     module("Clocks", ["CTimestamp"]),
     module("Recording", ["CLatprobeABI"]),
@@ -55,6 +56,7 @@ let package = Package(
       "Tap",
       ["CLatprobeABI", "CPacketRing", "CTimestamp", "CZlib", "CZstd", "Clocks", "Pairing", "Probing", "Recording"]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
+    module("Timing", ["CTiming", "Clocks"]),
     module("Analysis", ["Clocks", "Recording"]),
     module("Pairing", [yams]),
     module(
@@ -63,8 +65,8 @@ let package = Package(
     .executableTarget(
       name: "latprobe",
       dependencies: [
-        "Clocks", "Recording", "Topology", "Probing", "Pairing", "Tap", "Remote", "Analysis", "Reporting",
-        argumentParser,
+        "Clocks", "Recording", "Topology", "Probing", "Pairing", "Tap", "Remote", "Timing", "Analysis",
+        "Reporting", argumentParser,
       ], swiftSettings: strict),
     .executableTarget(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
@@ -78,6 +80,7 @@ let package = Package(
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab"]),
     tests("Remote", ["Remote", "Recording"]),
+    tests("Timing", ["Timing", "Clocks"]),
     tests("Tap", ["Tap", "CLatprobeABI", "Recording", "Analysis"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
