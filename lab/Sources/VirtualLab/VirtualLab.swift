@@ -97,7 +97,7 @@ package final class VirtualLab {
       "-device virtserialport,chardev=c,name=lab.control",
       "-chardev socket,id=a,path=/run/latprobe.sock,server=on,wait=off",
       "-device virtserialport,chardev=a,name=latprobe",
-      "-device vhost-vsock-pci,guest-cid=\(guestCID)",
+      "-device vhost-vsock-pci,guest-cid=\(guestCID)", "-monitor tcp:127.0.0.1:4445,server=on,wait=off",
       "-kernel /guest/vmlinuz -initrd /guest/initrd -append 'console=ttyS0 quiet panic=-1'",
     ].joined(separator: " ")
   }
