@@ -46,6 +46,7 @@ let package = Package(
     .target(name: "CNetns", cSettings: strictC),
     .target(name: "CPacketRing", cSettings: strictC),
     .target(name: "CTimestamp", cSettings: strictC),
+    .target(name: "CTraffic", cSettings: strictC),
     .target(name: "CVsock", cSettings: strictC),
     module("Clocks", ["CTimestamp"]),
     module("Recording", ["CLatprobeABI"]),
@@ -54,6 +55,7 @@ let package = Package(
     module(
       "Tap",
       ["CLatprobeABI", "CPacketRing", "CTimestamp", "CZlib", "CZstd", "Clocks", "Pairing", "Probing", "Recording"]),
+    module("Traffic", ["CTraffic", "Clocks", "Probing", "Recording", "Tap"]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
     module("Analysis", ["Clocks", "Recording"]),
     module("Pairing", [yams]),
@@ -63,7 +65,7 @@ let package = Package(
     .executableTarget(
       name: "latprobe",
       dependencies: [
-        "Clocks", "Recording", "Topology", "Probing", "Pairing", "Tap", "Remote", "Analysis", "Reporting",
+        "Clocks", "Recording", "Topology", "Probing", "Pairing", "Tap", "Traffic", "Remote", "Analysis", "Reporting",
         argumentParser,
       ], swiftSettings: strict),
     .executableTarget(
@@ -79,6 +81,7 @@ let package = Package(
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab"]),
     tests("Remote", ["Remote", "Recording"]),
     tests("Tap", ["Tap", "CLatprobeABI", "Recording", "Analysis"]),
+    tests("Traffic", ["Traffic", "CLatprobeABI", "Clocks"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
     tests("Pairing", ["Pairing", "VirtualLab"]),
