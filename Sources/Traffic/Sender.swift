@@ -121,7 +121,7 @@ package struct Sender: ~Copyable {
       machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
       machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
     }
-    missing = sent - stamped
+    missing = sent > stamped ? sent - stamped : 0
     interface.driverCounters = counters.since
     takeLedger()
     writer.discarded(cpu: 0, total: missing)

@@ -21,6 +21,7 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   private static let captured: UInt32 = 384
 
   let device: String
+  let direction: Direction
   private var ring = unsafe lp_ring()
 
   /// - Parameters:
@@ -31,6 +32,7 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
     device: String, filter: Filter?, _ direction: Direction, hardware: Bool, promiscuous: Bool
   ) throws(TapError) {
     self.device = device
+    self.direction = direction
     let index = try PacketRing.index(of: device)
     let program = (direction == .sent ? PacketRing.onlySent : []) + PacketRing.program(filter)
     let result = unsafe lp_ring_open(

@@ -54,6 +54,7 @@ package struct TapRecorder: ~Copyable {
     var records: [UInt8] = []
     var seen: [HookPoint: UInt64] = [:]
     var emitted: [HookPoint: UInt64] = [:]
+    var lost: [HookPoint: UInt64] = [:]
 
     init(_ device: TapDevice, number: UInt8, _ options: TapOptions) throws(TapError) {
       self.device = device
@@ -213,7 +214,12 @@ package struct TapRecorder: ~Copyable {
   private mutating func takeLedger(_ writer: MachineWriter) {
     machine.ledger = []
     for tap in taps {
-      tap.interface.ringDrops += tap.rings.reduce(0) { $0 + $1.drops() }
+      for ring in tap.rings {
+        let count = ring.drops()
+        tap.interface.ringDrops += count
+        // Of a ring for both directions nobody knows which way they went: the first hook point answers for them.
+        if let hook = ring.direction == .sent ? tap.hooks.last : tap.hooks.first { tap.lost[hook, default: 0] += count }
+      }
       let drops = deviceDrops(tap.device.name)
       tap.interface.deviceDrops = drops > tap.dropsBefore ? drops - tap.dropsBefore : 0
       writer.discarded(cpu: Int(tap.number), total: tap.interface.ringDrops)
@@ -221,8 +227,7 @@ package struct TapRecorder: ~Copyable {
         var row = LedgerRow(hook: hook.name, cpu: Int(tap.number))
         row.emitted = tap.emitted[hook] ?? 0
         row.filtered = (tap.seen[hook] ?? 0) - row.emitted
-        // Nobody knows which way the dropped ones went: the first hook point answers for them.
-        row.lost = hook == tap.hooks.first ? tap.interface.ringDrops : 0
+        row.lost = tap.lost[hook] ?? 0
         row.seen = row.emitted + row.filtered + row.lost
         machine.ledger.append(row)
       }
