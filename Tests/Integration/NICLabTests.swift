@@ -51,6 +51,7 @@ extension IntegrationSuites {
       try lab.forwardToDummy()
       try lab.repeated { try lab.expectPathAcrossClocks(packets: 53) }
       try lab.repeated { try lab.expectSentAndReceived(packets: 53) }
+      try lab.repeated { try lab.expectStampsWhileTheDriverHasThePacket(packets: 23) }
       #expect(try lab.setting() == "tx_type 0 rx_filter 12")
     }
 
@@ -264,6 +265,32 @@ private final class NICLab {
       try expectAhead(recording, seconds: 1000)
     }
     #expect(outgoing.machine.ledger.first?.lost == 0 && outgoing.wireStamps.count == packets)
+  }
+
+  /// The same packets at the hook points of the kernel: the NIC stamps each after the driver has got it and before the
+  /// driver gives it back.
+  func expectStampsWhileTheDriverHasThePacket(packets: Int) throws {
+    let hooks = try lab.startRecording(
+      ["--topology", "host-nic", "--dev", "eth0", "--filter", "udp dst port 862"], in: "/var/tmp/k")
+    usleep(500_000)
+    let sent = try latprobe("send 10.77.0.1 --rate 10 --count \(packets) --timestamps hardware", "w")
+    usleep(500_000)
+    try hooks.stop()
+    let (kernel, wire) = (try load("k"), try load("w"))
+    var times: [UInt64: [HookPoint: Int64]] = [:]
+    for stamp in kernel.stamps { times[stamp.key, default: [:]][stamp.hook] = Int64(stamp.time) }
+    let sample = try #require(wire.clockSamples.first)
+    var compared = 0
+    for stamp in wire.wireStamps where stamp.clock == .hardware {
+      let cross = try #require(wire.clockCrosses.min { abs($0.deviceTime - stamp.at) < abs($1.deviceTime - stamp.at) })
+      let time = stamp.at - cross.deviceTime + cross.realtime - sample.realtime + Int64(sample.monotonic)
+      let hooks = try #require(times[stamp.stamp.key])
+      guard let taken = hooks[.txh1], let released = hooks[.txh2] else { continue }
+      compared += 1
+      // The clocks' readings are good to a microsecond.
+      #expect(taken - 5_000 <= time && time <= released + 5_000, "\(time - taken) \(released - time)")
+    }
+    try need(compared * 10 >= packets * 9, "\(compared) of \(packets): \(sent.text)")
   }
 
   /// How far the stamps are ahead of CLOCK_REALTIME, by when they were read.
