@@ -15,7 +15,7 @@ RUN_PACKAGES = gnuplot-nox babeltrace2 tcpdump sockperf iperf3 nftables iproute2
 # What pairing is checked against, and servers whose answers it pairs.
 PAIRING_PACKAGES := tshark dnsmasq-base memcached redis-server
 # What boots and fills the virtual machines of the lab.
-LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils e2fsprogs
+LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils e2fsprogs linuxptp
 
 # The first clang that has the bpf target: on the PATH, beside swift, or Debian's.
 BPF_CLANG ?= $(shell for clang in clang "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")/clang" \

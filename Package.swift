@@ -47,6 +47,7 @@ let package = Package(
     .target(name: "CPacketRing", cSettings: strictC),
     .target(name: "CTimestamp", cSettings: strictC),
     .target(name: "CTiming", cSettings: strictC),
+    .target(name: "CTraffic", cSettings: strictC),
     .target(name: "CVsock", cSettings: strictC),
     module("Clocks", ["CTimestamp"]),
     module("Recording", ["CLatprobeABI"]),
@@ -55,6 +56,7 @@ let package = Package(
     module(
       "Tap",
       ["CLatprobeABI", "CPacketRing", "CTimestamp", "CZlib", "CZstd", "Clocks", "Pairing", "Probing", "Recording"]),
+    module("Traffic", ["CTraffic", "Clocks", "Probing", "Recording", "Tap"]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
     module("Timing", ["CTiming", "Clocks"]),
     module("Analysis", ["Clocks", "Recording"]),
@@ -65,7 +67,7 @@ let package = Package(
     .executableTarget(
       name: "latprobe",
       dependencies: [
-        "Clocks", "Recording", "Topology", "Probing", "Pairing", "Tap", "Remote", "Timing", "Analysis",
+        "Clocks", "Recording", "Topology", "Probing", "Pairing", "Tap", "Traffic", "Timing", "Remote", "Analysis",
         "Reporting", argumentParser,
       ], swiftSettings: strict),
     .executableTarget(
@@ -82,6 +84,7 @@ let package = Package(
     tests("Remote", ["Remote", "Recording"]),
     tests("Timing", ["Timing", "Clocks"]),
     tests("Tap", ["Tap", "CLatprobeABI", "Recording", "Analysis"]),
+    tests("Traffic", ["Traffic", "CLatprobeABI", "Clocks"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
     tests("Pairing", ["Pairing", "VirtualLab"]),

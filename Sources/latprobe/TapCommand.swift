@@ -121,12 +121,12 @@ struct TapCommand: ParsableCommand {
     StopSignal.watch()
     try Session.prepare(directory: output, force: force)
     try session.write(to: output)
-    Console.error(
+    let line =
       "listening on \(devices.joined(separator: " ")) to \(output)"
-        + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
+      + (duration == nil && count == nil ? "; Ctrl-C stops" : "")
     var last = RecordingProgress()
     let machine = try recorder.run(
-      session: session, directory: output, stopRequested: { StopSignal.name },
+      session: session, directory: output, started: { Console.error(line) }, stopRequested: { StopSignal.name },
       progress: { progress in
         Console.live(Record.line(progress, since: last))
         last = progress

@@ -12,36 +12,55 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
 }
 
 /// What the kernel's packet socket sees of one device.
-@safe struct PacketRing: ~Copyable {
+@safe final class PacketRing {
+  enum Direction { case both, received, sent }
+
   private static let blockSize: UInt32 = 1 << 20
   private static let blocks: UInt32 = 64
   /// Enough for what a packet's key looks at: Ethernet, VLAN tags, IPv6 with extension headers, TCP with options.
   private static let captured: UInt32 = 384
 
   let device: String
+  let direction: Direction
   private var ring = unsafe lp_ring()
 
   /// - Parameters:
-  ///   - hardware: hand over hardware stamps of packets that have one.
+  ///   - hardware: hand over hardware stamps of packets that have one. A packet that is forwarded still has the one of
+  ///     the device that received it: so only for packets that this device receives, and if it stamps them.
   ///   - promiscuous: also frames that are for others.
-  init(device: String, filter: Filter?, hardware: Bool, promiscuous: Bool) throws(TapError) {
+  init(
+    device: String, filter: Filter?, _ direction: Direction, hardware: Bool, promiscuous: Bool
+  ) throws(TapError) {
     self.device = device
-    let index = unsafe lp_device_index(device)
-    guard index >= 0 else {
-      throw TapError("no device '\(device)' here; see 'ip link', or name its namespace with --netns")
-    }
-    let program = PacketRing.program(filter)
+    self.direction = direction
+    let index = try PacketRing.index(of: device)
+    let program = (direction == .sent ? PacketRing.onlySent : []) + PacketRing.program(filter)
     let result = unsafe lp_ring_open(
       &ring, index, PacketRing.blockSize, PacketRing.blocks, program, UInt16(program.count), hardware ? 1 : 0,
-      promiscuous ? 1 : 0)
+      promiscuous ? 1 : 0, direction == .received ? 1 : 0)
     if result == -EPERM { throw TapError("CAP_NET_RAW is missing: a packet socket needs it; run with sudo") }
     guard result == 0 else { throw TapError("\(device): \(unsafe String(cString: strerror(-result)))") }
   }
 
-  deinit {
-    var ring = unsafe ring
-    unsafe lp_ring_close(&ring)
+  deinit { unsafe lp_ring_close(&ring) }
+
+  static func index(of device: String) throws(TapError) -> Int32 {
+    let index = unsafe lp_device_index(device)
+    guard index >= 0 else {
+      throw TapError("no device '\(device)' here; see 'ip link', or name its namespace with --netns")
+    }
+    return index
   }
+
+  /// Goes on behind itself for packets that this machine sends, and keeps nothing of others.
+  private static let onlySent = [
+    // BPF_LD | BPF_B | BPF_ABS of SKF_AD_OFF + SKF_AD_PKTTYPE
+    lp_ring_filter(code: 0x30, jt: 0, jf: 0, k: 0xffff_f004),
+    // BPF_JMP | BPF_JEQ | BPF_K with PACKET_OUTGOING
+    lp_ring_filter(code: 0x15, jt: 1, jf: 0, k: 4),
+    // BPF_RET | BPF_K
+    lp_ring_filter(code: 0x06, jt: 0, jf: 0, k: 0),
+  ]
 
   /// A filter's answer is how many bytes to keep; without one, all packets are.
   private static func program(_ filter: Filter?) -> [lp_ring_filter] {
@@ -61,7 +80,7 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   /// Hands over the frames of every block that the kernel has finished; the interface's number is 0.
   ///
   /// - Parameter take: a frame, and whether this machine sends it.
-  mutating func drain<Failure: Error>(
+  func drain<Failure: Error>(
     _ take: (CapturedPacket, _ isOutgoing: Bool) throws(Failure) -> Void
   ) throws(Failure) {
     while let block = unsafe lp_ring_block(&ring) {
@@ -89,7 +108,6 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   /// Packets that found no room since the last call.
   func drops() -> UInt64 {
     var count: UInt32 = 0
-    var ring = unsafe ring
     return unsafe lp_ring_drops(&ring, &count) == 0 ? UInt64(count) : 0
   }
 }

@@ -16,12 +16,12 @@ package struct TapDevice: Sendable, Equatable {
     self.hook = hook
   }
 
-  var hooks: [HookPoint] { hook.map { [$0] } ?? [.wireIn, .wireOut] }
 }
 
 package struct TapOptions: Sendable {
   package var filter: Filter?
-  /// Hardware stamps or none.
+  /// Hardware stamps or none: of a device that has both directions only what it receives, since a packet socket sees no
+  /// hardware stamps of sent packets.
   package var requiresHardware = false
   package var recorder = RecorderOptions()
 
@@ -41,32 +41,45 @@ package struct TapRecorder: ~Copyable {
   /// One device.
   fileprivate final class Tap {
     let device: TapDevice
+    let hooks: [HookPoint]
     let number: UInt8
-    var ring: PacketRing
+    let rings: [PacketRing]
     let stamping: HardwareStamping
     var interface: TapInterface
     let dropsBefore: UInt64
+    let counters: DriverCounters
+    /// Packets that came in, and those of them with a hardware stamp.
+    var received: (all: UInt64, hardware: UInt64) = (0, 0)
     var stamper = PacketStamper()
     var records: [UInt8] = []
     var seen: [HookPoint: UInt64] = [:]
     var emitted: [HookPoint: UInt64] = [:]
+    var lost: [HookPoint: UInt64] = [:]
 
-    init(_ device: TapDevice, number: UInt8, filter: Filter?) throws(TapError) {
+    init(_ device: TapDevice, number: UInt8, _ options: TapOptions) throws(TapError) {
       self.device = device
       self.number = number
-      // The ring first: a device that is not there is told as such.
-      ring = try PacketRing(
-        device: device.name, filter: filter, hardware: true, promiscuous: device.hook != nil)
-      stamping = HardwareStamping(device: device.name)
-      var driver: [CChar] = Array(repeating: 0, count: 32)
-      _ = unsafe driver.withUnsafeMutableBufferPointer { unsafe lp_device_driver(device.name, $0.baseAddress) }
-      var found = lp_timestamping()
-      let hasClock = unsafe lp_timestamping_of(device.name, &found) == 0 && found.phc_index >= 0
+      hooks = device.hook.map { [$0] } ?? (options.requiresHardware ? [.wireIn] : [.wireIn, .wireOut])
+      // First: a device that is not there is told as such.
+      _ = try PacketRing.index(of: device.name)
+      stamping = HardwareStamping(device: device.name, of: .received)
+      let isGranted = stamping.refusal == nil
+      let isPromiscuous = device.hook != nil
+      var rings = [
+        try PacketRing(
+          device: device.name, filter: options.filter, isGranted ? .received : .both, hardware: isGranted,
+          promiscuous: isPromiscuous)
+      ]
+      if isGranted && !options.requiresHardware {
+        rings.append(
+          try PacketRing(
+            device: device.name, filter: options.filter, .sent, hardware: false, promiscuous: isPromiscuous))
+      }
+      self.rings = rings
       interface = TapInterface(
-        number: number, name: device.name, hooks: device.hooks.map(\.name),
-        driver: String(decoding: driver.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self),
-        hardwareClock: hasClock ? Int(found.phc_index) : nil, hardware: stamping.refusal ?? "granted")
+        device: device.name, number: number, hooks: hooks, hardware: stamping.refusal ?? "granted")
       dropsBefore = deviceDrops(device.name)
+      counters = DriverCounters(device: device.name)
     }
   }
 
@@ -76,7 +89,7 @@ package struct TapRecorder: ~Copyable {
   package init(_ devices: [TapDevice], options: TapOptions, warn: @escaping (String) -> Void) throws(TapError) {
     self.options = options
     for (number, device) in devices.enumerated() {
-      taps.append(try Tap(device, number: UInt8(clamping: number), filter: options.filter))
+      taps.append(try Tap(device, number: UInt8(clamping: number), options))
     }
     for tap in taps {
       guard let refusal = tap.stamping.refusal else { continue }
@@ -89,7 +102,7 @@ package struct TapRecorder: ~Copyable {
     let numbers = Set(granted.compactMap { $0.interface.hardwareClock.flatMap { UInt16(exactly: $0) } })
     clocks = ClockKeeper(side: nil, devices: numbers.sorted(), warn: warn)
     var hooks: [HookPoint: [String]] = [:]
-    for tap in taps { for hook in tap.device.hooks { hooks[hook, default: []].append(tap.device.name) } }
+    for tap in taps { for hook in tap.hooks { hooks[hook, default: []].append(tap.device.name) } }
     let points = [HookPoint.wireIn, .wireOut].filter { hooks[$0] != nil }
     machine.hooks = points.map { AttachedHook(name: $0.name, attachedAs: "packet socket", watches: hooks[$0] ?? []) }
     // At one device a packet only passes once: what comes in is not what goes out.
@@ -100,9 +113,11 @@ package struct TapRecorder: ~Copyable {
 
   /// Records until the duration or count is reached, or `stopRequested` says why to stop.
   ///
+  /// - Parameter started: called when every packet from then on is recorded.
   /// - Returns: the machine as written last.
   package mutating func run(
-    session: Session, directory: String, stopRequested: () -> String?, progress: (RecordingProgress) -> Void
+    session: Session, directory: String, started: () -> Void, stopRequested: () -> String?,
+    progress: (RecordingProgress) -> Void
   ) throws -> Machine {
     let now = ClockReading.now()
     machine.startedAt = UInt64(now.monotonic.nanoseconds)
@@ -114,10 +129,13 @@ package struct TapRecorder: ~Copyable {
       try clocks.take(.all, writer)
       // What came while the devices were being opened is no part of it.
       for tap in taps {
-        tap.ring.drain { _, _ in }
-        _ = tap.ring.drops()
+        for ring in tap.rings {
+          ring.drain { _, _ in }
+          _ = ring.drops()
+        }
       }
       machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+      started()
       machine.stoppedBy = try loop(writer, stopRequested, progress)
       machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
       // A block that is not full comes after its time.
@@ -130,6 +148,7 @@ package struct TapRecorder: ~Copyable {
       machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
       machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
     }
+    for tap in taps { tap.interface.driverCounters = tap.counters.since }
     takeLedger(writer)
     do { try writer.close(machine) } catch { failure = failure ?? error }
     if let failure { throw failure }
@@ -138,13 +157,12 @@ package struct TapRecorder: ~Copyable {
 
   /// What a user has to know of the time stamps, one line each; with --require-hw the reason to fail.
   package var complaints: [String] {
-    (machine.interfaces ?? []).compactMap { interface in
-      let stamped = interface.clocks.values.reduce(0, +)
-      let hardware = interface.clocks[WireClock.hardware.name] ?? 0
-      guard interface.hardware == "granted", stamped > 0, hardware < stamped else { return nil }
+    taps.compactMap { tap in
+      let (all, hardware) = tap.received
+      guard tap.stamping.refusal == nil, hardware < all else { return nil }
       return hardware == 0
-        ? "\(interface.name) granted hardware time stamps and delivered none: its \(stamped) packets have the kernel's time"
-        : "\(interface.name) delivered hardware time stamps of \(hardware) of \(stamped) packets; the others have the kernel's time"
+        ? "\(tap.device.name) granted hardware time stamps and delivered none: its \(all) received packets have the kernel's time"
+        : "\(tap.device.name) delivered hardware time stamps of \(hardware) of \(all) received packets; the others have the kernel's time"
     }
   }
 
@@ -154,7 +172,8 @@ package struct TapRecorder: ~Copyable {
     let start = Instant<Monotonic>.now.nanoseconds
     var nextFlush = start + TapRecorder.flushInterval
     var nextUpdate = start + TapRecorder.updateInterval
-    var waiting = taps.map { pollfd(fd: $0.ring.descriptor, events: Int16(POLLIN), revents: 0) }
+    let rings = taps.flatMap(\.rings)
+    var waiting = rings.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
     while true {
       try pour(writer)
       let now = Instant<Monotonic>.now.nanoseconds
@@ -179,7 +198,7 @@ package struct TapRecorder: ~Copyable {
       }
       _ = unsafe poll(&waiting, nfds_t(waiting.count), Int32(pause))
       if let gone = waiting.indices.first(where: { waiting[$0].revents & Int16(POLLERR) != 0 }) {
-        throw TapError("\(taps[gone].device.name) is down or gone; what came before is recorded")
+        throw TapError("\(rings[gone].device) is down or gone; what came before is recorded")
       }
     }
   }
@@ -195,16 +214,20 @@ package struct TapRecorder: ~Copyable {
   private mutating func takeLedger(_ writer: MachineWriter) {
     machine.ledger = []
     for tap in taps {
-      tap.interface.ringDrops += tap.ring.drops()
+      for ring in tap.rings {
+        let count = ring.drops()
+        tap.interface.ringDrops += count
+        // Of a ring for both directions nobody knows which way they went: the first hook point answers for them.
+        if let hook = ring.direction == .sent ? tap.hooks.last : tap.hooks.first { tap.lost[hook, default: 0] += count }
+      }
       let drops = deviceDrops(tap.device.name)
       tap.interface.deviceDrops = drops > tap.dropsBefore ? drops - tap.dropsBefore : 0
       writer.discarded(cpu: Int(tap.number), total: tap.interface.ringDrops)
-      for hook in tap.device.hooks {
+      for hook in tap.hooks {
         var row = LedgerRow(hook: hook.name, cpu: Int(tap.number))
         row.emitted = tap.emitted[hook] ?? 0
         row.filtered = (tap.seen[hook] ?? 0) - row.emitted
-        // Nobody knows which way the dropped ones went: the first hook point answers for them.
-        row.lost = hook == tap.device.hooks.first ? tap.interface.ringDrops : 0
+        row.lost = tap.lost[hook] ?? 0
         row.seen = row.emitted + row.filtered + row.lost
         machine.ledger.append(row)
       }
@@ -227,20 +250,27 @@ extension TapRecorder.Tap {
   /// Stamps the frames at hand; `time` is now.
   fileprivate func drain(_ time: UInt64, into writer: MachineWriter) throws(RecordingError) {
     let clock = UInt16(clamping: interface.hardwareClock ?? 0)
-    try ring.drain { (packet, isOutgoing) throws(RecordingError) in
-      var packet = packet
-      packet.interface = Int(number)
-      let hook = self.device.hook ?? (isOutgoing ? .wireOut : .wireIn)
-      seen[hook, default: 0] += 1
-      let isStamped = stamper.append(
-        packet, hook: hook, time: time, device: packet.source == .hardware ? clock : 0, to: &records)
-      guard isStamped else {
-        interface.otherFrames += 1
-        return
+    for ring in rings {
+      try ring.drain { (packet, isOutgoing) throws(RecordingError) in
+        var packet = packet
+        packet.interface = Int(number)
+        let hook = self.device.hook ?? (isOutgoing ? .wireOut : .wireIn)
+        guard hooks.contains(hook) else { return }
+        seen[hook, default: 0] += 1
+        let isStamped = stamper.append(
+          packet, hook: hook, time: time, device: packet.source == .hardware ? clock : 0, to: &records)
+        guard isStamped else {
+          interface.otherFrames += 1
+          return
+        }
+        emitted[hook, default: 0] += 1
+        interface.clocks[packet.source.name, default: 0] += 1
+        if !isOutgoing {
+          received.all += 1
+          received.hardware += packet.source == .hardware ? 1 : 0
+        }
+        if records.count >= 64 << 10 { try put(writer) }
       }
-      emitted[hook, default: 0] += 1
-      interface.clocks[packet.source.name, default: 0] += 1
-      if records.count >= 64 << 10 { try put(writer) }
     }
     try put(writer)
   }
