@@ -78,7 +78,7 @@ let package = Package(
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab"]),
     tests("Remote", ["Remote", "Recording"]),
-    tests("Tap", ["Tap", "CLatprobeABI", "Recording", "Analysis"]),
+    tests("Tap", ["Tap", "CLatprobeABI", "Pairing", "Recording", "Analysis"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
     tests("Pairing", ["Pairing", "VirtualLab"]),

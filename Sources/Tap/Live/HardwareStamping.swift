@@ -41,6 +41,12 @@ struct HardwareStamping: ~Copyable {
       ? nil : "the device grants hardware time stamps of some packets only (filter \(setting.receive))"
   }
 
+  /// Leaves the device as it is.
+  init(leaving device: String) {
+    self.device = device
+    (before, refusal) = (nil, "not asked for")
+  }
+
   deinit {
     guard var before else { return }
     _ = unsafe lp_hardware_stamping_set(device, &before)
