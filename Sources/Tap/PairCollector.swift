@@ -46,7 +46,7 @@ struct PairCollector {
     var recording = MachineRecording(machine: machine)
     swap(&recording.pairs, &pairs)
     recording.pairs.sort { $0.end < $1.end }
-    recording.machine.startedAt = recording.pairs.map { UInt64(clamping: $0.start) }.min() ?? 0
+    recording.machine.startedAt = recording.pairs.lazy.map { UInt64(clamping: $0.start) }.min() ?? 0
     recording.machine.stoppedAt = UInt64(clamping: recording.pairs.last?.end ?? 0)
     recording.machine.stoppedBy = reason
     recording.machine.pairing = pairing

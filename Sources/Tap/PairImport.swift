@@ -52,7 +52,12 @@ package struct PairImport {
   }
 
   private var earliest: Int? {
-    files.indices.filter { files[$0].next != nil }.min { (files[$0].next?.time ?? 0) < (files[$1].next?.time ?? 0) }
+    var earliest: (index: Int, time: Int64)?
+    for index in files.indices {
+      guard let time = files[index].next?.time, time < earliest?.time ?? .max || earliest == nil else { continue }
+      earliest = (index, time)
+    }
+    return earliest?.index
   }
 
   private mutating func advance(_ index: Int) {

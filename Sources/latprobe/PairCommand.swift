@@ -168,12 +168,12 @@ struct PairCommand: ParsableCommand {
     let session = session(of: MachineName.make(role: "wire", hostname: ProcessInfo.processInfo.hostName))
     StopSignal.watch()
     if let output { try Session.prepare(directory: output, force: force) }
-    Console.error(
+    let line =
       "pairing on \(inputs.joined(separator: " ")) by the \(requireHw ? "devices' hardware clock" : "kernel's time")"
-        + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
+      + (duration == nil && count == nil ? "; Ctrl-C stops" : "")
     var last = LivePairingProgress()
     let recording = pairing.run(
-      session: session.id, stopRequested: { StopSignal.name },
+      session: session.id, started: { Console.error(line) }, stopRequested: { StopSignal.name },
       progress: { progress in
         Console.live(PairCommand.line(progress, since: last))
         last = progress

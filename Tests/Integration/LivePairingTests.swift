@@ -19,7 +19,6 @@ extension IntegrationSuites {
     private func pair(_ arguments: String...) throws -> Command {
       let command = try bed.start([Testbed.latprobe, "pair", "--netns", bed.b] + arguments)
       try command.expect("pairing on")
-      usleep(300_000)
       return command
     }
 
@@ -56,7 +55,6 @@ extension IntegrationSuites {
         "icmp", "--json",
       ])
       try live.expect("pairing on")
-      usleep(300_000)
       try ping(50)
       usleep(300_000)
       live.signal(SIGTERM)
@@ -92,7 +90,6 @@ extension IntegrationSuites {
         Testbed.latprobe, "pair", "--netns", bed.bridge, "wire-in=va", "--proto", "icmp",
       ])
       try live.expect("pairing on")
-      usleep(300_000)
       try ping(5)
       usleep(300_000)
       try bed.run("ip", "-n", bed.bridge, "link", "del", "va")

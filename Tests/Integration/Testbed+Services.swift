@@ -97,7 +97,6 @@ extension Testbed {
       Testbed.latprobe, "pair", "--proto", kind, "--netns", b, "eth0", "--filter", filter, "-o", path("live"),
     ])
     try live.expect("pairing on eth0")
-    usleep(300_000)
     try traffic()
     // tcpdump takes a block that is not full after a second.
     usleep(1_500_000)

@@ -67,12 +67,15 @@ package struct LivePairing: ~Copyable {
   }
 
   /// Pairs until the duration or count is reached, or `stopRequested` says why to stop.
+  ///
+  /// - Parameter started: called when every packet from then on is looked at.
   package mutating func run(
-    session: String, stopRequested: () -> String?, progress: (LivePairingProgress) -> Void
+    session: String, started: () -> Void, stopRequested: () -> String?, progress: (LivePairingProgress) -> Void
   ) -> MachineRecording {
     var reason = "error"
     do {
       source.start()
+      started()
       reason = try listen(stopRequested, progress)
     } catch {
       failure = error
