@@ -83,7 +83,7 @@ let package = Package(
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab"]),
     tests("Remote", ["Remote", "Recording"]),
     tests("Timing", ["Timing", "Clocks"]),
-    tests("Tap", ["Tap", "CLatprobeABI", "Recording", "Analysis"]),
+    tests("Tap", ["Tap", "CLatprobeABI", "Pairing", "Recording", "Analysis"]),
     tests("Traffic", ["Traffic", "CLatprobeABI", "Clocks"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),

@@ -140,7 +140,7 @@ struct TapCommand: ParsableCommand {
   }
 
   /// Whose time the packets of each device have.
-  private static func sources(_ machine: Machine) -> [String] {
+  static func sources(_ machine: Machine) -> [String] {
     (machine.interfaces ?? []).map { interface in
       let clocks = interface.clocks.sorted { $0.key < $1.key }.map { "\($0.value) by \($0.key)" }
       let drops = interface.ringDrops + interface.deviceDrops

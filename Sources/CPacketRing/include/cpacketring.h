@@ -5,6 +5,7 @@
 #ifndef LATPROBE_CPACKETRING_H
 #define LATPROBE_CPACKETRING_H
 
+#include <linux/if_arp.h>
 #include <linux/if_packet.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +40,7 @@ struct lp_ring_frame {
 	int64_t time_ns;
 	uint8_t clock;	  // enum lp_ring_clock
 	uint8_t outgoing; // 1: this machine sends it
+	uint8_t loopback; // 1: of a loopback device
 };
 
 // Listens on the device `index`. `hardware`: hand over hardware stamps where a packet has one; software ones are
@@ -78,6 +80,7 @@ static inline uint32_t lp_ring_read(const struct tpacket_block_desc *block, uint
 		       : header->tp_status & TP_STATUS_TS_SOFTWARE   ? LP_RING_KERNEL
 								     : LP_RING_READER;
 	frame->outgoing = from->sll_pkttype == PACKET_OUTGOING;
+	frame->loopback = from->sll_hatype == ARPHRD_LOOPBACK;
 	return at + header->tp_next_offset;
 }
 
