@@ -19,7 +19,7 @@ import Testing
     machine.stampCost = 130
     machine.stoppedAt = 1
     machine.stoppedBy = "signal"
-    machine.hooks = [AttachedHook(name: "txg0", attachedAs: "tp_btf:x", absentBecause: "none")]
+    machine.hooks = [AttachedHook(name: "txg0", attachedAs: "tp_btf:x", absentBecause: "none", devices: ["1:2"])]
     machine.ledger = [LedgerRow(hook: "txg0", cpu: 0)]
     machine.captures = [sampleCapture]
     var interface = TapInterface(

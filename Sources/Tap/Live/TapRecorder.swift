@@ -88,10 +88,14 @@ package struct TapRecorder: ~Copyable {
     let granted = taps.filter { $0.stamping.refusal == nil }
     let numbers = Set(granted.compactMap { $0.interface.hardwareClock.flatMap { UInt16(exactly: $0) } })
     clocks = ClockKeeper(side: nil, devices: numbers.sorted(), warn: warn)
-    var hooks: [HookPoint: [String]] = [:]
-    for tap in taps { for hook in tap.device.hooks { hooks[hook, default: []].append(tap.device.name) } }
-    let points = [HookPoint.wireIn, .wireOut].filter { hooks[$0] != nil }
-    machine.hooks = points.map { AttachedHook(name: $0.name, attachedAs: "packet socket", watches: hooks[$0] ?? []) }
+    let namespace = (try? NetworkNamespace.named("/proc/thread-self/ns/net"))?.inode
+    let points = [HookPoint.wireIn, .wireOut].filter { point in taps.contains { $0.device.hooks.contains(point) } }
+    machine.hooks = points.map { point in
+      let names = taps.map(\.device).filter { $0.hooks.contains(point) }.map(\.name)
+      return AttachedHook(
+        name: point.name, attachedAs: "packet socket", watches: names,
+        devices: namespace.map { inode in names.map { "\(inode):\(unsafe lp_device_index($0))" } })
+    }
     // At one device a packet only passes once: what comes in is not what goes out.
     machine.paths =
       devices.count > 1
