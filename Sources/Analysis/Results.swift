@@ -51,6 +51,10 @@ package struct SegmentResult: Sendable {
   package var errorBound: Int64
   /// Summary of `delays`; nil without samples.
   package var summary: Summary?
+  /// From `wire-in` to `wire-out` through hook points: what of the delay they explain; else nil.
+  package var wire: WireDelay?
+  /// Between a tap's points: the two devices, if all packets pass the same ones; else empty.
+  package var wireEnds: [WireEnd]
 
   package init(name: String, direction: String, from: Point, to: Point, isNeighbour: Bool) {
     self.name = name
@@ -71,6 +75,8 @@ package struct SegmentResult: Sendable {
     share = nil
     errorBound = 0
     summary = nil
+    wire = nil
+    wireEnds = []
   }
 
   package var count: Int { delays.count }

@@ -52,8 +52,18 @@ extension Report {
             segment.byQueue.map { queue, summary in
               .fields([("queue", .count(Int(queue))), ("count", .count(summary.count))] + figures(summary))
             })
-        )
+        ),
+        ("wire", segment.wire.map(wire) ?? .null),
       ])
+  }
+
+  private static func wire(_ wire: WireDelay) -> JSONValue {
+    .fields([
+      ("software", .string(wire.software)),
+      ("count", .count(wire.explained.count)),
+      ("explained", .fields(figures(wire.explained))),
+      ("unexplained", .fields(figures(wire.unexplained))),
+    ])
   }
 
   /// What the delays look like.

@@ -165,6 +165,7 @@ import Testing
     aligned.segments[0].queues = aligned.segments[0].delays.indices.map { UInt16($0 % 2) }
     aligned.machines[0].guests = [ClockReportTests().guest()]
     #expect(missing(try object(Report.json(aligned)), schema, schema, at: "report") == [])
+    #expect(missing(try object(Report.json(WireTableTests().result())), schema, schema, at: "report") == [])
   }
 
   @Test func gateKeepsToItsSchema() throws {
