@@ -209,6 +209,8 @@ package struct SessionResult: Sendable {
   package var clocks: [GuestClock]
   /// Why the clocks cannot be trusted although they seem to be aligned, one clear line each: no gate passes.
   package var clockFaults: [String]
+  /// What a calibration that was asked for did.
+  package var calibrations: [AppliedCalibration]
   /// One clear line each.
   package var warnings: [String]
   /// What could not be read of the recordings, one clear line each: never taken for the whole, so no gate passes.
@@ -226,6 +228,7 @@ package struct SessionResult: Sendable {
     clockError = nil
     clocks = []
     clockFaults = []
+    calibrations = []
     warnings = []
     damage = []
   }

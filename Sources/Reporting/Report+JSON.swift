@@ -12,6 +12,7 @@ extension Report {
       ("hooks", .array(result.hooks.map(hook))),
       ("recording", recording(result)),
       ("clock", clock(result)),
+      ("calibrations", .array(result.calibrations.map(calibration))),
       ("pit", .array(result.intervals.map(pit))),
       ("machines", .array(result.machines.map(machine))),
       ("warnings", .array(result.warnings.map { .string($0) })),

@@ -153,6 +153,24 @@ import Testing
     #expect(lines.allSatisfy { $0.count <= 100 })
   }
 
+  static let applied = AppliedCalibration(
+    direction: "eth1-eth2", segment: "wire-in-wire-out", from: "eth2", to: "eth1", added: 512, interval: [510, 517],
+    uncertainty: 5, isHardware: true, createdAt: 1_700_000_000)
+
+  @Test func aCalibrationIsAlwaysTold() throws {
+    var result = try result()
+    #expect(!Report.table(result).contains("Constant"))
+    result.calibrations = [Self.applied]
+    let text = Report.table(result).split(separator: "\n").map { $0.trimmingPrefix { $0 == " " } }.joined(
+      separator: " ")
+    #expect(
+      text.contains(
+        "Constant  eth1-eth2 wire-in-wire-out: +512 ns in every delay, the constant from eth2 to eth1 of 2023-11-14, 95 % "
+          + "interval 510 … 517 ns, which is ±5 ns of the error"), "\(text)")
+    result.calibrations[0].isHardware = false
+    #expect(Report.table(result).contains("of software stamps"))
+  }
+
   @Test func jsonHasBothParts() throws {
     guard case .array(let segments)? = Report.json(try result())["segments"] else {
       Issue.record("no segments")

@@ -9,6 +9,9 @@ internal import Recording
 package struct TapError: Error, CustomStringConvertible, Sendable {
   package var description: String
   init(_ description: String) { self.description = description }
+  init(missing device: String) {
+    self.init("no device '\(device)' here; see 'ip link', or name its namespace with --netns")
+  }
 }
 
 /// What the kernel's packet socket sees of one device.
@@ -28,7 +31,7 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
     self.device = device
     let index = unsafe lp_device_index(device)
     guard index >= 0 else {
-      throw TapError("no device '\(device)' here; see 'ip link', or name its namespace with --netns")
+      throw TapError(missing: device)
     }
     let program = PacketRing.program(filter)
     let result = unsafe lp_ring_open(
