@@ -18,6 +18,7 @@ extension Report {
       for guest in machine.guests ?? [] { lines += note("Guest", guestLine(guest)) }
     }
     for (number, line) in clockLines(result).enumerated() { lines += note(number == 0 ? "Clock" : "", line) }
+    for line in calibrationLines(result) { lines += note("Constant", line) }
     lines += note("Session", session(result.session))
     for line in result.damage { lines += note("Damage", line) }
     for line in result.warnings { lines += note("Warning", line) }

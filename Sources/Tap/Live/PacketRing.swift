@@ -9,6 +9,9 @@ internal import Recording
 package struct TapError: Error, CustomStringConvertible, Sendable {
   package var description: String
   init(_ description: String) { self.description = description }
+  init(missing device: String) {
+    self.init("no device '\(device)' here; see 'ip link', or name its namespace with --netns")
+  }
 }
 
 /// A frame where it lies in the ring: its bytes are there as long as the call that hands it over.
@@ -64,9 +67,7 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
 
   static func index(of device: String) throws(TapError) -> Int32 {
     let index = unsafe lp_device_index(device)
-    guard index >= 0 else {
-      throw TapError("no device '\(device)' here; see 'ip link', or name its namespace with --netns")
-    }
+    guard index >= 0 else { throw TapError(missing: device) }
     return index
   }
 

@@ -43,12 +43,12 @@ final class TappedDevice {
   ) throws(TapError) {
     self.device = device
     self.number = number
-    hooks = device.hook.map { [$0] } ?? (mustBeHardware ? [.wireIn] : [.wireIn, .wireOut])
     // First: a device that is not there is told as such.
     _ = try PacketRing.index(of: device.name)
     stamping =
       hardware ? HardwareStamping(device: device.name, of: .received) : HardwareStamping(unasked: device.name)
     let isGranted = stamping.refusal == nil
+    hooks = device.hook.map { [$0] } ?? (isGranted && mustBeHardware ? [.wireIn] : [.wireIn, .wireOut])
     func ring(_ direction: PacketRing.Direction) throws(TapError) -> PacketRing {
       try PacketRing(
         device: device.name, filter: filter, direction, captured: captured,
@@ -96,6 +96,9 @@ final class TappedDevice {
     return all > 0
   }
 
+  /// Reads what the driver counted; slow with some.
+  fileprivate func takeDriverCounters() { interface.driverCounters = counters.since }
+
   /// What a user has to know of the time stamps; nil if all are as they were granted.
   fileprivate var complaint: String? {
     let (all, hardware) = received
@@ -124,7 +127,6 @@ final class TappedDevice {
     let drops = deviceDrops(device.name)
     interface.deviceDrops = drops > dropsBefore ? drops - dropsBefore : 0
     interface.otherFrames = otherFrames
-    interface.driverCounters = counters.since
     return interface
   }
 }
@@ -167,9 +169,13 @@ final class TapSource {
 
   /// Hook points that the devices' packets are at, in order of the path.
   var hooks: [AttachedHook] {
-    [HookPoint.wireIn, .wireOut].compactMap { hook in
+    let namespace = (try? NetworkNamespace.named("/proc/thread-self/ns/net"))?.inode
+    return [HookPoint.wireIn, .wireOut].compactMap { hook in
       let names = devices.filter { $0.hooks.contains(hook) }.map(\.device.name)
-      return names.isEmpty ? nil : AttachedHook(name: hook.name, attachedAs: "packet socket", watches: names)
+      guard !names.isEmpty else { return nil }
+      return AttachedHook(
+        name: hook.name, attachedAs: "packet socket", watches: names,
+        devices: namespace.map { inode in names.map { "\(inode):\(unsafe lp_device_index($0))" } })
     }
   }
 
@@ -225,8 +231,10 @@ final class TapSource {
     }
   }
 
-  /// Sleeps until the kernel has handed over the blocks that are not full.
+  /// Sleeps until the kernel has handed over the blocks that are not full, and asks the drivers what they counted: the
+  /// end, but for a last ``drain(_:)``.
   func settle() {
+    for tapped in devices { tapped.takeDriverCounters() }
     var pause = timespec(tv_sec: 0, tv_nsec: 40_000_000)
     unsafe nanosleep(&pause, nil)
   }
