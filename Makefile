@@ -11,9 +11,11 @@ CONFIGURATION ?= release
 # The Debian packages, the one place that names them: to build, and to run, show and test.
 BUILD_PACKAGES := libbpf-dev libelf-dev libpcap-dev zlib1g-dev libzstd-dev pkg-config make git
 RUN_PACKAGES = gnuplot-nox babeltrace2 tcpdump sockperf iperf3 nftables iproute2 iputils-ping ethtool clang-format python3 zstd \
-	$(PAIRING_PACKAGES) $(LAB_PACKAGES)
+	$(PAIRING_PACKAGES) $(TRAFFIC_PACKAGES) $(LAB_PACKAGES)
 # What pairing is checked against, and the clients of the servers below.
 PAIRING_PACKAGES := tshark dnsmasq-base dnsperf redis-tools apache2-utils sip-tester
+# An independent sender and reflector.
+TRAFFIC_PACKAGES := python3-scapy
 # Servers whose answers are paired: unpacked below build/services, not installed, so that none runs but within tests.
 SERVICE_PACKAGES := memcached kamailio nginx
 # What boots and fills the virtual machines of the lab.

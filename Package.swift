@@ -56,7 +56,12 @@ let package = Package(
     module(
       "Tap",
       ["CLatprobeABI", "CPacketRing", "CTimestamp", "CZlib", "CZstd", "Clocks", "Pairing", "Probing", "Recording"]),
-    module("Traffic", ["CTraffic", "Clocks", "Probing", "Recording", "Tap"]),
+    module(
+      "Traffic",
+      [
+        "CTraffic", "Clocks", "Probing", "Recording", "Tap", "Timing",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
     module("Timing", ["CTiming", "Clocks"]),
     module("Analysis", ["Clocks", "Recording"]),

@@ -138,11 +138,14 @@ int lp_udp_open(const struct lp_peer *peer, enum lp_tx_clock clock, int only_sta
 	if (fd < 0)
 		return -errno;
 	if (clock == LP_TX_HARDWARE)
-		stamping |= SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE;
+		stamping |= SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_RX_HARDWARE |
+			    SOF_TIMESTAMPING_RAW_HARDWARE;
 	else if (clock == LP_TX_KERNEL)
 		stamping |= SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
 	else
 		stamping |= SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_SOFTWARE;
+	if (clock != LP_TX_HARDWARE)
+		stamping |= SOF_TIMESTAMPING_RX_SOFTWARE;
 	if (only_stamps)
 		stamping |= SOF_TIMESTAMPING_OPT_TSONLY;
 	// Beyond the system's limit only with CAP_NET_ADMIN.
@@ -166,18 +169,6 @@ int lp_udp_open(const struct lp_peer *peer, enum lp_tx_clock clock, int only_sta
 int lp_udp_send(int fd, const void *bytes, uint32_t length)
 {
 	return send(fd, bytes, length, MSG_DONTWAIT) < 0 ? -errno : 0;
-}
-
-int lp_udp_discard(int fd)
-{
-	char byte;
-	int count = 0;
-
-	// An error that came back (nobody listens there) is one too, and gone once it was told.
-	while (recv(fd, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
-		if (++count == 1000)
-			break;
-	return count;
 }
 
 static int64_t nanoseconds(struct timespec time)
@@ -224,18 +215,43 @@ int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp)
 	}
 }
 
-int lp_udp_wait(int fd, int milliseconds)
+int lp_udp_receive(int fd, void *buffer, uint32_t size, struct lp_answer *answer)
 {
-	// Stamps show as POLLERR, which needs no asking.
-	struct pollfd waiting = { .fd = fd };
+	_Alignas(struct cmsghdr) char control[256];
+	struct iovec data = { .iov_base = buffer, .iov_len = size };
+	struct msghdr message = { .msg_iov = &data,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	ssize_t length = recvmsg(fd, &message, MSG_DONTWAIT);
 
-	return poll(&waiting, 1, milliseconds) < 0 ? -errno : 0;
+	if (length < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	memset(answer, 0, sizeof(*answer));
+	answer->length = (uint32_t)length;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+		const struct scm_timestamping *times = (const void *)CMSG_DATA(c);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPING)
+			continue;
+		answer->time_ns = nanoseconds(times->ts[2]);
+		answer->is_hardware = answer->time_ns != 0;
+		if (!answer->is_hardware)
+			answer->time_ns = nanoseconds(times->ts[0]);
+	}
+	return 1;
 }
 
-int lp_sleep_until(int64_t monotonic_ns)
+int lp_udp_wait_until(int fd, int64_t monotonic_ns)
 {
-	struct timespec until = { .tv_sec = monotonic_ns / 1000000000,
-				  .tv_nsec = monotonic_ns % 1000000000 };
+	struct pollfd waiting = { .fd = fd, .events = POLLIN };
+	struct timespec now, rest;
+	int64_t left;
 
-	return -clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	left = monotonic_ns - nanoseconds(now);
+	if (left < 0)
+		left = 0;
+	rest = (struct timespec){ .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
+	return ppoll(&waiting, 1, &rest, NULL) < 0 ? -errno : 0;
 }

@@ -10,16 +10,20 @@ package struct SharedKey: Sendable {
 
   /// - Parameter bytes: at least ``smallest``; should be random.
   package init(bytes: [UInt8]) throws(RemoteError) {
-    guard bytes.count >= SharedKey.smallest else {
-      throw RemoteError(
-        .invalid,
-        "a key of \(bytes.count) bytes is too short: at least \(SharedKey.smallest), as from 'openssl rand -hex 32'")
-    }
+    guard bytes.count >= SharedKey.smallest else { throw SharedKey.tooShort(bytes.count) }
     key = SymmetricKey(data: bytes)
   }
 
+  private static func tooShort(_ count: Int) -> RemoteError {
+    RemoteError(
+      .invalid, "a key of \(count) bytes is too short: at least \(smallest), as from 'openssl rand -hex 32'")
+  }
+
   /// The file's bytes without line ends behind them. A file that others may read is refused.
-  package init(file path: String) throws(RemoteError) {
+  package init(file path: String) throws(RemoteError) { try self.init(bytes: SharedKey.bytes(file: path)) }
+
+  /// What ``init(file:)`` makes a key of; checked in the same way.
+  package static func bytes(file path: String) throws(RemoteError) -> [UInt8] {
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard file >= 0 else { throw RemoteError.system("the key file \(path)", errno) }
     defer { close(file) }
@@ -36,7 +40,8 @@ package struct SharedKey: Sendable {
     guard count < bytes.count else { throw RemoteError(.invalid, "the key file \(path) has more than 4096 bytes") }
     var key = bytes.prefix(count)
     while let last = key.last, last == 0x0a || last == 0x0d { key.removeLast() }
-    try self.init(bytes: Array(key))
+    guard key.count >= smallest else { throw tooShort(key.count) }
+    return Array(key)
   }
 
   /// HMAC-SHA-256 over a purpose and what both sides said in the handshake, in which both nonces are.

@@ -5,6 +5,7 @@ internal import Glibc
 package import Probing
 package import Recording
 internal import Tap
+package import Timing
 
 package struct SenderOptions: Sendable {
   /// Whose time the packets get.
@@ -21,8 +22,10 @@ package struct SenderOptions: Sendable {
   package var clock: Clock?
   /// Bytes of UDP payload.
   package var size = TestPacket.smallest
-  /// Packets a second.
-  package var rate = 100.0
+  package var pace = Pace(rate: 100)
+  package var tuning = ThreadTuning()
+  /// Authenticated packets.
+  package var key: TestKey?
   package var recorder = RecorderOptions()
 
   package init() {}
@@ -32,32 +35,33 @@ package struct SenderOptions: Sendable {
 package struct Sender: ~Copyable {
   private static let flushInterval: Int64 = 200_000_000
   private static let updateInterval: Int64 = 1_000_000_000
-  /// Stamps that have not come in this time after the last packet never will: drivers give up after a second.
+  /// Stamps that have not come in this time after the last packet never will: drivers give up after a second. Answers
+  /// neither.
   private static let patience: Int64 = 1_100_000_000
 
   private let options: SenderOptions
   private let clock: SenderOptions.Clock
   private let stamping: HardwareStamping
+  private let receiving: HardwareStamping
+  /// Whose times round trips are of: both ends of one have them.
+  package let basis: SenderOptions.Clock
+  /// Tells this run from others of the same ports.
+  private let id = UInt16.random(in: 1...(.max))
   private let linkType: LinkType
   private let counters: DriverCounters
-  private var socket: UDPSocket
+  var socket: UDPSocket
   private var clocks: ClockKeeper
   private var interface: TapInterface
   private var stamper = PacketStamper()
   private var records: [UInt8] = []
   package private(set) var machine: Machine
-  /// Packets that the stack took.
-  package private(set) var sent: UInt64 = 0
+  var trips = RoundTrips()
+  /// What the sending thread has counted.
+  var state = PacedThread.State()
   /// Packets whose stamp came.
   package private(set) var stamped: UInt64 = 0
-  /// Packets that the stack refused, and why it did last.
-  private var refused: (count: UInt64, error: Int32) = (0, 0)
   /// Time stamps that never came; known at the end.
   private var missing: UInt64 = 0
-  /// Packets that were due before the end and not sent by then.
-  private var overdue: UInt64 = 0
-  /// How long after its time the latest packet was sent, nanoseconds.
-  package private(set) var latest: Int64 = 0
 
   /// Opens the socket; nothing is sent yet.
   ///
@@ -85,6 +89,13 @@ package struct Sender: ~Copyable {
       case .user: .queue
       }
     socket = try UDPSocket(to: peer, stampedBy: way)
+    let receiving =
+      clock == .hardware ? HardwareStamping(device: device, of: .received) : HardwareStamping(unasked: device)
+    if clock == .hardware, let refusal = receiving.refusal {
+      warn("\(device): \(refusal): round trips are by this program's time")
+    }
+    basis = clock == .hardware && receiving.refusal != nil ? .user : clock
+    self.receiving = receiving
     self.options = options
     self.clock = clock
     self.stamping = stamping
@@ -98,7 +109,8 @@ package struct Sender: ~Copyable {
     machine.name = MachineName.make(role: "send", hostname: machine.hostname)
     machine.hooks = [AttachedHook(name: HookPoint.wireOut.name, attachedAs: "socket", watches: [device])]
     machine.paths = [Path(name: HookPoint.wireOut.name, hooks: [HookPoint.wireOut.name])]
-    machine.settings["traffic"] = "STAMP to \(peer.name), \(options.rate) packets/s of \(options.size) bytes"
+    machine.settings["traffic"] =
+      "STAMP to \(peer.name), \(options.pace.rate) packets/s of \(options.size) bytes, \(options.pace.text); round trips by \(basis.rawValue) time"
   }
 
   /// Sends until the duration or count is reached, or `stopRequested` says why to stop.
@@ -117,8 +129,6 @@ package struct Sender: ~Copyable {
       try clocks.take(.all, writer)
       machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
       machine.stoppedBy = try loop(writer, stopRequested, progress)
-      machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-      try waitForStamps(writer)
       try clocks.take(.all, writer)
     } catch {
       failure = error
@@ -134,18 +144,21 @@ package struct Sender: ~Copyable {
     return machine
   }
 
+  /// Packets that the stack took.
+  package var sent: UInt64 { state.sent }
+
   /// Whether none of the time stamps came that the device had granted.
   package var deliveredNothing: Bool { sent > 0 && stamped == 0 }
 
   /// What a user has to know of the packets and their stamps, one line each.
   package var complaints: [String] {
-    var lines: [String] = []
-    if overdue > 0 {
-      lines.append("\(overdue) packets that were due were not sent in time: give a lower --rate")
+    var lines = state.warnings
+    if state.overdue > 0 {
+      lines.append("\(state.overdue) packets that were due were not sent in time: give a lower --rate")
     }
-    if refused.count > 0 {
-      let reason = unsafe String(cString: strerror(refused.error))
-      lines.append("\(refused.count) packets were not sent: \(reason)")
+    if state.refused.count > 0 {
+      let reason = unsafe String(cString: strerror(state.refused.error))
+      lines.append("\(state.refused.count) packets were not sent: \(reason)")
     }
     guard missing > 0 else { return lines }
     let counts = (interface.driverCounters ?? [:]).filter { $0.value > 0 }.sorted { $0.key < $1.key }
@@ -162,85 +175,107 @@ package struct Sender: ~Copyable {
   private mutating func loop(
     _ writer: MachineWriter, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
   ) throws -> String {
-    let schedule = Schedule(start: .now, rate: options.rate)
-    let start = schedule.start.nanoseconds
-    let end = options.recorder.duration.map { start + $0 }
-    let planned = end.map { schedule.count(until: Instant(nanoseconds: $0)) } ?? .max
-    var number: UInt64 = 0
+    let plan = PacedThread.Plan(
+      pace: options.pace, tuning: options.tuning, duration: options.recorder.duration, count: options.recorder.count,
+      size: options.size, key: options.key, session: id)
+    let thread = PacedThread(plan, to: socket.sending)
+    defer {
+      thread.finish()
+      state = thread.state
+    }
+    let start = Instant<Monotonic>.now.nanoseconds
     var nextFlush = start + Sender.flushInterval
     var nextUpdate = start + Sender.updateInterval
     while true {
       let now = Instant<Monotonic>.now.nanoseconds
       if now >= nextFlush {
         nextFlush = now + Sender.flushInterval
+        state = thread.state
         takeLedger()
         try writer.flush()
-        progress(state(elapsed: Double(now - start) / 1e9, writer))
+        progress(progressState(elapsed: Double(now - start) / 1e9, writer))
       }
       try clocks.take(.due(now), writer)
       if now >= nextUpdate {
         nextUpdate = now + Sender.updateInterval
         try writer.updateMachine(machine)
       }
-      if let reason = stopRequested() { return reason }
-      if let count = options.recorder.count, number >= count { return "count" }
-      if let end, now >= end {
-        overdue = planned - number
-        return "duration"
+      // Before packets are taken: after the last one has been.
+      let ended = stopRequested() ?? thread.state.stoppedBy
+      if ended != nil { thread.finish() }
+      try take(thread, writer)
+      if let ended {
+        state = thread.state
+        machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+        if state.refused.error == EMSGSIZE {
+          throw TrafficError(
+            "\(options.size) bytes and their headers do not fit into a packet of \(interface.name): give --size less")
+        }
+        try waitForStamps(thread, writer)
+        return ended
       }
-      let due = number < planned ? schedule.time(of: number).nanoseconds : end ?? .max
-      // Awake now and then, to fetch stamps and to hear signals.
-      Schedule.sleep(until: Instant(nanoseconds: min(due, now + 50_000_000)))
-      let late = Instant<Monotonic>.now.nanoseconds - due
-      if number < planned, late >= 0 {
-        try send(number)
-        number += 1
-        latest = max(latest, late)
-      }
-      socket.discardReceived()
-      try fetch(writer)
+      // Awake now and then, to hear signals and of the end.
+      socket.wait(until: Instant(nanoseconds: now + 20_000_000))
     }
   }
 
-  private mutating func send(_ number: UInt64) throws(TrafficError) {
-    let packet = TestPacket(
-      sequence: UInt32(truncatingIfNeeded: number), time: Instant<Realtime>.now.nanoseconds)
-    let error = socket.send(packet.bytes(size: options.size))
-    if error == EMSGSIZE {
-      throw TrafficError(
-        "\(options.size) bytes and their headers do not fit into a packet of \(interface.name): give --size less")
+  /// Takes what has been sent, and what has come back, and writes it.
+  private mutating func take(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws {
+    var answers: [(Answer, real: Int64, monotonic: Int64)] = []
+    while answers.count < 1000, let answer = socket.nextAnswer() {
+      answers.append((answer, Instant<Realtime>.now.nanoseconds, Instant<Monotonic>.now.nanoseconds))
     }
-    if error == 0 { sent += 1 } else { refused = (refused.count + 1, error) }
-  }
-
-  /// Writes the stamps that are there.
-  private mutating func fetch(_ writer: MachineWriter) throws {
-    while let stamp = try socket.nextStamp() {
-      var packet = CapturedPacket(
-        time: stamp.time, interface: 0, linkType: linkType, length: stamp.packet.count, bytes: stamp.packet,
-        source: stamp.clock == .hardware ? .hardware : .kernel)
-      if clock == .user {
-        guard let time = packet.testPacket?.time else { continue }
-        (packet.time, packet.source) = (time, .reader)
-      }
-      let isStamped = stamper.append(
-        packet, hook: .wireOut, time: UInt64(Instant<Monotonic>.now.nanoseconds),
-        device: stamp.clock == .hardware ? UInt16(clamping: interface.hardwareClock ?? 0) : 0, to: &records)
-      guard isStamped else { continue }
-      stamped += 1
-      interface.clocks[packet.source.name, default: 0] += 1
-    }
+    var stamps: [TransmitStamp] = []
+    while stamps.count < 1000, let stamp = try socket.nextStamp() { stamps.append(stamp) }
+    // Last: whatever came back is of a packet that is here by now.
+    for packet in thread.take() { trips.sent(packet, left: basis == .user ? packet.actual : nil) }
+    for stamp in stamps { take(stamp) }
+    for (answer, real, monotonic) in answers { take(answer, real: real, monotonic: monotonic) }
+    for pair in trips.takePairs() { records += pair.bytes }
     try writer.append(cpu: 0, records)
     records.removeAll(keepingCapacity: true)
   }
 
-  private mutating func waitForStamps(_ writer: MachineWriter) throws {
-    let end = Instant<Monotonic>.now.nanoseconds + Sender.patience
-    while stamped < sent, case let rest = (end - Instant<Monotonic>.now.nanoseconds) / 1_000_000, rest > 0 {
-      socket.wait(milliseconds: Int32(min(rest, 50)))
-      socket.discardReceived()
-      try fetch(writer)
+  private mutating func take(_ answer: Answer, real: Int64, monotonic: Int64) {
+    guard let reflection = Reflection(payload: answer.payload, key: options.key),
+      // Reflectors of RFC 5357 do not hand it back.
+      reflection.session == id || reflection.session == 0
+    else { return trips.malformedAnswer() }
+    var arrival = RoundTrips.Arrival(
+      time: monotonic, monotonic: monotonic, residence: reflection.sent - reflection.received)
+    if basis != .user {
+      arrival.time = answer.isHardware == (basis == .hardware) ? answer.time : nil
+      // CLOCK_REALTIME as the kernel read it becomes CLOCK_MONOTONIC by what both show now.
+      if basis == .kernel, let time = arrival.time { arrival.monotonic -= real - time }
     }
+    trips.came(reflection, arrival)
+  }
+
+  private mutating func take(_ stamp: TransmitStamp) {
+    var packet = CapturedPacket(
+      time: stamp.time, interface: 0, linkType: linkType, length: stamp.packet.count, bytes: stamp.packet,
+      source: stamp.clock == .hardware ? .hardware : .kernel)
+    let sent = packet.testPacket(isAuthenticated: options.key != nil)
+    if clock == .user {
+      guard let sent else { return }
+      (packet.time, packet.source) = (sent.time, .reader)
+    }
+    let isStamped = stamper.append(
+      packet, hook: .wireOut, time: UInt64(Instant<Monotonic>.now.nanoseconds),
+      device: stamp.clock == .hardware ? UInt16(clamping: interface.hardwareClock ?? 0) : 0, to: &records)
+    guard isStamped else { return }
+    stamped += 1
+    interface.clocks[packet.source.name, default: 0] += 1
+    if basis != .user, let sent { trips.left(sent.sequence, at: stamp.time) }
+  }
+
+  private mutating func waitForStamps(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws {
+    let end = Instant<Monotonic>.now.nanoseconds + Sender.patience
+    while stamped < sent || trips.isWaiting, case let now = Instant<Monotonic>.now.nanoseconds, now < end {
+      socket.wait(until: Instant(nanoseconds: min(now + 50_000_000, end)))
+      try take(thread, writer)
+    }
+    trips.finish()
   }
 
   private mutating func takeLedger() {
@@ -248,9 +283,11 @@ package struct Sender: ~Copyable {
       LedgerRow(hook: HookPoint.wireOut.name, cpu: 0, seen: stamped + missing, emitted: stamped, lost: missing)
     ]
     machine.interfaces = [interface]
+    machine.pairing = trips.pairing
+    machine.pairing?.protocols = trips.tallies(state)
   }
 
-  private borrowing func state(elapsed: Double, _ writer: MachineWriter) -> RecordingProgress {
+  private borrowing func progressState(elapsed: Double, _ writer: MachineWriter) -> RecordingProgress {
     var progress = RecordingProgress()
     progress.elapsed = elapsed
     progress.stamps = stamped
@@ -262,9 +299,9 @@ package struct Sender: ~Copyable {
 
 extension CapturedPacket {
   /// The STAMP packet in a UDP packet without IPv6 extension headers.
-  fileprivate var testPacket: TestPacket? {
+  fileprivate func testPacket(isAuthenticated: Bool) -> TestPacket? {
     guard let offset = ipOffset else { return nil }
     let header = bytes[offset] >> 4 == 4 ? Int(bytes[offset] & 15) * 4 : 40
-    return TestPacket(payload: bytes.dropFirst(offset + header + 8))
+    return TestPacket(payload: bytes.dropFirst(offset + header + 8), isAuthenticated: isAuthenticated)
   }
 }

@@ -1,40 +1,123 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/// An unauthenticated test packet of a STAMP sender (RFC 8762, section 4.2.1), as UDP payload:
-/// sequence number 0–3, time stamp 4–11, error estimate 12–13, SSID 14–15, zero from 16 on.
+/// A test packet of a STAMP sender (RFC 8762, section 4.2), as UDP payload.
+///
+/// Unauthenticated: sequence number 0–3, time stamp 4–11, error estimate 12–13, SSID 14–15, zero from 16 on.
+/// Authenticated: sequence number 0–3, time stamp 16–23, error estimate 24–25, SSID 26–27, code 96–111, zero elsewhere.
 package struct TestPacket: Sendable, Hashable {
   package static let smallest = 44
+  package static let smallestAuthenticated = 112
   package static let port: UInt16 = 862
 
   package var sequence: UInt32
   /// Nanoseconds of CLOCK_REALTIME, from 1970 until 2106.
   package var time: Int64
+  package var error: ErrorEstimate
+  /// Tells sessions between the same ports apart.
+  package var session: UInt16
 
-  package init(sequence: UInt32, time: Int64) {
-    self.sequence = sequence
-    self.time = time
+  package init(
+    sequence: UInt32, time: Int64,
+    error: ErrorEstimate = ErrorEstimate(isSynchronized: false, microseconds: 16_000_000),
+    session: UInt16 = 0
+  ) {
+    (self.sequence, self.time, self.error, self.session) = (sequence, time, error, session)
   }
 
-  /// - Parameter size: bytes, ``smallest`` at least; what is behind the packet is zero.
-  package func bytes(size: Int) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: max(size, TestPacket.smallest))
-    TestPacket.put(sequence, at: 0, in: &bytes)
-    TestPacket.put(UInt32(truncatingIfNeeded: time / 1_000_000_000), at: 4, in: &bytes)
-    TestPacket.put(UInt32(time % 1_000_000_000), at: 8, in: &bytes)
-    // S 0: nobody says that the clock is right; Z 1: PTPv2's format of time. 1 · 2^32 · 2^-32 s, as good as unknown.
-    (bytes[12], bytes[13]) = (0b0110_0000, 1)
+  /// - Parameter size: bytes, the smallest packet's at least; what is behind the packet is zero.
+  package func bytes(size: Int, key: TestKey? = nil) -> [UInt8] {
+    let smallest = key == nil ? TestPacket.smallest : TestPacket.smallestAuthenticated
+    var bytes = [UInt8](repeating: 0, count: max(size, smallest))
+    let at = key == nil ? 4 : 16
+    Field.put(sequence, at: 0, in: &bytes)
+    Field.put(time: time, at: at, in: &bytes)
+    Field.put(error.bits, at: at + 8, in: &bytes)
+    Field.put(session, at: at + 10, in: &bytes)
+    key?.sign(&bytes)
     return bytes
   }
 
-  /// From a payload that has at least its first twelve bytes.
-  package init?(payload: some Collection<UInt8>) {
-    let bytes = Array(payload.prefix(12))
-    guard bytes.count == 12 else { return nil }
-    func word(_ at: Int) -> UInt32 { bytes[at..<at + 4].reduce(0) { $0 << 8 | UInt32($1) } }
-    self.init(sequence: word(0), time: Int64(word(4)) * 1_000_000_000 + Int64(word(8)))
+  /// From a payload that has at least all up to the SSID. The code is not looked at.
+  package init?(payload: some Collection<UInt8>, isAuthenticated: Bool = false) {
+    let bytes = Array(payload.prefix(28))
+    let at = isAuthenticated ? 16 : 4
+    guard bytes.count >= at + 12 else { return nil }
+    let error = ErrorEstimate(bits: Field.half(bytes, at + 8))
+    self.init(
+      sequence: Field.word(bytes, 0), time: Field.time(bytes, at, isPTP: error.isPTP), error: error,
+      session: Field.half(bytes, at + 10))
+  }
+}
+
+/// What a STAMP reflector answers (RFC 8762, section 4.3).
+///
+/// Unauthenticated: sequence number 0–3, time stamp 4–11, error estimate 12–13, SSID 14–15, receive time stamp 16–23, then the
+/// sender's sequence number 24–27, time stamp 28–35, error estimate 36–37 and TTL 40. Authenticated: 0, 16, 24, 26, 32; 48,
+/// 64, 72, 80; code 96–111.
+package struct Reflection: Sendable, Hashable {
+  /// Without the TTL, as some TWAMP Light reflectors answer.
+  static let shortest = 38
+  /// With it.
+  static let whole = 41
+
+  package var sequence: UInt32
+  /// Before the answer was handed to the stack; nanoseconds of the reflector's clock since 1970.
+  package var sent: Int64
+  package var error: ErrorEstimate
+  package var session: UInt16
+  package var received: Int64
+  package var senderSequence: UInt32
+  /// Nil where the answer is too short for it.
+  package var senderTTL: UInt8?
+
+  /// - Returns: nil for what is none, or not authentic.
+  package init?(payload: [UInt8], key: TestKey? = nil) {
+    guard payload.count >= (key == nil ? Reflection.shortest : TestPacket.smallestAuthenticated),
+      key?.isValid(payload) ?? true
+    else { return nil }
+    let places = Places(isAuthenticated: key != nil)
+    sequence = Field.word(payload, 0)
+    error = ErrorEstimate(bits: Field.half(payload, places.time + 8))
+    sent = Field.time(payload, places.time, isPTP: error.isPTP)
+    session = Field.half(payload, places.time + 10)
+    received = Field.time(payload, places.received, isPTP: error.isPTP)
+    senderSequence = Field.word(payload, places.senderSequence)
+    senderTTL = payload.count > places.ttl ? payload[places.ttl] : nil
   }
 
-  private static func put(_ word: UInt32, at place: Int, in bytes: inout [UInt8]) {
-    for index in 0..<4 { bytes[place + index] = UInt8(truncatingIfNeeded: word >> (24 - 8 * UInt32(index))) }
+  /// The answer to a request, as long as that.
+  ///
+  /// The sender's own fields are handed back as they came, whatever their format. What is behind the packet is
+  /// handed back too: extensions (RFC 8972) are marked as not understood by their sender already.
+  ///
+  /// - Parameters:
+  ///   - request: ``whole`` bytes at least; with a key, those of the smallest authenticated packet.
+  ///   - sequence: nil hands back the sender's.
+  static func answer(
+    to request: [UInt8], sequence: UInt32?, received: Int64, sent: Int64, error: ErrorEstimate, ttl: UInt8,
+    key: TestKey?
+  ) -> [UInt8] {
+    let places = Places(isAuthenticated: key != nil)
+    let size = key == nil ? TestPacket.smallest : TestPacket.smallestAuthenticated
+    var bytes = [UInt8](repeating: 0, count: size)
+    Field.put(sequence ?? Field.word(request, 0), at: 0, in: &bytes)
+    Field.put(time: sent, at: places.time, in: &bytes)
+    Field.put(error.bits, at: places.time + 8, in: &bytes)
+    Field.put(Field.half(request, places.time + 10), at: places.time + 10, in: &bytes)
+    Field.put(time: received, at: places.received, in: &bytes)
+    bytes.replaceSubrange(places.senderSequence..<places.senderSequence + 4, with: request[0..<4])
+    bytes.replaceSubrange(
+      places.senderTime..<places.senderTime + 10, with: request[places.time..<places.time + 10])
+    bytes[places.ttl] = ttl
+    key?.sign(&bytes)
+    return request.count <= size ? Array(bytes.prefix(request.count)) : bytes + request[size...]
+  }
+
+  private struct Places {
+    let time, received, senderSequence, senderTime, ttl: Int
+
+    init(isAuthenticated: Bool) {
+      (time, received, senderSequence, senderTime, ttl) = isAuthenticated ? (16, 32, 48, 64, 80) : (4, 16, 24, 28, 40)
+    }
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CTraffic
+package import Clocks
 internal import Glibc
 
 /// Why packets cannot be sent.
@@ -58,6 +59,14 @@ package struct TransmitStamp: Sendable, Hashable {
   package var packet: [UInt8]
 }
 
+/// What came back.
+package struct Answer: Sendable, Hashable {
+  package var payload: [UInt8]
+  /// CLOCK_REALTIME of the kernel, or of the device, nanoseconds; nil: nobody stamped it.
+  package var time: Int64?
+  package var isHardware: Bool
+}
+
 /// A UDP socket, connected to one peer, whose packets are stamped on their way out.
 ///
 /// Stamps wait in the socket's error queue until ``nextStamp()`` fetches them, and those that find no room there are gone.
@@ -69,6 +78,9 @@ package struct UDPSocket: ~Copyable {
 
   private let descriptor: Int32
   private var buffer = [UInt8](repeating: 0, count: UDPSocket.captured)
+  private var answers = [UInt8](repeating: 0, count: 65536)
+  /// What the stack last heard of a packet that was sent: ECONNREFUSED, EHOSTUNREACH; 0 if nothing.
+  package private(set) var lastError: Int32 = 0
 
   /// - Parameters:
   ///   - keepsPackets: stamps come with the packets.
@@ -91,15 +103,22 @@ package struct UDPSocket: ~Copyable {
 
   deinit { if descriptor >= 0 { close(descriptor) } }
 
-  /// Hands a packet to the stack, without waiting for room.
-  ///
-  /// - Returns: 0, or the number of the error.
-  package func send(_ bytes: [UInt8]) -> Int32 {
-    // The first error may be of an earlier packet (nobody listens there): it is told only once.
-    let first = unsafe lp_udp_send(descriptor, bytes, UInt32(bytes.count))
-    guard first == -ECONNREFUSED || first == -EHOSTUNREACH else { return -first }
-    return unsafe -lp_udp_send(descriptor, bytes, UInt32(bytes.count))
+  /// The half of a socket that sends, for a thread of its own; the socket must outlive it.
+  struct Sending: Sendable {
+    fileprivate let descriptor: Int32
+
+    /// Hands a packet to the stack, without waiting for room.
+    ///
+    /// - Returns: 0 or the number of the error; and that of what was heard of an earlier packet.
+    func send(_ bytes: [UInt8]) -> (error: Int32, heard: Int32) {
+      // The first error may be of an earlier packet (nobody listens there): it is told only once.
+      let first = unsafe lp_udp_send(descriptor, bytes, UInt32(bytes.count))
+      guard first == -ECONNREFUSED || first == -EHOSTUNREACH else { return (-first, 0) }
+      return (unsafe -lp_udp_send(descriptor, bytes, UInt32(bytes.count)), -first)
+    }
   }
+
+  var sending: Sending { Sending(descriptor: descriptor) }
 
   /// The next stamp that is there; nil if there is none yet.
   package mutating func nextStamp() throws(TrafficError) -> TransmitStamp? {
@@ -119,9 +138,24 @@ package struct UDPSocket: ~Copyable {
       time: stamp.time_ns, clock: clock, number: stamp.number, packet: Array(buffer.prefix(Int(stamp.length))))
   }
 
-  /// Waits until a stamp is there, at most for so many milliseconds.
-  package func wait(milliseconds: Int32) { _ = lp_udp_wait(descriptor, milliseconds) }
+  /// The next packet that came in; nil if there is none.
+  package mutating func nextAnswer() -> Answer? {
+    var answer = lp_answer()
+    for _ in 0..<100 {
+      let result = unsafe lp_udp_receive(descriptor, &answers, UInt32(answers.count), &answer)
+      if result == 0 { return nil }
+      // An error is what was heard of an earlier packet (nobody listens there), and gone once it was told.
+      if result < 0 {
+        lastError = -result
+        continue
+      }
+      return Answer(
+        payload: Array(answers.prefix(Int(answer.length))), time: answer.time_ns == 0 ? nil : answer.time_ns,
+        isHardware: answer.is_hardware != 0)
+    }
+    return nil
+  }
 
-  /// Throws away what has come in: it would take the room of stamps.
-  package func discardReceived() { _ = lp_udp_discard(descriptor) }
+  /// Waits until a stamp or an answer is there, at most until then; a signal ends it early.
+  package func wait(until time: Instant<Monotonic>) { _ = lp_udp_wait_until(descriptor, time.nanoseconds) }
 }

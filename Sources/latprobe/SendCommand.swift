@@ -3,6 +3,8 @@ import ArgumentParser
 import Foundation
 import Probing
 import Recording
+import Remote
+import Timing
 import Traffic
 
 struct SendCommand: ParsableCommand {
@@ -10,10 +12,16 @@ struct SendCommand: ParsableCommand {
     commandName: "send",
     abstract: "Send test packets on a schedule, and record when each has left.",
     discussion: """
-      The packets are those of a STAMP sender (RFC 8762), so that a reflector answers them; answers are not needed. Each
-      packet's time stamp comes back with the packet, so that it joins what taps and hook points recorded of it. It is at
-      'wire-out', by the device's clock or the kernel's, and says by which. Stamps that never came are counted as lost.
+      The packets are those of a STAMP sender (RFC 8762); 'latprobe reflect' or any other STAMP reflector answers them.
+      Round trips are in the recording: of the device's clock or the kernel's, and from the time that a packet was to be
+      sent. Without a reflector there are none, and all else is as it was. Each packet's time stamp comes back with the
+      packet, so that it joins what taps and hook points recorded of it. It is at 'wire-out', by the device's clock or the
+      kernel's, and says by which. Stamps that never came are counted as lost.
 
+        latprobe send 10.0.0.2 --rate 1000 --duration 10s -o run1
+        latprobe gate run1 --require 'stamp/round-trip p99 < 200us'
+
+      Hardware time stamps:
         sudo latprobe send 10.0.0.2 --rate 10 --count 100 --timestamps hardware -o run1
 
       Together with the hook points of this machine:
@@ -27,11 +35,37 @@ struct SendCommand: ParsableCommand {
     help: ArgumentHelp("Where to: a host or an address, [ADDRESS] with a port; port 862.", valueName: "host[:port]"))
   var peer: PeerArgument
 
-  @Option(help: ArgumentHelp("Packets a second.", valueName: "pps"))
-  var rate = 100.0
+  @Option(help: ArgumentHelp("Packets a second; with k, M or G: bits of Ethernet frames a second.", valueName: "rate"))
+  var rate = RateArgument(packets: 100)
 
-  @Option(help: ArgumentHelp("UDP payload of a packet, from 44.", valueName: "bytes"))
-  var size = TestPacket.smallest
+  @Option(help: "Between packets: constant, or random: uniform (0 to twice the mean) or exponential.")
+  var interval = Pace.Interval.constant
+
+  @Option(
+    help: ArgumentHelp("Of random intervals; the same gives the same ones (default: a new one).", valueName: "number"))
+  var seed: UInt64?
+
+  @Option(help: ArgumentHelp("So many packets at once, the rate being the same.", valueName: "packets"))
+  var burst: UInt64 = 1
+
+  @Option(help: "The only CPU to send on.")
+  var cpu: Int?
+
+  @Option(help: ArgumentHelp("Send with SCHED_FIFO and this priority, 1 to 99.", valueName: "priority"))
+  var fifo: Int?
+
+  @Option(
+    help: ArgumentHelp("Key shared with the reflector, at least 16 bytes: authenticated mode.", valueName: "file"))
+  var key: String?
+
+  @Option(
+    help: ArgumentHelp("UDP payload of a packet; default and least: 44, with --key 112.", valueName: "bytes"))
+  var size: Int?
+
+  private var payload: Int { size ?? smallest }
+  private var smallest: Int { key == nil ? TestPacket.smallest : TestPacket.smallestAuthenticated }
+  /// Packets a second.
+  private var packetRate: Double { rate.packets(ofFrames: payload + (peer.host.contains(":") ? 62 : 42)) }
 
   @Option(help: "Stop after this many packets.")
   var count: UInt64?
@@ -62,10 +96,14 @@ struct SendCommand: ParsableCommand {
   var force = false
 
   func validate() throws {
-    guard 0.001...1_000_000 ~= rate else { throw ValidationError("--rate takes 0.001 to 1000000 packets a second") }
-    guard TestPacket.smallest...65507 ~= size else {
-      throw ValidationError("--size takes \(TestPacket.smallest) to 65507 bytes")
+    guard smallest...65507 ~= payload else { throw ValidationError("--size takes \(smallest) to 65507 bytes") }
+    guard 0.001...1_000_000 ~= packetRate else {
+      throw ValidationError("--rate takes 0.001 to 1000000 packets a second, or as many bits")
     }
+    guard 1...100_000 ~= burst else { throw ValidationError("--burst takes 1 to 100000 packets") }
+    if seed != nil, interval == .constant { throw ValidationError("--seed goes with --interval") }
+    if let fifo, !(1...99 ~= fifo) { throw ValidationError("--fifo takes a priority from 1 to 99") }
+    if let cpu, cpu < 0 { throw ValidationError("--cpu takes the number of a CPU") }
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
     if let session, !SessionID.isValid(session) {
       throw ValidationError("--session takes a UUID in lower case, as 'uuidgen' or session.json has it")
@@ -76,8 +114,11 @@ struct SendCommand: ParsableCommand {
     if let netns { try NetworkNamespace.named(netns).enter() }
     var options = SenderOptions()
     options.clock = timestamps
-    options.size = size
-    options.rate = rate
+    options.size = payload
+    let seed = seed ?? .random(in: 0...UInt64(UInt32.max))
+    options.pace = Pace(rate: packetRate, interval: interval, burst: burst, seed: seed)
+    options.tuning = ThreadTuning(cpu: cpu, priority: fifo)
+    options.key = try key.map { TestKey(bytes: try SharedKey.bytes(file: $0)) }
     options.recorder.duration = duration?.nanoseconds
     options.recorder.count = count
     let target = try Peer(host: peer.host, port: peer.port)
@@ -86,6 +127,7 @@ struct SendCommand: ParsableCommand {
       id: session ?? UUID().uuidString.lowercased(), members: [sender.machine.name],
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
+    if interval != .constant { Console.error("seed \(seed)") }
     StopSignal.watch()
     try Session.prepare(directory: output, force: force)
     try session.write(to: output)
@@ -103,9 +145,9 @@ struct SendCommand: ParsableCommand {
       let clocks = interface.clocks.sorted { $0.key < $1.key }.map { "\($0.value) by \($0.key)" }
       Console.error(
         "\(interface.name): \(sender.sent) packets sent, time stamps "
-          + (clocks.isEmpty ? "none" : clocks.joined(separator: ", "))
-          + String(format: "; at most %.3f ms behind schedule", Double(sender.latest) / 1e6))
+          + (clocks.isEmpty ? "none" : clocks.joined(separator: ", ")))
     }
+    for line in sender.findings { Console.error(line) }
     Console.error("stopped by \(machine.stoppedBy ?? "?"). Next: latprobe report \(output)")
     let complaints = sender.complaints
     if timestamps == .hardware, sender.deliveredNothing {
@@ -116,6 +158,26 @@ struct SendCommand: ParsableCommand {
 }
 
 extension SenderOptions.Clock: ExpressibleByArgument {}
+extension Pace.Interval: ExpressibleByArgument {}
+
+/// `100`: packets a second; `10M`: bits a second.
+struct RateArgument: ExpressibleByArgument, CustomStringConvertible {
+  private var value: Double
+  private var isBits = false
+  let description: String
+
+  init(packets: Double) { (value, description) = (packets, String(Int(packets))) }
+
+  init?(argument: String) {
+    let units = ["k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9]
+    let unit = argument.last.flatMap { units[String($0)] }
+    guard let number = Double(unit == nil ? argument : String(argument.dropLast())), number.isFinite else { return nil }
+    (value, isBits, description) = (number * (unit ?? 1), unit != nil, argument)
+  }
+
+  /// - Parameter size: bytes of a frame, without its check sequence.
+  func packets(ofFrames size: Int) -> Double { isBits ? value / Double(size * 8) : value }
+}
 
 /// `HOST`, `HOST:PORT`, `ADDRESS`, `[ADDRESS]:PORT`.
 struct PeerArgument: ExpressibleByArgument {

@@ -33,7 +33,7 @@ extension IntegrationSuites {
       try hooks.expect("recording ")
       usleep(300_000)
       let output = try send("s", "--rate", "100", "--count", "97", "--timestamps", "kernel", "--size", "100")
-      #expect(output.status == 0 && output.errors.contains("eth0: 97 packets sent, time stamps 97 by kernel; "))
+      #expect(output.status == 0 && output.errors.contains("eth0: 97 packets sent, time stamps 97 by kernel\n"))
       usleep(1_500_000)
       try bed.finish(hooks)
       let captured = try dump.finish().packets

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// A UDP socket whose packets are stamped on their way out, and sleep until a time. Functions return 0 or a count, or
+// A UDP socket whose packets are stamped on their way out, and a reflector's. Functions return 0 or a count, or
 // -errno, unless they say otherwise.
 #ifndef LATPROBE_CTRAFFIC_H
 #define LATPROBE_CTRAFFIC_H
@@ -32,11 +32,10 @@ enum lp_tx_clock {
 
 // A connected socket. Each packet is stamped by `clock`; stamps come back with the whole packet, or with its number
 // alone (`only_stamps`). `room`: bytes for what comes back and is not fetched yet.
+// What comes in is stamped by the device where it does (`LP_TX_HARDWARE`), else by the kernel.
 int lp_udp_open(const struct lp_peer *peer, enum lp_tx_clock clock, int only_stamps, int room);
 // Does not wait: -EAGAIN where the socket's own queue is full.
 int lp_udp_send(int fd, const void *bytes, uint32_t length);
-// Throws away what has come in; how many packets.
-int lp_udp_discard(int fd);
 
 struct lp_tx_stamp {
 	int64_t time_ns;
@@ -48,10 +47,45 @@ struct lp_tx_stamp {
 
 // Fetches one stamp: 1; 0 where there is none now. What else the kernel has to say is passed over.
 int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp);
-// Waits until a stamp is there, at most this long.
-int lp_udp_wait(int fd, int milliseconds);
 
-// Sleeps until a time of CLOCK_MONOTONIC; -EINTR where a signal came.
-int lp_sleep_until(int64_t monotonic_ns);
+// An answer that came in.
+struct lp_answer {
+	int64_t time_ns; // CLOCK_REALTIME of the kernel, or the device's time; 0: nobody stamped it
+	uint32_t length; // bytes in the buffer
+	uint8_t is_hardware;
+};
+
+// Fetches one answer: 1; 0 where there is none now; -errno also for what was heard of a packet that was sent.
+int lp_udp_receive(int fd, void *buffer, uint32_t size, struct lp_answer *answer);
+// Waits until a stamp or an answer is there, at most until a time of CLOCK_MONOTONIC, or a signal.
+int lp_udp_wait_until(int fd, int64_t monotonic_ns);
+
+// A packet that a reflector has got. Addresses are IPv6 ones, IPv4 mapped into them.
+struct lp_request {
+	struct lp_peer from;
+	int64_t time_ns; // CLOCK_REALTIME, the kernel has got it; 0: not stamped
+	uint8_t address[16];
+	uint8_t local[16]; // where it was sent to
+	uint32_t device;
+	uint32_t length; // bytes in the buffer
+	uint16_t port;
+	uint8_t ttl;
+	uint8_t is_v4;
+	uint8_t is_cut;	     // the buffer does not hold all of it
+	uint8_t is_for_many; // sent to a broadcast or multicast address
+};
+
+// A socket bound to an address; one bound to an IPv6 address of all takes IPv4 too.
+int lp_reflector_open(const struct lp_peer *address);
+// The port that it is bound to.
+int lp_reflector_port(int fd);
+// Fetches one packet: 1; 0 where there is none now.
+int lp_reflector_receive(int fd, void *buffer, uint32_t size, struct lp_request *request);
+// Sends an answer to where the request came from, from where it was sent to.
+int lp_reflector_reply(int fd, const struct lp_request *request, const void *bytes,
+		       uint32_t length);
+
+// How far CLOCK_REALTIME may be off, in microseconds, and whether anybody disciplines it.
+int64_t lp_clock_error(int *is_synchronized);
 
 #endif

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import Glibc
+internal import Recording
+
+extension Sender {
+  /// What came of the run, one line each.
+  package var findings: [String] {
+    var lines: [String] = []
+    if state.sent > 0 {
+      let counts = machine.pairing?.protocols.first { $0.name == "stamp" }?.counts ?? [:]
+      var words = ["\(trips.answered) of \(state.sent) answered"]
+      for (key, text) in [
+        ("lost_forward", "lost on the way there"), ("lost_backward", "lost on the way back"),
+        ("repeated_responses", "duplicates"), ("disordered", "out of order"), ("abandoned", "without a time stamp"),
+        ("unmatched_responses", "answers to no packet"), ("malformed", "answers that are none"),
+      ] {
+        if let count = counts[key] { words.append("\(text) \(count)") }
+      }
+      if trips.answered == 0, state.heard != 0 || socket.lastError != 0 {
+        let error = state.heard != 0 ? state.heard : socket.lastError
+        words.append(
+          error == ECONNREFUSED
+            ? "nobody listens there: start 'latprobe reflect'" : unsafe String(cString: strerror(error)))
+      }
+      lines.append(words.joined(separator: ", "))
+    }
+    if trips.delays.count > 0 {
+      lines.append("round trip by \(basis.rawValue) time: " + Sender.text(trips.delays, [("p50", 0.5), ("p99", 0.99)]))
+    }
+    if trips.lateness.count > 0 {
+      let guardTime = state.guardTime.map { "; sleeps end \($0 / 1000) µs early and spin" } ?? ""
+      let missed = state.missed > 0 ? "; \(state.missed) sent after the next was due" : ""
+      lines.append(
+        "behind schedule: "
+          + Sender.text(trips.lateness, [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]) + missed + guardTime)
+    }
+    return lines
+  }
+
+  private static func text(_ histogram: Histogram, _ quantiles: [(name: String, p: Double)]) -> String {
+    let words = quantiles.map { "\($0.name) \(microseconds(histogram.quantile($0.p) ?? 0))" }
+    return (words + ["max \(microseconds(histogram.max))"]).joined(separator: ", ")
+  }
+
+  private static func microseconds(_ nanoseconds: Int64) -> String {
+    "\(nanoseconds / 1000).\(String(nanoseconds % 1000 / 100)) µs"
+  }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Analysis
+import Foundation
+import Recording
+import Testing
+import VirtualLab
+
+extension IntegrationSuites {
+  /// `latprobe reflect` with `latprobe send` and with others' senders and reflectors.
+  @Suite struct ReflectTests {
+    private let bed: Testbed
+    private static let peer = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .deletingLastPathComponent().appendingPathComponent("Fixtures/stamp_peer.py").path
+
+    init() throws { bed = try Testbed() }
+
+    private func reflect(_ arguments: String...) throws -> Command {
+      let reflector = try bed.start([Testbed.latprobe, "reflect", "--netns", bed.b] + arguments)
+      try reflector.expect("reflecting on ")
+      return reflector
+    }
+
+    private func send(_ name: String, _ arguments: String..., to host: String = "10.77.0.2") throws -> Output {
+      try Command(
+        [Testbed.latprobe, "send", host, "--netns", bed.a, "--timestamps", "kernel", "-o", bed.path(name)] + arguments,
+        in: bed.folder
+      ).wait(limit: 30)
+    }
+
+    private func end(_ reflector: Command) throws -> String {
+      reflector.signal(SIGINT)
+      let output = try reflector.wait(limit: 10)
+      #expect(output.status == 0)
+      return output.errors
+    }
+
+    private func counts(_ name: String, of tally: String = "stamp") throws -> [String: Int] {
+      let machine = try bed.load(name).only().machine
+      return try #require(machine.pairing?.protocols.first { $0.name == tally }).counts
+    }
+
+    @Test(arguments: ["10.77.0.2", "fd77::2"])
+    func roundTripsInTheRecording(host: String) throws {
+      let reflector = try reflect("--stateful")
+      let output = try send("s", "--rate", "200", "--count", "97", to: host)
+      #expect(output.status == 0 && output.errors.contains("97 of 97 answered\n"), "\(output.errors)")
+      #expect(output.errors.contains("round trip by kernel time: p50 "), "\(output.errors)")
+      #expect(try counts("s") == ["requests": 97, "paired": 97])
+      let recorded = try bed.load("s")
+      let result = try analyse(session: recorded.session, recordings: recorded.machines)
+      let whole = try #require(try result.segment("round-trip", "stamp").summary)
+      let rest = try #require(try result.segment("round-trip-less-residence", "stamp").summary)
+      let intended = try #require(try result.segment("round-trip-intended", "stamp").summary)
+      let pacing = try #require(try result.segment("pacing", "pacing").summary)
+      #expect([whole, rest, intended, pacing].allSatisfy { $0.count == 97 && $0.min > 0 })
+      let means = [rest, whole, intended].map(\.mean)
+      #expect(means == means.sorted() && means[2] < 1_000_000_000, "\(means)")
+      #expect(try bed.latprobe("gate", bed.path("s"), "--require", "stamp/round-trip p50 < 1s").status == 0)
+      #expect(try bed.latprobe("gate", bed.path("s"), "--require", "stamp/round-trip min > 1s").status == 2)
+      #expect(try bed.latprobe("report", bed.path("s"), "-o", bed.path("report")).status == 0)
+      #expect(try end(reflector).contains("97 packets, 97 answered"))
+    }
+
+    /// One or fifty requests are dropped, and fifty answers: the reflector's own numbers tell which.
+    @Test(arguments: [(3, 1, false), (255, 0, true)])
+    func lossOfEachDirection(mask: Int, value: Int, isBackToo: Bool) throws {
+      // The last byte of the sender's sequence number, behind 8 bytes of UDP header.
+      let rules = """
+        table netdev t {
+          chain there {
+            type filter hook egress device "eth0" priority 0;
+            udp dport 862 @th,88,8 & \(mask) == \(value) drop
+          }
+          chain back {
+            type filter hook ingress device "eth0" priority 0;
+            udp sport \(isBackToo ? 862 : 1) @th,280,8 & 3 == 1 drop
+          }
+        }
+
+        """
+      try rules.write(toFile: bed.path("drop.nft"), atomically: true, encoding: .utf8)
+      try bed.run("ip", "netns", "exec", bed.a, "nft", "-f", bed.path("drop.nft"))
+      let reflector = try reflect("--stateful")
+      let output = try send("s", "--rate", "500", "--count", "200")
+      #expect(output.status == 0)
+      let counts = try counts("s")
+      let (there, back) = isBackToo ? (1, 50) : (50, 0)
+      #expect(counts["unanswered"] == there + back && counts["paired"] == 200 - there - back, "\(counts)")
+      #expect(counts["lost_forward"] ?? 0 == there && counts["lost_backward"] ?? 0 == back, "\(counts)")
+      #expect(output.errors.contains("\(200 - there - back) of 200 answered, lost on the way there \(there)"))
+      _ = try end(reflector)
+    }
+
+    /// Wrong keys and no keys are counted, and not answered.
+    @Test func authentication() throws {
+      for (name, key) in [("key", "0123456789abcdef0123456789abcdef"), ("other", "0123456789abcdef0123456789abcdee")] {
+        let made = FileManager.default.createFile(
+          atPath: bed.path(name), contents: Data(key.utf8), attributes: [.posixPermissions: 0o600])
+        #expect(made)
+      }
+      let dump = try bed.dump(in: bed.a, "eth0", "udp port 862")
+      let reflector = try reflect("--stateful", "--key", bed.path("key"))
+      let right = try send("right", "--rate", "500", "--count", "23", "--key", bed.path("key"))
+      #expect(right.errors.contains("23 of 23 answered"), "\(right.errors)")
+      let wrong = try send("wrong", "--rate", "500", "--count", "19", "--key", bed.path("other"))
+      #expect(wrong.errors.contains("0 of 19 answered"), "\(wrong.errors)")
+      let none = try send("none", "--rate", "500", "--count", "17", "--size", "112")
+      #expect(none.errors.contains("0 of 17 answered"), "\(none.errors)")
+      let text = try end(reflector)
+      #expect(text.contains("59 packets, 23 answered, 36 not authentic"), "\(text)")
+      usleep(1_000_000)
+      #expect(try dump.finish().packets.count == 59 + 23)
+    }
+
+    /// No answer is longer than its request, none goes to others than those allowed, and not more than so many.
+    @Test func noAmplifier() throws {
+      let script = """
+        import socket, sys
+        for port, size in [(5000, 40), (5000, 41), (5000, 44), (5000, 1400), (1023, 44)]:
+            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            udp.bind(("10.77.0.1", port))
+            udp.settimeout(0.5)
+            udp.sendto(bytes([165]) * size, ("10.77.0.2", 862))
+            try:
+                print(port, size, len(udp.recv(2048)))
+            except TimeoutError:
+                print(port, size, 0)
+            udp.close()
+        """
+      var reflector = try reflect("--allow", "192.0.2.0/24", "--allow", "10.77.0.0/24")
+      let text = try bed.run("ip", "netns", "exec", bed.a, "/usr/bin/python3", "-c", script)
+      #expect(text == "5000 40 0\n5000 41 41\n5000 44 44\n5000 1400 1400\n1023 44 0\n")
+      let counts = try end(reflector)
+      #expect(counts.contains("5 packets, 3 answered") && counts.contains("1 too short"), "\(counts)")
+      reflector = try reflect("--allow", "192.0.2.0/24")
+      #expect(try send("n", "--count", "5").errors.contains("0 of 5 answered"))
+      #expect(try end(reflector).contains("5 not from an --allow'ed address"))
+      reflector = try reflect("--rate-limit", "50")
+      _ = try send("r", "--rate", "500", "--count", "500")
+      let answered = try #require(try end(reflector).firstMatch(of: /500 packets, ([0-9]+) answered, [0-9]+ over/)?.1)
+      #expect(30...120 ~= Int(answered) ?? 0, "\(answered)")
+    }
+
+    @Test func otherPeers() throws {
+      let reflector = try reflect("--stateful")
+      let theirs = try bed.attempt(
+        "ip", "netns", "exec", bed.a, "/usr/bin/python3", ReflectTests.peer, "send", "10.77.0.2", "862", "23")
+      #expect(theirs.status == 0 && theirs.text == "23 answers, 0 wrong\n", "\(theirs)")
+      _ = try end(reflector)
+      let peer = try bed.start(in: bed.b, "/usr/bin/python3", ReflectTests.peer, "reflect", "10.77.0.2", "862", "19")
+      try peer.expect("ready")
+      let output = try send("s", "--rate", "20", "--count", "19")
+      #expect(output.errors.contains("19 of 19 answered\n"), "\(output.errors)")
+      let machine = try bed.load("s").only()
+      #expect(machine.pairs.count { $0.name == 0 } == 19)
+      // What the reflector had it for is less than the whole.
+      for number in [0, 1] as [UInt16] {
+        #expect(machine.pairs.filter { $0.name == number }.allSatisfy { $0.end > $0.start })
+      }
+    }
+
+    /// Field by field, as tshark reads both directions.
+    @Test func whatTsharkReads() throws {
+      let dump = try bed.dump(in: bed.a, "eth0", "udp port 862")
+      let reflector = try reflect("--stateful")
+      _ = try send("s", "--rate", "200", "--count", "23")
+      usleep(1_000_000)
+      _ = try end(reflector)
+      _ = try dump.finish()
+      let fields = [
+        "timestamp", "receive_timestamp", "seq_number", "sender_seq_number", "sender_timestamp", "sender_ttl",
+        "error_estimate.z",
+      ]
+      let output = try Command(
+        [
+          "tshark", "-r", dump.path, "-d", "udp.port==862,twamp.test", "-T", "fields", "-e", "udp.dstport", "-e",
+          "udp.length",
+        ]
+          + fields.flatMap { ["-e", "twamp.test.\($0)"] }, in: bed.folder
+      ).wait(limit: 30)
+      let rows = output.text.split(separator: "\n").map {
+        $0.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+      }
+      #expect(rows.count == 46 && rows.allSatisfy { $0.count == 9 && $0[1] == "52" }, "\(output)")
+      let requests = rows.filter { $0[0] == "862" }
+      let answers = rows.filter { $0[0] != "862" }
+      #expect(requests.compactMap { Int($0[4]) } == Array(0..<23), "\(output.text)")
+      #expect(answers.compactMap { Int($0[4]) } == Array(0..<23), "\(output.text)")
+      #expect(answers.map { $0[5] } == requests.map { $0[4] } && answers.allSatisfy { $0[7] == "64" })
+      // tshark takes the sender's time for NTP's whatever Z says; all are different at least.
+      #expect(Set(answers.map { $0[6] }).count == 23)
+      // Month, day, year, time: text in order of time within a month.
+      for (request, answer) in zip(requests, answers) {
+        #expect(request[2] <= answer[3] && answer[3] <= answer[2], "\(request) \(answer)")
+      }
+    }
+
+    /// Garbage on the reflector's port and on the sender's: counted, and measuring goes on.
+    @Test func garbage() throws {
+      let script = """
+        import random, socket, time
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        end = time.monotonic() + 3
+        print("ready", flush=True)
+        while time.monotonic() < end:
+            for _ in range(50):
+                udp.sendto(random.randbytes(random.randrange(0, 200)), ("10.77.0.2", 862))
+            time.sleep(0.01)
+        """
+      let name = bed.path("key")
+      let made = FileManager.default.createFile(
+        atPath: name, contents: Data("0123456789abcdef".utf8), attributes: [.posixPermissions: 0o600])
+      #expect(made)
+      let reflector = try reflect("--stateful", "--key", name)
+      let flood = try bed.start(in: bed.a, "/usr/bin/python3", "-c", script)
+      try flood.expect("ready")
+      let output = try send("s", "--rate", "100", "--count", "150", "--key", name)
+      #expect(output.status == 0)
+      #expect(try counts("s")["paired"] ?? 0 >= 145, "\(output.errors)")
+      #expect(try flood.wait(limit: 10).status == 0)
+      let text = try end(reflector)
+      let match = try #require(
+        text.firstMatch(of: /([0-9]+) packets, ([0-9]+) answered, ([0-9]+) too short, ([0-9]+) not authentic/),
+        "\(text)")
+      let numbers = [match.1, match.2, match.3, match.4].compactMap { Int($0) }
+      #expect(numbers[0] == numbers[1] + numbers[2] + numbers[3] && numbers[1] <= 150 && numbers[2] > 100, "\(text)")
+    }
+
+    /// The port is taken, nobody is there, the reflector is killed: said, and what was measured is kept.
+    @Test func whatGoesWrong() throws {
+      let reflector = try reflect()
+      let second = try bed.latprobe("reflect", "--netns", bed.b)
+      #expect(second.status == 1 && second.errors.contains("port 862: Address already in use; another reflector?"))
+      let sender = try bed.start([
+        Testbed.latprobe, "send", "10.77.0.2", "--netns", bed.a, "--timestamps", "kernel", "--rate", "100", "--count",
+        "200", "-o", bed.path("k"),
+      ])
+      usleep(1_200_000)
+      reflector.signal(SIGKILL)
+      _ = try reflector.wait(limit: 5)
+      #expect(try sender.wait(limit: 20).status == 0)
+      let kept = try counts("k")
+      #expect(10..<200 ~= kept["paired"] ?? 0 && kept["paired"] == 200 - (kept["unanswered"] ?? 0), "\(kept)")
+      let nobody = try send("n", "--count", "5")
+      #expect(nobody.errors.contains("0 of 5 answered, nobody listens there: start 'latprobe reflect'"))
+    }
+  }
+}
