@@ -21,6 +21,9 @@ extension Sender {
         words.append(
           error == ECONNREFUSED
             ? "nobody listens there: start 'latprobe reflect'" : unsafe String(cString: strerror(error)))
+      } else if trips.answered == 0, stamped == 0 {
+        // The stack tells nobody that a neighbour does not answer.
+        words.append("and none has left: 'ip neigh' shows whether the next hop is there")
       }
       lines.append(words.joined(separator: ", "))
     }
