@@ -12,10 +12,12 @@ CONFIGURATION ?= release
 BUILD_PACKAGES := libbpf-dev libelf-dev libpcap-dev zlib1g-dev libzstd-dev pkg-config make git
 RUN_PACKAGES = gnuplot-nox babeltrace2 tcpdump sockperf iperf3 nftables iproute2 iputils-ping ethtool clang-format python3 zstd \
 	$(PAIRING_PACKAGES) $(LAB_PACKAGES)
-# What pairing is checked against, and servers whose answers it pairs.
-PAIRING_PACKAGES := tshark dnsmasq-base memcached redis-server
+# What pairing is checked against, and the clients of the servers below.
+PAIRING_PACKAGES := tshark dnsmasq-base dnsperf redis-tools apache2-utils sip-tester
+# Servers whose answers are paired: unpacked below build/services, not installed, so that none runs but within tests.
+SERVICE_PACKAGES := memcached kamailio nginx
 # What boots and fills the virtual machines of the lab.
-LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils e2fsprogs
+LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils e2fsprogs linuxptp
 
 # The first clang that has the bpf target: on the PATH, beside swift, or Debian's.
 BPF_CLANG ?= $(shell for clang in clang "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")/clang" \
@@ -64,6 +66,7 @@ deps: ## install the Debian packages that are missing, if any (needs root)
 	$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing || { \
 		$$root apt-get update && \
 		$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; }
+	@Tests/services.sh build/services $(SERVICE_PACKAGES)
 
 bpf: $(BPF_OBJECTS) ## build the BPF object alone
 

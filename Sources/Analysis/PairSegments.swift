@@ -8,18 +8,24 @@ import Recording
 func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
   guard let pairing = recording.machine.pairing else { return [] }
   let machine = recording.machine.name
-  var pairs = [[(number: UInt32, pair: RecordedPair)]](repeating: [], count: pairing.names.count)
-  for (number, pair) in recording.pairs.enumerated() where Int(pair.name) < pairs.count {
-    pairs[Int(pair.name)].append((UInt32(truncatingIfNeeded: number), pair))
+  let pairs = recording.pairs
+  // There may be tens of millions: numbers take a tenth of the pairs' memory.
+  var numbers = [[UInt32]](repeating: [], count: pairing.names.count)
+  for (number, pair) in pairs.enumerated() where Int(pair.name) < numbers.count {
+    numbers[Int(pair.name)].append(UInt32(truncatingIfNeeded: number))
   }
-  return zip(pairing.names, pairs).flatMap { name, pairs in
+  return zip(pairing.names, numbers).flatMap { name, numbers in
     let counts = pairing.protocols.first { $0.name == name.ofProtocol }?.counts ?? [:]
-    let sorted = pairs.sorted { $0.pair.start < $1.pair.start }
+    let sorted = numbers.sorted { pairs[Int($0)].start < pairs[Int($1)].start }
     func segment(_ suffix: String, _ end: (RecordedPair) -> Int64?) -> SegmentResult {
       var segment = SegmentResult(
         name: name.name + suffix, direction: name.ofProtocol, from: Point(hook: .wireIn, machine: machine),
         to: Point(hook: .wireOut, machine: machine), isNeighbour: false)
-      for (number, pair) in sorted {
+      segment.starts.reserveCapacity(sorted.count)
+      segment.delays.reserveCapacity(sorted.count)
+      segment.packets.reserveCapacity(sorted.count)
+      for number in sorted {
+        let pair = pairs[Int(number)]
         guard let end = end(pair) else { continue }
         segment.starts.append(UInt64(clamping: pair.start))
         segment.delays.append(end.subtractingReportingOverflow(pair.start).partialValue)
@@ -33,7 +39,10 @@ func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
       return segment
     }
     let first = segment("") { $0.end }
-    let hasLast = pairs.contains { $0.pair.last != nil && $0.pair.last != $0.pair.end }
+    let hasLast = numbers.contains { number in
+      let pair = pairs[Int(number)]
+      return pair.last != nil && pair.last != pair.end
+    }
     return hasLast ? [first, segment("-last") { $0.last }] : [first]
   }
 }

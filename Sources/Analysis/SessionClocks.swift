@@ -59,8 +59,9 @@ struct SessionClocks {
     for tap in taps {
       domains.append(timed[tap])
       warnings.append(
-        "the clock of \(name(kernels[tap])) cannot be compared with that of any other machine here: no packet is followed "
-          + "from there or to there; tap devices of a machine whose hook points are recorded, or of its guest")
+        unaligned(
+          [name(kernels[tap]), "any other machine here"],
+          because: "nothing compares them; tap devices of a machine whose hook points are recorded, or of its guest"))
     }
   }
 

@@ -20,6 +20,11 @@ struct BoundedTable<Key: Hashable, Value> {
 
   subscript(key: Key) -> Value? { entries[key]?.value }
 
+  /// In no order.
+  func forEach(_ body: (Value) -> Void) {
+    for entry in entries.values { body(entry.value) }
+  }
+
   /// Puts a value in; returns what had to go for it: the value it replaces, or the oldest one.
   mutating func insert(_ value: Value, for key: Key) -> Value? {
     let replaced = entries.updateValue(Entry(value: value, serial: nextTurn(of: key)), forKey: key)?.value

@@ -223,6 +223,10 @@ package final class Pairer {
     }
   }
 
+  /// Packets are missing here, and nobody knows of whom: a gap on all TCP connections. What waits for an answer over datagrams
+  /// is told apart by its key and goes on waiting.
+  package func miss() { connections.forEach { $0.miss() } }
+
   /// The capture is over: whatever still waits has no answer.
   package func finish() {
     for connection in connections.removeAll() { connection.end(evicted: false) }

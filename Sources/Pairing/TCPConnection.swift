@@ -221,6 +221,14 @@ final class TCPConnection {
     if dialogue.waiting > limits.pendingOnConnection { loseStep(.evicted) }
   }
 
+  /// Packets are missing that may have been of this connection.
+  func miss() {
+    guard !isOver else { return }
+    let before = buffered
+    loseStep(.gap)
+    budget.used += buffered - before
+  }
+
   private func leave() {
     book.tally.abandoned += dialogue.forget()
     isOver = true

@@ -82,7 +82,9 @@ extension Report {
         "Tap",
         "\(interface.name) (\(interface.driver)), hardware time stamps: \(interface.hardware); stamps "
           + "\(clocks.isEmpty ? "none" : clocks.joined(separator: ", ")); dropped \(interface.ringDrops) by the ring, "
-          + "\(interface.deviceDrops) by the device")
+          + "\(interface.deviceDrops) by the device"
+          + (interface.driverCounters ?? [:]).filter { $0.value > 0 }.sorted { $0.key < $1.key }
+          .map { "; \($0.key) \($0.value)" }.joined())
     }
     for tally in machine.pairing?.protocols ?? [] {
       let counts = tally.counts.filter { $0.value > 0 && $0.key != "paired" && $0.key != "requests" }

@@ -79,7 +79,7 @@ extension Report {
   }
 
   /// `?` is unresolved, `~` rests on fewer than ten samples, `–` has no samples.
-  private static func marked(_ quantile: Quantile?) -> String {
+  static func marked(_ quantile: Quantile?) -> String {
     guard let quantile else { return "–" }
     let mark = !quantile.isResolved ? "?" : quantile.hasEnoughSamples ? "" : "~"
     return mark + Text.duration(Double(quantile.value))
@@ -105,7 +105,7 @@ extension Report {
     return words.joined(separator: ", ")
   }
 
-  private static func legend(_ result: SessionResult) -> String {
+  static func legend(_ result: SessionResult) -> String {
     let shown = result.segments.flatMap { segment in
       tableProbabilities.map { segment.summary?.quantile($0) }
         + (segment.wire.map { wire in

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-extension CapturedPacket {
+/// A packet's bytes, from the link layer's header on, where they lie.
+@safe struct LinkFrame {
+  let linkType: LinkType
+  let bytes: UnsafeBufferPointer<UInt8>
+
+  private var count: Int { unsafe bytes.count }
+
   /// Where the IP header begins, VLAN tags skipped; nil for what is no IP packet.
-  package var ipOffset: Int? {
+  var ipOffset: Int? {
     let offset: Int?
     switch linkType {
     case .ethernet: offset = afterTags(typeAt: 12)
@@ -12,18 +18,21 @@ extension CapturedPacket {
     case .null, .loop: offset = isInternetFamily ? 4 : nil
     case .other: offset = nil
     }
-    guard let offset, offset < bytes.count, [4, 6].contains(bytes[offset] >> 4) else { return nil }
-    return offset
+    guard let offset, offset < count else { return nil }
+    let version = unsafe bytes[offset] >> 4
+    return version == 4 || version == 6 ? offset : nil
   }
 
   /// AF_INET, or AF_INET6 of Linux, the BSDs or macOS, in whichever byte order.
   private var isInternetFamily: Bool {
-    guard bytes.count >= 4, bytes[1] == 0, bytes[2] == 0, bytes[0] == 0 || bytes[3] == 0 else { return false }
-    return [2, 10, 24, 28, 30].contains(bytes[0] | bytes[3])
+    guard count >= 4 else { return false }
+    let (first, second, third, last) = unsafe (bytes[0], bytes[1], bytes[2], bytes[3])
+    guard second == 0, third == 0, first == 0 || last == 0 else { return false }
+    return [2, 10, 24, 28, 30].contains(first | last)
   }
 
   private func number16(_ place: Int) -> Int? {
-    place + 1 < bytes.count ? Int(bytes[place]) << 8 | Int(bytes[place + 1]) : nil
+    place + 1 < count ? unsafe Int(bytes[place]) << 8 | Int(bytes[place + 1]) : nil
   }
 
   private func isVLAN(_ type: Int) -> Bool { type == 0x8100 || type == 0x88A8 || type == 0x9100 }
@@ -31,7 +40,18 @@ extension CapturedPacket {
 
   private func afterTags(typeAt place: Int) -> Int? {
     var place = place
-    while let type = number16(place), isVLAN(type) { place += 4 }
-    return number16(place).flatMap { isIP($0) ? place + 2 : nil }
+    while let type = number16(place) {
+      if isIP(type) { return place + 2 }
+      guard isVLAN(type) else { return nil }
+      place += 4
+    }
+    return nil
+  }
+}
+
+extension CapturedPacket {
+  /// Where the IP header begins, VLAN tags skipped; nil for what is no IP packet.
+  package var ipOffset: Int? {
+    unsafe bytes.withUnsafeBufferPointer { bytes in unsafe LinkFrame(linkType: linkType, bytes: bytes).ipOffset }
   }
 }

@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import Glibc
 import Pairing
+import Probing
 import Recording
 import Reporting
 import Tap
@@ -11,18 +12,27 @@ import Tap
 struct PairCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "pair",
-    abstract: "Pair requests and answers of capture files: response times, and delays of forwarded messages.",
+    abstract: "Pair requests and answers: response times, and delays of forwarded messages.",
     discussion: """
       Protocols: \(PairingProtocol.allCases.map(\.rawValue).joined(separator: ", ")); one's own with --rule.
-      What belongs together, and what is counted: docs/pairing.md. Several files are one capture, one for each direction.
+      What belongs together, and what is counted: docs/pairing.md.
 
+      Several files, or the files of a folder, are one capture, one for each direction:
         latprobe pair --proto dns capture.pcapng
         latprobe pair --proto memcached --port memcached=11311 in.pcap out.pcap -o run1
         latprobe gate run1 --require 'memcached-get p99 < 500us'
+
+      At devices packets are paired as they come, by the kernel's time: this machine's own traffic at IF, that of others
+      beside a path at wire-in=IF and wire-out=IF. Of a name that is a device and a file, ./NAME is the file.
+        sudo latprobe pair --proto dns eth0 --duration 10s
+        sudo latprobe pair --proto http wire-in=eth1 wire-out=eth2 --require-hw -o run2
       """)
 
-  @Argument(help: ArgumentHelp("Capture files of one capture, '-' for standard input.", valueName: "file"))
-  var files: [String]
+  @Argument(
+    help: ArgumentHelp(
+      "Capture files of one capture, '-' for standard input; or devices: IF, wire-in=IF, wire-out=IF.",
+      valueName: "file-or-if"))
+  var inputs: [String]
 
   @Option(
     name: .customLong("proto"),
@@ -45,6 +55,22 @@ struct PairCommand: ParsableCommand {
     help: ArgumentHelp(
       "Addresses of one forwarding station, joined by commas; may be repeated.", valueName: "addresses"))
   var stations: [String] = []
+
+  @Option(help: "Devices: network namespace, a name, a process id or a path.")
+  var netns: String?
+
+  @Option(help: ArgumentHelp("Devices: only packets that match, in pcap syntax.", valueName: "expr"))
+  var filter: String?
+
+  @Option(help: "Devices: stop after this time: 10s, 500ms.")
+  var duration: TimeArgument?
+
+  @Option(help: "Devices: stop after this many pairs.")
+  var count: UInt64?
+
+  @Flag(
+    help: "Devices: times of their hardware clock, not the kernel's; fail where one does not grant or deliver them.")
+  var requireHw = false
 
   @Option(name: .shortAndLong, help: ArgumentHelp("Also write a recording, for report and gate.", valueName: "dir"))
   var output: String?
@@ -102,7 +128,7 @@ struct PairCommand: ParsableCommand {
     guard !protocols.isEmpty || !rules.isEmpty else {
       throw ValidationError("say what to pair: --proto NAME, or --rule FILE")
     }
-    guard files.count(where: { $0 == "-" }) < 2 else { throw ValidationError("standard input can be read only once") }
+    if count == 0 { throw ValidationError("--count takes a number of pairs from 1") }
     if output == nil, force || !labels.isEmpty { throw ValidationError("--force and --label go with -o") }
     _ = try (kinds(), portsByKind(), addresses())
   }
@@ -110,29 +136,79 @@ struct PairCommand: ParsableCommand {
   func run() throws {
     let rules = try rules.map { try PairingRule(yaml: String(contentsOfFile: $0, encoding: .utf8), file: $0) }
     let pairer = Pairer(try kinds(), ports: try portsByKind(), rules: rules, stations: try addresses())
+    if let netns { try NetworkNamespace.named(netns).enter() }
+    switch try PairInputs(inputs, warn: { Console.error("warning: \($0)") }) {
+    case .captures(let files): try read(files, pairer)
+    case .devices(let devices): try listen(devices, pairer)
+    }
+  }
+
+  private func read(_ files: [String], _ pairer: Pairer) throws {
+    guard netns == nil, filter == nil, duration == nil, count == nil, !requireHw else {
+      throw ValidationError(
+        "--netns, --filter, --duration, --count and --require-hw are for devices; of '\(files[0])' all packets are read"
+      )
+    }
     var reading = try PairImport(paths: files, pairer: pairer)
-    let id = UUID().uuidString.lowercased()
-    let host = ProcessInfo.processInfo.hostName
-    let session = Session(
-      id: id, members: [MachineName.make(role: "wire", hostname: host)],
-      labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
-      commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
+    let hostname = ProcessInfo.processInfo.hostName
+    let session = session(of: MachineName.make(role: "wire", hostname: hostname))
     StopSignal.watch()
     if let output { try Session.prepare(directory: output, force: force) }
-    let recording = reading.run(hostname: host, session: id) { StopSignal.name }
+    let recording = reading.run(hostname: hostname, session: session.id) { StopSignal.name }
+    try finish(recording, session, failures: reading.failures.map(\.description))
+  }
+
+  private func listen(_ devices: [TapDevice], _ pairer: Pairer) throws {
+    var options = LivePairingOptions()
+    if let filter { options.filter = try Filter(filter) }
+    options.requiresHardware = requireHw
+    options.duration = duration?.nanoseconds
+    options.count = count
+    var pairing = try LivePairing(devices, pairer: pairer, options: options) { Console.error("warning: \($0)") }
+    let session = session(of: MachineName.make(role: "wire", hostname: ProcessInfo.processInfo.hostName))
+    StopSignal.watch()
+    if let output { try Session.prepare(directory: output, force: force) }
+    let line =
+      "pairing on \(inputs.joined(separator: " ")) by the \(requireHw ? "devices' hardware clock" : "kernel's time")"
+      + (duration == nil && count == nil ? "; Ctrl-C stops" : "")
+    var last = LivePairingProgress()
+    let recording = pairing.run(
+      session: session.id, started: { Console.error(line) }, stopRequested: { StopSignal.name },
+      progress: { progress in
+        Console.live(PairCommand.line(progress, since: last))
+        last = progress
+      })
+    Console.endLive()
+    for line in TapCommand.sources(recording.machine) { Console.error(line) }
+    var failures = pairing.failure.map { ["\($0)"] } ?? []
+    if requireHw { failures += pairing.complaints }
+    try finish(recording, session, failures: failures)
+  }
+
+  private func session(of machine: String) -> Session {
+    Session(
+      id: UUID().uuidString.lowercased(), members: [machine],
+      labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
+      commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
+  }
+
+  /// Writes and prints what was paired, also where there were failures, which then end the command.
+  private func finish(_ recording: MachineRecording, _ session: Session, failures: [String]) throws {
     if let output {
       try session.write(to: output)
-      try PairImport.write(recording, session: session, directory: output)
+      try recording.writePairs(session: session, directory: output)
       Console.error("recording in \(output). Next: latprobe report \(output)")
     }
     let result = try analyse(session: session, recordings: [recording])
     Console.output(json ? Report.json(result).text : Report.table(result))
-    guard reading.failures.isEmpty else {
-      throw PairFailure(description: reading.failures.map(\.description).joined(separator: "; "))
-    }
+    guard failures.isEmpty else { throw PairFailure(description: failures.joined(separator: "; ")) }
   }
-}
 
-private struct PairFailure: Error, CustomStringConvertible {
-  var description: String
+  private static func line(_ now: LivePairingProgress, since last: LivePairingProgress) -> String {
+    let rate = Double(now.pairs - last.pairs) / max(now.elapsed - last.elapsed, 1e-9)
+    return String(
+      format: "%.1f s  %llu packets  %llu pairs  %.0f/s  unanswered %llu  lost %llu", now.elapsed, now.packets,
+      now.pairs,
+      rate, now.unanswered, now.lost)
+  }
 }

@@ -143,12 +143,12 @@ struct TapCommand: ParsableCommand {
     StopSignal.watch()
     try Session.prepare(directory: output, force: force)
     try session.write(to: output)
-    Console.error(
+    let line =
       "listening on \(devices.joined(separator: " ")) to \(output)"
-        + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
+      + (duration == nil && count == nil ? "; Ctrl-C stops" : "")
     var last = RecordingProgress()
     let machine = try recorder.run(
-      session: session, directory: output, stopRequested: { StopSignal.name },
+      session: session, directory: output, started: { Console.error(line) }, stopRequested: { StopSignal.name },
       progress: { progress in
         Console.live(Record.line(progress, since: last))
         last = progress
@@ -162,7 +162,7 @@ struct TapCommand: ParsableCommand {
   }
 
   /// Whose time the packets of each device have.
-  private static func sources(_ machine: Machine) -> [String] {
+  static func sources(_ machine: Machine) -> [String] {
     (machine.interfaces ?? []).map { interface in
       let clocks = interface.clocks.sorted { $0.key < $1.key }.map { "\($0.value) by \($0.key)" }
       let drops = interface.ringDrops + interface.deviceDrops

@@ -300,7 +300,8 @@ extension Lab {
     #expect(result.clockMethod == nil)
     #expect(result.warnings.count == 1)
     #expect(
-      result.warnings.first?.hasPrefix("the clock of wire-other cannot be compared with that of any other machine here")
+      result.warnings.first?.hasPrefix(
+        "clocks of wire-other and any other machine here are not aligned: segments between")
         == true)
   }
 }

@@ -49,23 +49,30 @@ struct Dump {
   let command: Command
   let path: String
 
-  /// Ends it in order and reads what it wrote; tcpdump itself must say that it dropped nothing.
+  /// Ends it in order and reads what it wrote.
   func finish() throws -> Capture {
+    try end()
+    return try Capture(path: path)
+  }
+
+  /// Ends it in order; tcpdump itself must say that it dropped nothing.
+  func end() throws {
     command.signal(SIGINT)
     let output = try command.wait(limit: 10)
     guard output.status == 0, output.errors.contains("\n0 packets dropped by kernel") else {
       throw TestbedError(description: "tcpdump dropped packets or failed: \(output.errors)")
     }
-    return try Capture(path: path)
   }
 }
 
 extension Testbed {
   /// Starts tcpdump on a device; back once it listens.
-  func dump(in namespace: String, _ device: String, _ filter: String) throws -> Dump {
+  ///
+  /// - Parameter snap: bytes to keep of a packet, 0 for all.
+  func dump(in namespace: String, _ device: String, _ filter: String, snap: Int = 128) throws -> Dump {
     let path = path("\(device)@\(namespace).pcap")
     let command = try start(
-      in: namespace, "tcpdump", "-i", device, "-w", path, "--time-stamp-precision=nano", "-s", "128", "-B", "16384",
+      in: namespace, "tcpdump", "-i", device, "-w", path, "--time-stamp-precision=nano", "-s", "\(snap)", "-B", "16384",
       "-Z", "root", filter)
     try command.expect("listening on")
     return Dump(command: command, path: path)

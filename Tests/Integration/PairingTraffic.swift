@@ -29,31 +29,22 @@ struct PairingTraffic {
 
   private init() throws {
     let bed = try Testbed()
-    for program in ["tshark", "tcpdump", "dnsmasq", "memcached", "redis-server", "python3", "ping"] {
+    for program in ["tshark", "tcpdump", "dnsmasq", "python3", "ping"] {
       guard try bed.attempt("which", program).status == 0 else {
         throw TestbedError(description: "\(program) is missing: run `make deps`")
       }
     }
-    let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appendingPathComponent("Fixtures/pairing_traffic.py").path
+    let script = Testbed.fixture("pairing_traffic.py")
     try bed.run("ip", "-n", bed.a, "addr", "add", "10.77.0.3/24", "dev", "eth0")
-    _ = try bed.start(
-      in: bed.b, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-      "--address=/test/10.1.2.3", "--listen-address=10.77.0.2", "--bind-interfaces", "--user=root", "--pid-file=")
-    _ = try bed.start(in: bed.b, "memcached", "-u", "root", "-l", "10.77.0.2", "-U", "11211")
-    _ = try bed.start(
-      in: bed.b, "redis-server", "--bind", "10.77.0.2", "--save", "", "--appendonly", "no", "--dir", bed.folder.path,
-      "--protected-mode", "no")
+    try bed.serveNames()
+    try bed.serveMemcached()
+    try bed.serveRedis()
     for (namespace, role) in [
       (bed.b, ["web-server", "10.77.0.2"]), (bed.b, ["sip-proxy", "10.77.0.2", "10.77.0.3"]),
       (bed.a, ["sip-callee", "10.77.0.3"]),
     ] {
       try bed.start(["ip", "netns", "exec", namespace, "python3", script] + role).expect("ready")
     }
-    for (port, transport) in [(53, "-ltn"), (11_211, "-ltn"), (6_379, "-ltn")] {
-      try PairingTraffic.wait(for: port, transport, bed)
-    }
-
     let path = bed.path("pairing.pcap")
     let dump = try bed.start(
       in: bed.b, "tcpdump", "-i", "eth0", "-w", path, "--time-stamp-precision=nano", "-s", "0", "-B", "16384",
@@ -89,14 +80,6 @@ struct PairingTraffic {
         line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
       }
     }
-  }
-
-  private static func wait(for port: Int, _ kind: String, _ bed: Testbed) throws {
-    for _ in 0..<200 {
-      if try bed.run("ip", "netns", "exec", bed.b, "ss", kind).contains(":\(port) ") { return }
-      usleep(20_000)
-    }
-    throw TestbedError(description: "nobody listens on port \(port)")
   }
 
   /// A pcap file with nanosecond times, as this machine writes it.

@@ -123,9 +123,7 @@ final class Testbed {
   func report(_ name: String) throws -> Report {
     let output = try latprobe("report", path(name), "--json")
     guard output.status == 0 else { throw TestbedError(description: "report: \(output.errors)") }
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
-    return try decoder.decode(Report.self, from: Data(output.text.utf8))
+    return try JSONDecoder.report.decode(Report.self, from: Data(output.text.utf8))
   }
 }
 
@@ -173,5 +171,13 @@ struct Report: Decodable {
   func hook(_ name: String) throws -> Hook {
     guard let hook = hooks.first(where: { $0.name == name }) else { throw TestbedError(description: "no hook \(name)") }
     return hook
+  }
+}
+
+extension JSONDecoder {
+  static var report: JSONDecoder {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return decoder
   }
 }

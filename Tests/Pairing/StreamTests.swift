@@ -126,6 +126,28 @@ import Testing
     #expect(tally.gaps == 2 && tally.abandoned == 1 && tally.requests == 99)
   }
 
+  /// Whoever captures knows that it lost packets, and not which.
+  @Test func aLossSomewhereEndsWhatWaits() {
+    var talk = Talk(port: 11_211)
+    talk.ask(100, "get one\r\n")
+    let before = talk.packets
+    talk.answer(150, "END\r\n")
+    // 1 ms later this may be anybody's answer; after a pause it is this request's.
+    talk.ask(1_150, "get two\r\n")
+    talk.answer(1_160, "END\r\n")
+    talk.ask(60_000, "get three\r\n")
+    talk.answer(60_023, "END\r\n")
+    let pairer = Pairer([.memcached])
+    for packet in before { pairer.take(packet) }
+    pairer.miss()
+    for packet in talk.packets[before.count...] { pairer.take(packet) }
+    pairer.miss()
+    pairer.finish()
+    let tally = pairer.ledger.protocols[0].tally
+    #expect(pairer.takePairs().map(\.delay) == [23_000])
+    #expect(tally.gaps == 2 && tally.abandoned == 1 && tally.requests == 2 && tally.waiting == 0)
+  }
+
   @Test func beginsInTheMiddle() {
     // 1 ms between requests is not enough of a pause, 20 ms are.
     var talk = lockstep(7)

@@ -25,6 +25,7 @@ import Testing
     var interface = TapInterface(
       number: 0, name: "eth0", hooks: ["wire-in"], driver: "igb", hardwareClock: 0, hardware: "granted")
     interface.clocks = ["hardware": 5]
+    interface.driverCounters = ["tx_hwtstamp_skipped": 1]
     machine.interfaces = [interface]
     machine.pairing = Pairing(
       names: [Pairing.Name(name: "dns", ofProtocol: "dns")],

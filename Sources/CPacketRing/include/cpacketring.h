@@ -5,6 +5,7 @@
 #ifndef LATPROBE_CPACKETRING_H
 #define LATPROBE_CPACKETRING_H
 
+#include <linux/if_arp.h>
 #include <linux/if_packet.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,13 +40,15 @@ struct lp_ring_frame {
 	int64_t time_ns;
 	uint8_t clock;	  // enum lp_ring_clock
 	uint8_t outgoing; // 1: this machine sends it
+	uint8_t loopback; // 1: of a loopback device
 };
 
 // Listens on the device `index`. `hardware`: hand over hardware stamps where a packet has one; software ones are
 // asked for in any case. A filter returns how many bytes are to be kept. `promiscuous`: also frames for others.
+// `received`: no frames that this machine sends.
 int lp_ring_open(struct lp_ring *ring, int32_t index, uint32_t block_size, uint32_t blocks,
 		 const struct lp_ring_filter *filter, uint16_t filter_length, int hardware,
-		 int promiscuous);
+		 int promiscuous, int received);
 void lp_ring_close(struct lp_ring *ring);
 // Packets dropped for want of room since the last call.
 int lp_ring_drops(const struct lp_ring *ring, uint32_t *drops);
@@ -77,6 +80,7 @@ static inline uint32_t lp_ring_read(const struct tpacket_block_desc *block, uint
 		       : header->tp_status & TP_STATUS_TS_SOFTWARE   ? LP_RING_KERNEL
 								     : LP_RING_READER;
 	frame->outgoing = from->sll_pkttype == PACKET_OUTGOING;
+	frame->loopback = from->sll_hatype == ARPHRD_LOOPBACK;
 	return at + header->tp_next_offset;
 }
 

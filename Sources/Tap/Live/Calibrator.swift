@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-internal import CTimestamp
 internal import Clocks
 internal import Glibc
 internal import Probing
@@ -20,37 +19,50 @@ package struct Calibrator: ~Copyable {
 
   private final class Port {
     let number: UInt8
-    var ring: PacketRing
-    let stamping: HardwareStamping
+    let rings: [PacketRing]
+    private let receiving: HardwareStamping
+    private let sending: HardwareStamping
     var sender: FrameSender
     var interface: TapInterface
-    var stamper = PacketStamper()
+    private var stamper = PacketStamper()
     var records: [UInt8] = []
-    var emitted: [HookPoint: UInt64] = [:]
+    private(set) var emitted: [HookPoint: UInt64] = [:]
 
     init(_ device: String, to other: String, number: UInt8, filter: Filter) throws(TapError) {
       self.number = number
-      ring = try PacketRing(device: device, filter: filter, hardware: true, promiscuous: false)
-      stamping = HardwareStamping(device: device)
+      _ = try PacketRing.index(of: device)
+      receiving = HardwareStamping(device: device, of: .received)
+      sending = HardwareStamping(device: device, of: .sent)
+      let isGranted = receiving.refusal == nil
+      func ring(_ direction: PacketRing.Direction) throws(TapError) -> PacketRing {
+        try PacketRing(
+          device: device, filter: filter, direction, captured: PacketRing.headers,
+          hardware: isGranted && direction == .received, promiscuous: false)
+      }
+      rings = [try ring(.received), try ring(.sent)]
       sender = try FrameSender(
-        device: device, to: other, port: 50_000 + UInt16(number), hardware: stamping.refusal == nil)
-      var driver: [CChar] = Array(repeating: 0, count: 32)
-      _ = unsafe driver.withUnsafeMutableBufferPointer { unsafe lp_device_driver(device, $0.baseAddress) }
-      var found = lp_timestamping()
-      let hasClock = unsafe lp_timestamping_of(device, &found) == 0 && found.phc_index >= 0
+        device: device, to: other, port: 50_000 + UInt16(number), hardware: sending.refusal == nil)
+      let refusals = [receiving.refusal, sending.refusal].compactMap { $0 }
       interface = TapInterface(
-        number: number, name: device, hooks: [HookPoint.wireIn.name, HookPoint.wireOut.name],
-        driver: String(decoding: driver.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self),
-        hardwareClock: hasClock ? Int(found.phc_index) : nil, hardware: stamping.refusal ?? "granted")
+        device: device, number: number, hooks: [.wireIn, .wireOut], hardware: refusals.first ?? "granted")
     }
 
-    func take(_ packet: CapturedPacket, _ hook: HookPoint, _ now: UInt64) {
-      var packet = packet
-      packet.interface = Int(number)
-      let device = packet.source == .hardware ? UInt16(clamping: interface.hardwareClock ?? 0) : 0
-      guard stamper.append(packet, hook: hook, time: now, device: device, to: &records) else { return }
+    /// Why some of its frames will have no hardware stamps; nil if both directions are granted.
+    var refusal: String? { receiving.refusal ?? sending.refusal }
+
+    /// N of /dev/ptpN, if any direction is granted.
+    var clock: UInt16? {
+      receiving.refusal == nil || sending.refusal == nil
+        ? interface.hardwareClock.flatMap { UInt16(exactly: $0) } : nil
+    }
+
+    func take(_ frame: LinkFrame, _ time: Int64, _ source: WireClock, _ hook: HookPoint, length: Int, read: UInt64) {
+      let about = PacketStamper.Circumstances(
+        hook: hook, read: read, time: time, source: source, length: length, interface: number,
+        device: source == .hardware ? clock ?? 0 : 0)
+      guard stamper.append(frame, about, to: &records) else { return }
       emitted[hook, default: 0] += 1
-      interface.clocks[packet.source.name, default: 0] += 1
+      interface.clocks[source.name, default: 0] += 1
     }
   }
 
@@ -67,21 +79,17 @@ package struct Calibrator: ~Copyable {
       ports.append(try Port(device, to: devices[1 - number], number: UInt8(number), filter: filter))
     }
     for port in ports {
-      guard let refusal = port.stamping.refusal else { continue }
+      guard let refusal = port.refusal else { continue }
       if requiresHardware { throw TapError("\(port.interface.name): \(refusal), and --require-hw asks for them") }
       warn("\(port.interface.name): \(refusal): the constant will be one of the software path, at this load")
     }
     machine = Environment.machine(role: "wire", topology: "wire")
     machine.hooks = [HookPoint.wireIn, .wireOut].map {
-      AttachedHook(name: $0.name, attachedAs: "packet socket", watches: devices)
+      AttachedHook(name: $0.name, attachedAs: "packet socket", watches: devices, devices: TapDevice.ids(devices))
     }
     machine.paths = [Path(name: "wire", hooks: [HookPoint.wireIn.name, HookPoint.wireOut.name])]
     machine.filter = FrameSender.filter
-    let granted = ports.filter { $0.stamping.refusal == nil }
-    clocks = ClockKeeper(
-      side: nil,
-      devices: Set(granted.compactMap { $0.interface.hardwareClock.flatMap { UInt16(exactly: $0) } }).sorted(),
-      warn: warn)
+    clocks = ClockKeeper(side: nil, devices: Set(ports.compactMap(\.clock)).sorted(), warn: warn)
   }
 
   /// Sends all frames, or until `stopRequested` says why to stop; returns the machine as written last.
@@ -137,12 +145,19 @@ package struct Calibrator: ~Copyable {
   private func pour(_ writer: MachineWriter) throws(RecordingError) {
     for port in ports {
       let now = UInt64(Instant<Monotonic>.now.nanoseconds)
-      port.ring.drain { packet, isOutgoing in port.take(packet, isOutgoing ? .wireOut : .wireIn, now) }
+      for ring in port.rings {
+        ring.drain { frame in
+          port.take(
+            unsafe LinkFrame(linkType: .ethernet, bytes: frame.bytes), frame.time, frame.source,
+            frame.isOutgoing ? .wireOut : .wireIn, length: frame.length, read: now)
+        }
+      }
       for (frame, time) in port.sender.stamps() {
-        port.take(
-          CapturedPacket(
-            time: time, interface: 0, linkType: .ethernet, length: frame.count, bytes: frame, source: .hardware),
-          .wireOut, now)
+        unsafe frame.withUnsafeBufferPointer { bytes in
+          port.take(
+            unsafe LinkFrame(linkType: .ethernet, bytes: bytes), time, .hardware, .wireOut, length: bytes.count,
+            read: now)
+        }
       }
       try writer.append(cpu: Int(port.number), port.records)
       port.records.removeAll(keepingCapacity: true)
@@ -151,12 +166,13 @@ package struct Calibrator: ~Copyable {
 
   private mutating func takeLedger(_ writer: MachineWriter) {
     for port in ports {
-      port.interface.ringDrops = port.ring.drops()
+      let lost = port.rings.map { $0.drops() }
+      port.interface.ringDrops = lost.reduce(0, +)
       writer.discarded(cpu: Int(port.number), total: port.interface.ringDrops)
-      for hook in [HookPoint.wireIn, .wireOut] {
+      for (hook, lost) in zip([HookPoint.wireIn, .wireOut], lost) {
         var row = LedgerRow(hook: hook.name, cpu: Int(port.number))
         row.emitted = port.emitted[hook] ?? 0
-        row.lost = hook == .wireIn ? port.interface.ringDrops : 0
+        row.lost = lost
         row.seen = row.emitted + row.lost
         machine.ledger.append(row)
       }

@@ -14,40 +14,77 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   }
 }
 
+/// A frame where it lies in the ring: its bytes are there as long as the call that hands it over.
+@safe struct RingFrame {
+  /// Nanoseconds of ``source``.
+  var time: Int64
+  var source: WireClock
+  /// Bytes on the wire.
+  var length: Int
+  /// What was captured, from the Ethernet header on.
+  var bytes: UnsafeBufferPointer<UInt8>
+  /// This machine sends it.
+  var isOutgoing: Bool
+  /// Of a loopback device, where each packet comes in that went out.
+  var isLoopback: Bool
+}
+
 /// What the kernel's packet socket sees of one device.
-@safe struct PacketRing: ~Copyable {
+@safe final class PacketRing {
+  enum Direction { case both, received, sent }
+
   private static let blockSize: UInt32 = 1 << 20
   private static let blocks: UInt32 = 64
-  /// Enough for what a packet's key looks at: Ethernet, VLAN tags, IPv6 with extension headers, TCP with options.
-  private static let captured: UInt32 = 384
+  /// Bytes kept of a packet: enough for what its key looks at (Ethernet, VLAN tags, IPv6 with extension headers, TCP with
+  /// options), and all of it.
+  static let headers: UInt32 = 384
+  static let wholePackets: UInt32 = 1 << 18
 
   let device: String
+  let direction: Direction
   private var ring = unsafe lp_ring()
 
   /// - Parameters:
-  ///   - hardware: hand over hardware stamps of packets that have one.
+  ///   - captured: bytes to keep of a packet.
+  ///   - hardware: hand over hardware stamps of packets that have one. A packet that is forwarded still has the one of
+  ///     the device that received it: so only for packets that this device receives, and if it stamps them.
   ///   - promiscuous: also frames that are for others.
-  init(device: String, filter: Filter?, hardware: Bool, promiscuous: Bool) throws(TapError) {
+  init(
+    device: String, filter: Filter?, _ direction: Direction, captured: UInt32, hardware: Bool, promiscuous: Bool
+  ) throws(TapError) {
     self.device = device
-    let index = unsafe lp_device_index(device)
-    guard index >= 0 else {
-      throw TapError(missing: device)
-    }
-    let program = PacketRing.program(filter)
+    self.direction = direction
+    let index = try PacketRing.index(of: device)
+    let program = (direction == .sent ? PacketRing.onlySent : []) + PacketRing.program(filter, captured)
     let result = unsafe lp_ring_open(
       &ring, index, PacketRing.blockSize, PacketRing.blocks, program, UInt16(program.count), hardware ? 1 : 0,
-      promiscuous ? 1 : 0)
+      promiscuous ? 1 : 0, direction == .received ? 1 : 0)
     if result == -EPERM { throw TapError("CAP_NET_RAW is missing: a packet socket needs it; run with sudo") }
     guard result == 0 else { throw TapError("\(device): \(unsafe String(cString: strerror(-result)))") }
   }
 
-  deinit {
-    var ring = unsafe ring
-    unsafe lp_ring_close(&ring)
+  deinit { unsafe lp_ring_close(&ring) }
+
+  static func index(of device: String) throws(TapError) -> Int32 {
+    let index = unsafe lp_device_index(device)
+    guard index >= 0 else {
+      throw TapError(missing: device)
+    }
+    return index
   }
 
+  /// Goes on behind itself for packets that this machine sends, and keeps nothing of others.
+  private static let onlySent = [
+    // BPF_LD | BPF_B | BPF_ABS of SKF_AD_OFF + SKF_AD_PKTTYPE
+    lp_ring_filter(code: 0x30, jt: 0, jf: 0, k: 0xffff_f004),
+    // BPF_JMP | BPF_JEQ | BPF_K with PACKET_OUTGOING
+    lp_ring_filter(code: 0x15, jt: 1, jf: 0, k: 4),
+    // BPF_RET | BPF_K
+    lp_ring_filter(code: 0x06, jt: 0, jf: 0, k: 0),
+  ]
+
   /// A filter's answer is how many bytes to keep; without one, all packets are.
-  private static func program(_ filter: Filter?) -> [lp_ring_filter] {
+  private static func program(_ filter: Filter?, _ captured: UInt32) -> [lp_ring_filter] {
     // BPF_RET | BPF_K
     let answer: UInt16 = 0x06
     guard let filter else { return [lp_ring_filter(code: answer, jt: 0, jf: 0, k: captured)] }
@@ -61,38 +98,35 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   /// To wait on.
   var descriptor: Int32 { unsafe ring.fd }
 
-  /// Hands over the frames of every block that the kernel has finished; the interface's number is 0.
-  ///
-  /// - Parameter take: a frame, and whether this machine sends it.
-  mutating func drain<Failure: Error>(
-    _ take: (CapturedPacket, _ isOutgoing: Bool) throws(Failure) -> Void
-  ) throws(Failure) {
+  /// Hands over the frames of every block that the kernel has finished.
+  func drain<Failure: Error>(_ take: (RingFrame) throws(Failure) -> Void) throws(Failure) {
     while let block = unsafe lp_ring_block(&ring) {
       defer { unsafe lp_ring_release(&ring, block) }
       let count = unsafe lp_ring_count(block)
       var offset: UInt32 = 0
+      var frame = unsafe lp_ring_frame()
       for _ in 0..<count {
-        var frame = unsafe lp_ring_frame()
         offset = unsafe lp_ring_read(block, offset, &frame)
-        let clock: WireClock =
-          switch unsafe lp_ring_clock(UInt32(frame.clock)) {
-          case LP_RING_HARDWARE: .hardware
-          case LP_RING_KERNEL: .kernel
-          default: .reader
-          }
-        let bytes = unsafe UnsafeBufferPointer(start: frame.bytes, count: Int(frame.captured))
         try unsafe take(
-          CapturedPacket(
-            time: frame.time_ns, interface: 0, linkType: .ethernet, length: Int(frame.length), bytes: Array(bytes),
-            source: clock), frame.outgoing != 0)
+          RingFrame(
+            time: frame.time_ns, source: PacketRing.clock(frame.clock), length: Int(frame.length),
+            bytes: UnsafeBufferPointer(start: frame.bytes, count: Int(frame.captured)),
+            isOutgoing: frame.outgoing != 0, isLoopback: frame.loopback != 0))
       }
+    }
+  }
+
+  private static func clock(_ number: UInt8) -> WireClock {
+    switch lp_ring_clock(UInt32(number)) {
+    case LP_RING_HARDWARE: .hardware
+    case LP_RING_KERNEL: .kernel
+    default: .reader
     }
   }
 
   /// Packets that found no room since the last call.
   func drops() -> UInt64 {
     var count: UInt32 = 0
-    var ring = unsafe ring
     return unsafe lp_ring_drops(&ring, &count) == 0 ? UInt64(count) : 0
   }
 }

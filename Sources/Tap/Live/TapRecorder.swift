@@ -1,27 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-internal import CTimestamp
 internal import Clocks
-internal import Glibc
 package import Probing
 package import Recording
 
-/// A device to listen on, and where its packets are.
-package struct TapDevice: Sendable, Equatable {
-  package var name: String
-  /// Nil: what comes in is at `wire-in` and what goes out at `wire-out`, as this machine is what is measured.
-  package var hook: HookPoint?
-
-  package init(name: String, hook: HookPoint? = nil) {
-    self.name = name
-    self.hook = hook
-  }
-
-  var hooks: [HookPoint] { hook.map { [$0] } ?? [.wireIn, .wireOut] }
-}
-
 package struct TapOptions: Sendable {
   package var filter: Filter?
-  /// Hardware stamps or none.
+  /// Hardware stamps or none: of a device that has both directions only what it receives, since a packet socket sees no
+  /// hardware stamps of sent packets.
   package var requiresHardware = false
   package var recorder = RecorderOptions()
 
@@ -34,79 +19,39 @@ package struct TapRecorder: ~Copyable {
   private static let updateInterval: Int64 = 1_000_000_000
 
   private let options: TapOptions
-  fileprivate var taps: [Tap] = []
+  private let source: TapSource
+  /// One for each device.
+  private var stampers: [DeviceStamper]
   private var clocks: ClockKeeper
   package private(set) var machine: Machine
-
-  /// One device.
-  fileprivate final class Tap {
-    let device: TapDevice
-    let number: UInt8
-    var ring: PacketRing
-    let stamping: HardwareStamping
-    var interface: TapInterface
-    let dropsBefore: UInt64
-    var stamper = PacketStamper()
-    var records: [UInt8] = []
-    var seen: [HookPoint: UInt64] = [:]
-    var emitted: [HookPoint: UInt64] = [:]
-
-    init(_ device: TapDevice, number: UInt8, filter: Filter?) throws(TapError) {
-      self.device = device
-      self.number = number
-      // The ring first: a device that is not there is told as such.
-      ring = try PacketRing(
-        device: device.name, filter: filter, hardware: true, promiscuous: device.hook != nil)
-      stamping = HardwareStamping(device: device.name)
-      var driver: [CChar] = Array(repeating: 0, count: 32)
-      _ = unsafe driver.withUnsafeMutableBufferPointer { unsafe lp_device_driver(device.name, $0.baseAddress) }
-      var found = lp_timestamping()
-      let hasClock = unsafe lp_timestamping_of(device.name, &found) == 0 && found.phc_index >= 0
-      interface = TapInterface(
-        number: number, name: device.name, hooks: device.hooks.map(\.name),
-        driver: String(decoding: driver.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self),
-        hardwareClock: hasClock ? Int(found.phc_index) : nil, hardware: stamping.refusal ?? "granted")
-      dropsBefore = deviceDrops(device.name)
-    }
-  }
 
   /// Opens all devices; nothing is recorded yet.
   ///
   /// - Parameter warn: told in one line each what will be missing.
   package init(_ devices: [TapDevice], options: TapOptions, warn: @escaping (String) -> Void) throws(TapError) {
     self.options = options
-    for (number, device) in devices.enumerated() {
-      taps.append(try Tap(device, number: UInt8(clamping: number), filter: options.filter))
-    }
-    for tap in taps {
-      guard let refusal = tap.stamping.refusal else { continue }
-      if options.requiresHardware { throw TapError("\(tap.device.name): \(refusal), and --require-hw asks for them") }
-      warn("\(tap.device.name): \(refusal): its packets get the kernel's time")
-    }
+    source = try TapSource(
+      devices, filter: options.filter, captured: PacketRing.headers, hardware: true,
+      mustBeHardware: options.requiresHardware, warn: warn)
+    stampers = source.devices.map { DeviceStamper($0) }
     machine = Environment.machine(role: "wire", topology: "wire")
     machine.filter = options.filter?.expression
-    let granted = taps.filter { $0.stamping.refusal == nil }
-    let numbers = Set(granted.compactMap { $0.interface.hardwareClock.flatMap { UInt16(exactly: $0) } })
-    clocks = ClockKeeper(side: nil, devices: numbers.sorted(), warn: warn)
-    let namespace = (try? NetworkNamespace.named("/proc/thread-self/ns/net"))?.inode
-    let points = [HookPoint.wireIn, .wireOut].filter { point in taps.contains { $0.device.hooks.contains(point) } }
-    machine.hooks = points.map { point in
-      let names = taps.map(\.device).filter { $0.hooks.contains(point) }.map(\.name)
-      return AttachedHook(
-        name: point.name, attachedAs: "packet socket", watches: names,
-        devices: namespace.map { inode in names.map { "\(inode):\(unsafe lp_device_index($0))" } })
-    }
+    clocks = ClockKeeper(side: nil, devices: source.hardwareClocks, warn: warn)
+    machine.hooks = source.hooks
     // At one device a packet only passes once: what comes in is not what goes out.
     machine.paths =
       devices.count > 1
-      ? [Path(name: "wire", hooks: points.map(\.name))] : points.map { Path(name: $0.name, hooks: [$0.name]) }
+      ? [Path(name: "wire", hooks: machine.hooks.map(\.name))]
+      : machine.hooks.map { Path(name: $0.name, hooks: [$0.name]) }
   }
 
   /// Records until the duration or count is reached, or `stopRequested` says why to stop.
   ///
+  /// - Parameter started: called when every packet from then on is recorded.
   /// - Returns: the machine as written last.
   package mutating func run(
-    session: Session, directory: String, stopRequested: () -> String?, progress: (RecordingProgress) -> Void
+    session: Session, directory: String, started: () -> Void, stopRequested: () -> String?,
+    progress: (RecordingProgress) -> Void
   ) throws -> Machine {
     let now = ClockReading.now()
     machine.startedAt = UInt64(now.monotonic.nanoseconds)
@@ -116,17 +61,12 @@ package struct TapRecorder: ~Copyable {
     var failure: (any Error)?
     do {
       try clocks.take(.all, writer)
-      // What came while the devices were being opened is no part of it.
-      for tap in taps {
-        tap.ring.drain { _, _ in }
-        _ = tap.ring.drops()
-      }
+      source.start()
       machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-      machine.stoppedBy = try loop(writer, stopRequested, progress)
+      started()
+      machine.stoppedBy = try listen(writer, stopRequested, progress)
       machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-      // A block that is not full comes after its time.
-      var pause = timespec(tv_sec: 0, tv_nsec: 40_000_000)
-      unsafe nanosleep(&pause, nil)
+      source.settle()
       try pour(writer)
       try clocks.take(.all, writer)
     } catch {
@@ -141,27 +81,18 @@ package struct TapRecorder: ~Copyable {
   }
 
   /// What a user has to know of the time stamps, one line each; with --require-hw the reason to fail.
-  package var complaints: [String] {
-    (machine.interfaces ?? []).compactMap { interface in
-      let stamped = interface.clocks.values.reduce(0, +)
-      let hardware = interface.clocks[WireClock.hardware.name] ?? 0
-      guard interface.hardware == "granted", stamped > 0, hardware < stamped else { return nil }
-      return hardware == 0
-        ? "\(interface.name) granted hardware time stamps and delivered none: its \(stamped) packets have the kernel's time"
-        : "\(interface.name) delivered hardware time stamps of \(hardware) of \(stamped) packets; the others have the kernel's time"
-    }
-  }
+  package var complaints: [String] { source.complaints }
 
-  private mutating func loop(
+  private mutating func listen(
     _ writer: MachineWriter, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
   ) throws -> String {
     let start = Instant<Monotonic>.now.nanoseconds
     var nextFlush = start + TapRecorder.flushInterval
     var nextUpdate = start + TapRecorder.updateInterval
-    var waiting = taps.map { pollfd(fd: $0.ring.descriptor, events: Int16(POLLIN), revents: 0) }
-    while true {
+    // A reference of its own, so that the rounds may change this recorder.
+    let source = source
+    return try source.listen(for: options.recorder.duration, stopRequested: stopRequested) { now in
       try pour(writer)
-      let now = Instant<Monotonic>.now.nanoseconds
       if now >= nextFlush {
         nextFlush = now + TapRecorder.flushInterval
         takeLedger(writer)
@@ -175,45 +106,26 @@ package struct TapRecorder: ~Copyable {
         nextUpdate = now + TapRecorder.updateInterval
         try writer.updateMachine(machine)
       }
-      if let reason = stopRequested() { return reason }
-      var pause: Int64 = 20
-      if let duration = options.recorder.duration {
-        if now - start >= duration { return "duration" }
-        pause = min(pause, (duration - (now - start)) / 1_000_000 + 1)
-      }
-      _ = unsafe poll(&waiting, nfds_t(waiting.count), Int32(pause))
-      if let gone = waiting.indices.first(where: { waiting[$0].revents & Int16(POLLERR) != 0 }) {
-        throw TapError("\(taps[gone].device.name) is down or gone; what came before is recorded")
-      }
+      return nil
     }
   }
 
   /// Stamps what the rings hold.
-  private func pour(_ writer: MachineWriter) throws(RecordingError) {
-    for tap in taps {
-      let time = UInt64(Instant<Monotonic>.now.nanoseconds)
-      try tap.drain(time, into: writer)
+  private mutating func pour(_ writer: MachineWriter) throws(RecordingError) {
+    let read = UInt64(Instant<Monotonic>.now.nanoseconds)
+    let stampers = stampers
+    try source.drain { (tapped, frame) throws(RecordingError) in
+      try stampers[Int(tapped.number)].take(frame, read: read, into: writer)
     }
+    for stamper in stampers { try stamper.put(into: writer) }
   }
 
   private mutating func takeLedger(_ writer: MachineWriter) {
-    machine.ledger = []
-    for tap in taps {
-      tap.interface.ringDrops += tap.ring.drops()
-      let drops = deviceDrops(tap.device.name)
-      tap.interface.deviceDrops = drops > tap.dropsBefore ? drops - tap.dropsBefore : 0
-      writer.discarded(cpu: Int(tap.number), total: tap.interface.ringDrops)
-      for hook in tap.device.hooks {
-        var row = LedgerRow(hook: hook.name, cpu: Int(tap.number))
-        row.emitted = tap.emitted[hook] ?? 0
-        row.filtered = (tap.seen[hook] ?? 0) - row.emitted
-        // Nobody knows which way the dropped ones went: the first hook point answers for them.
-        row.lost = hook == tap.device.hooks.first ? tap.interface.ringDrops : 0
-        row.seen = row.emitted + row.filtered + row.lost
-        machine.ledger.append(row)
-      }
-    }
-    machine.interfaces = taps.map(\.interface)
+    _ = source.takeDrops()
+    machine.ledger = source.ledger
+    let interfaces = source.interfaces
+    machine.interfaces = interfaces
+    for interface in interfaces { writer.discarded(cpu: Int(interface.number), total: interface.ringDrops) }
   }
 
   private func state(elapsed: Double, _ writer: MachineWriter) -> RecordingProgress {
@@ -227,30 +139,36 @@ package struct TapRecorder: ~Copyable {
   }
 }
 
-extension TapRecorder.Tap {
-  /// Stamps the frames at hand; `time` is now.
-  fileprivate func drain(_ time: UInt64, into writer: MachineWriter) throws(RecordingError) {
-    let clock = UInt16(clamping: interface.hardwareClock ?? 0)
-    try ring.drain { (packet, isOutgoing) throws(RecordingError) in
-      var packet = packet
-      packet.interface = Int(number)
-      let hook = self.device.hook ?? (isOutgoing ? .wireOut : .wireIn)
-      seen[hook, default: 0] += 1
-      let isStamped = stamper.append(
-        packet, hook: hook, time: time, device: packet.source == .hardware ? clock : 0, to: &records)
-      guard isStamped else {
-        interface.otherFrames += 1
-        return
-      }
-      emitted[hook, default: 0] += 1
-      interface.clocks[packet.source.name, default: 0] += 1
-      if records.count >= 64 << 10 { try put(writer) }
+/// Turns the frames of one device into records.
+private final class DeviceStamper {
+  /// Records that are handed to the writer at once.
+  private static let batch = 64 << 10
+
+  private let tapped: TappedDevice
+  private var stamper = PacketStamper()
+  private var records: [UInt8] = []
+
+  init(_ tapped: TappedDevice) { self.tapped = tapped }
+
+  /// - Parameter read: now, nanoseconds of CLOCK_MONOTONIC.
+  func take(_ frame: RingFrame, read: UInt64, into writer: MachineWriter) throws(RecordingError) {
+    let place = tapped.see(frame)
+    let about = PacketStamper.Circumstances(
+      hook: tapped.hook(place), read: read, time: frame.time, source: frame.source, length: frame.length,
+      interface: tapped.number, device: frame.source == .hardware ? tapped.hardwareClock ?? 0 : 0)
+    let isStamped = stamper.append(
+      unsafe LinkFrame(linkType: .ethernet, bytes: frame.bytes), about, to: &records)
+    guard isStamped else {
+      tapped.otherFrames += 1
+      return
     }
-    try put(writer)
+    tapped.count(frame, at: place)
+    if records.count >= DeviceStamper.batch { try put(into: writer) }
   }
 
-  private func put(_ writer: MachineWriter) throws(RecordingError) {
-    try writer.append(cpu: Int(number), records)
+  func put(into writer: MachineWriter) throws(RecordingError) {
+    guard !records.isEmpty else { return }
+    try writer.append(cpu: Int(tapped.number), records)
     records.removeAll(keepingCapacity: true)
   }
 }

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import Clocks
+package import Pairing
+package import Probing
+package import Recording
+
+package struct LivePairingOptions: Sendable {
+  package var filter: Filter?
+  /// Times of the devices' hardware clock, not of the kernel.
+  package var requiresHardware = false
+  /// Nanoseconds; nil: until a signal.
+  package var duration: Int64?
+  /// Stop once there are so many pairs.
+  package var count: UInt64?
+
+  package init() {}
+}
+
+package struct LivePairingProgress: Sendable {
+  /// Seconds since the start.
+  package var elapsed: Double = 0
+  package var packets: UInt64 = 0
+  package var pairs: UInt64 = 0
+  package var unanswered: UInt64 = 0
+  package var lost: UInt64 = 0
+
+  package init() {}
+}
+
+/// Pairs requests and answers that pass devices of this machine, as they come.
+///
+/// All times are of one clock: CLOCK_REALTIME as the kernel stamps, or the one hardware clock of all devices.
+package struct LivePairing: ~Copyable {
+  private static let reportInterval: Int64 = 200_000_000
+
+  /// Why the pairing ended early; what came before is paired.
+  package private(set) var failure: (any Error)?
+  private let options: LivePairingOptions
+  private let source: TapSource
+  private var collector: PairCollector
+  private var order = PacketOrder()
+
+  /// Opens all devices; nothing is paired yet.
+  ///
+  /// - Parameter warn: told in one line each what will be missing.
+  package init(
+    _ devices: [TapDevice], pairer: Pairer, options: LivePairingOptions, warn: (String) -> Void
+  ) throws(TapError) {
+    let plain = devices.first { $0.hook == nil }
+    if options.requiresHardware, let plain {
+      throw TapError(
+        "\(plain.name): a packet socket gets hardware time stamps of received packets alone, so that request and answer "
+          + "would have two clocks: tap both directions beside the path, wire-in=IF wire-out=IF, or leave out --require-hw"
+      )
+    }
+    let source = try TapSource(
+      devices, filter: options.filter, captured: PacketRing.wholePackets, hardware: options.requiresHardware,
+      mustBeHardware: true, warn: warn)
+    if options.requiresHardware, source.hardwareClocks.count > 1 {
+      throw TapError(
+        "\(devices.map(\.name).joined(separator: " ")) have different hardware clocks: request and answer must be of one"
+      )
+    }
+    self.options = options
+    self.source = source
+    collector = PairCollector(pairer)
+  }
+
+  /// Pairs until the duration or count is reached, or `stopRequested` says why to stop.
+  ///
+  /// - Parameter started: called when every packet from then on is looked at.
+  package mutating func run(
+    session: String, started: () -> Void, stopRequested: () -> String?, progress: (LivePairingProgress) -> Void
+  ) -> MachineRecording {
+    var reason = "error"
+    do {
+      source.start()
+      started()
+      reason = try listen(stopRequested, progress)
+    } catch {
+      failure = error
+    }
+    source.settle()
+    pour(.max)
+    collector.take()
+    var machine = Environment.machine(role: "wire", topology: "wire")
+    machine.takeCaptureClock(session: session)
+    machine.filter = options.filter?.expression
+    machine.hooks = source.hooks
+    machine.ledger = source.ledger
+    machine.interfaces = source.interfaces
+    var recording = collector.finish(machine, stoppedBy: reason)
+    for interface in source.interfaces { recording.discardedByCPU[Int(interface.number)] = interface.ringDrops }
+    if let failure { recording.damage = ["\(failure)"] }
+    return recording
+  }
+
+  /// What a user has to know of the time stamps, one line each.
+  package var complaints: [String] { source.complaints }
+
+  private mutating func listen(
+    _ stopRequested: () -> String?, _ progress: (LivePairingProgress) -> Void
+  ) throws -> String {
+    let start = Instant<Monotonic>.now.nanoseconds
+    var nextReport = start + LivePairing.reportInterval
+    // A reference of its own, so that the rounds may change this value.
+    let source = source
+    return try source.listen(for: options.duration, stopRequested: stopRequested) { now in
+      pour(now)
+      if now >= nextReport {
+        nextReport = now + LivePairing.reportInterval
+        collector.take()
+        let state = state(elapsed: Double(now - start) / 1e9)
+        progress(state)
+        if let count = options.count, state.pairs >= count { return "count" }
+      }
+      return nil
+    }
+  }
+
+  /// Takes what the rings hold, and pairs what can no longer be preceded.
+  private mutating func pour(_ now: Int64) {
+    let needsHardware = options.requiresHardware
+    source.drain { tapped, frame in
+      let place = tapped.see(frame)
+      // On a loopback device each packet comes in that went out; times of another clock are no use.
+      if frame.isLoopback && frame.isOutgoing || needsHardware && frame.source != .hardware { return }
+      tapped.count(frame, at: place)
+      order.add(
+        PairingPacket(
+          time: frame.time, linkType: LinkType.ethernet.number, length: frame.length,
+          bytes: unsafe Array(frame.bytes), interface: Int(tapped.number)))
+    }
+    order.endRound(now, isGap: source.takeDrops())
+    guard let due = order.due(now) else { return }
+    if due.hasGap { collector.pairer.miss() }
+    for packet in due.packets { collector.pairer.take(packet) }
+    if due.hasGap { collector.pairer.miss() }
+  }
+
+  private func state(elapsed: Double) -> LivePairingProgress {
+    let tallies = collector.pairer.ledger.protocols.map(\.tally)
+    var progress = LivePairingProgress()
+    progress.elapsed = elapsed
+    progress.pairs = UInt64(collector.pairs.count)
+    progress.unanswered = tallies.reduce(0) { $0 + UInt64($1.unanswered) }
+    let ledger = source.ledger
+    progress.packets = ledger.reduce(0) { $0 + $1.emitted }
+    progress.lost = ledger.reduce(0) { $0 + $1.lost }
+    return progress
+  }
+}

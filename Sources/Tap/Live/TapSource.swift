@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import CTimestamp
+internal import Clocks
+internal import Glibc
+internal import Probing
+package import Recording
+
+/// A device to listen on, and where its packets are.
+package struct TapDevice: Sendable, Equatable {
+  package var name: String
+  /// Nil: what comes in is at `wire-in` and what goes out at `wire-out`, as this machine is what is measured.
+  package var hook: HookPoint?
+
+  package init(name: String, hook: HookPoint? = nil) {
+    self.name = name
+    self.hook = hook
+  }
+
+  /// Whether this network namespace has a device of that name.
+  package static func exists(_ name: String) -> Bool { unsafe lp_device_index(name) >= 0 }
+
+  /// As in ``AttachedHook/devices``, of devices of this thread's namespace.
+  package static func ids(_ names: [String]) -> [String]? {
+    guard let inode = (try? NetworkNamespace.named("/proc/thread-self/ns/net"))?.inode else { return nil }
+    return names.map { "\(inode):\(unsafe lp_device_index($0))" }
+  }
+}
+
+/// A device that is listened on, and the account of its packets.
+final class TappedDevice {
+  let device: TapDevice
+  let number: UInt8
+  let hooks: [HookPoint]
+  let stamping: HardwareStamping
+  fileprivate let rings: [PacketRing]
+  private var interface: TapInterface
+  private let counters: DriverCounters
+  private let dropsBefore: UInt64
+  /// By place of the hook point in ``hooks``.
+  private var counts: [(seen: UInt64, emitted: UInt64, lost: UInt64)]
+  /// Packets by ``WireClock/rawValue``.
+  private var clocks = [UInt64](repeating: 0, count: WireClock.allCases.count)
+  /// Packets that came in and were taken, and those of them with a hardware stamp.
+  private var received: (all: UInt64, hardware: UInt64) = (0, 0)
+  var otherFrames: UInt64 = 0
+
+  fileprivate init(
+    _ device: TapDevice, number: UInt8, filter: Filter?, captured: UInt32, hardware: Bool, mustBeHardware: Bool
+  ) throws(TapError) {
+    self.device = device
+    self.number = number
+    hooks = device.hook.map { [$0] } ?? (mustBeHardware ? [.wireIn] : [.wireIn, .wireOut])
+    // First: a device that is not there is told as such.
+    _ = try PacketRing.index(of: device.name)
+    stamping =
+      hardware ? HardwareStamping(device: device.name, of: .received) : HardwareStamping(unasked: device.name)
+    let isGranted = stamping.refusal == nil
+    func ring(_ direction: PacketRing.Direction) throws(TapError) -> PacketRing {
+      try PacketRing(
+        device: device.name, filter: filter, direction, captured: captured,
+        hardware: isGranted && direction == .received, promiscuous: device.hook != nil)
+    }
+    rings =
+      !isGranted ? [try ring(.both)] : mustBeHardware ? [try ring(.received)] : [try ring(.received), try ring(.sent)]
+    interface = TapInterface(
+      device: device.name, number: number, hooks: hooks, hardware: stamping.refusal ?? "granted")
+    counts = hooks.map { _ in (0, 0, 0) }
+    counters = DriverCounters(device: device.name)
+    dropsBefore = deviceDrops(device.name)
+  }
+
+  var hardwareClock: UInt16? { interface.hardwareClock.flatMap { UInt16(exactly: $0) } }
+
+  /// Counts a frame as seen; returns the place of its hook point, for ``count(_:at:)``.
+  func see(_ frame: borrowing RingFrame) -> Int {
+    let place = frame.isOutgoing && device.hook == nil ? 1 : 0
+    counts[place].seen += 1
+    return place
+  }
+
+  func hook(_ place: Int) -> HookPoint { device.hook ?? (place == 0 ? .wireIn : .wireOut) }
+
+  /// Counts a frame as taken: what is seen and not taken is filtered.
+  func count(_ frame: borrowing RingFrame, at place: Int) {
+    counts[place].emitted += 1
+    clocks[Int(frame.source.rawValue)] += 1
+    guard !frame.isOutgoing else { return }
+    received.all += 1
+    if frame.source == .hardware { received.hardware += 1 }
+  }
+
+  /// Asks the rings what they dropped since the last time; whether they did.
+  fileprivate func takeDrops() -> Bool {
+    var all: UInt64 = 0
+    for ring in rings {
+      let drops = ring.drops()
+      all += drops
+      // Of a ring for both directions nobody knows which way they went: the first hook point answers for them.
+      counts[ring.direction == .sent ? counts.count - 1 : 0].lost += drops
+    }
+    interface.ringDrops += all
+    return all > 0
+  }
+
+  /// What a user has to know of the time stamps; nil if all are as they were granted.
+  fileprivate var complaint: String? {
+    let (all, hardware) = received
+    guard stamping.refusal == nil, hardware < all else { return nil }
+    return hardware == 0
+      ? "\(device.name) granted hardware time stamps and delivered none: its \(all) received packets have the kernel's time"
+      : "\(device.name) delivered hardware time stamps of \(hardware) of \(all) received packets; the others have the kernel's time"
+  }
+
+  fileprivate var rows: [LedgerRow] {
+    zip(hooks, counts).map { hook, count in
+      var row = LedgerRow(hook: hook.name, cpu: Int(number))
+      row.emitted = count.emitted
+      row.filtered = count.seen - count.emitted
+      row.lost = count.lost
+      row.seen = row.emitted + row.filtered + row.lost
+      return row
+    }
+  }
+
+  fileprivate var described: TapInterface {
+    var interface = interface
+    for clock in WireClock.allCases where clocks[Int(clock.rawValue)] > 0 {
+      interface.clocks[clock.name] = clocks[Int(clock.rawValue)]
+    }
+    let drops = deviceDrops(device.name)
+    interface.deviceDrops = drops > dropsBefore ? drops - dropsBefore : 0
+    interface.otherFrames = otherFrames
+    interface.driverCounters = counters.since
+    return interface
+  }
+}
+
+/// The packets of devices of this machine as they come, and the account of them.
+final class TapSource {
+  let devices: [TappedDevice]
+
+  /// Opens all devices.
+  ///
+  /// - Parameters:
+  ///   - captured: bytes to keep of a packet (``PacketRing``).
+  ///   - hardware: ask the devices for hardware stamps.
+  ///   - mustBeHardware: fail where a device refuses them.
+  ///   - warn: told in one line each what will be missing.
+  init(
+    _ devices: [TapDevice], filter: Filter?, captured: UInt32, hardware: Bool, mustBeHardware: Bool,
+    warn: (String) -> Void
+  ) throws(TapError) {
+    var opened: [TappedDevice] = []
+    for (number, device) in devices.enumerated() {
+      opened.append(
+        try TappedDevice(
+          device, number: UInt8(clamping: number), filter: filter, captured: captured, hardware: hardware,
+          mustBeHardware: mustBeHardware))
+    }
+    self.devices = opened
+    guard hardware else { return }
+    for tapped in opened {
+      guard let refusal = tapped.stamping.refusal else { continue }
+      if mustBeHardware { throw TapError("\(tapped.device.name): \(refusal), and --require-hw asks for them") }
+      warn("\(tapped.device.name): \(refusal): its packets get the kernel's time")
+    }
+  }
+
+  /// Clocks of the devices that granted hardware stamps, as N of /dev/ptpN.
+  var hardwareClocks: [UInt16] {
+    Set(devices.filter { $0.stamping.refusal == nil }.compactMap(\.hardwareClock)).sorted()
+  }
+
+  /// Hook points that the devices' packets are at, in order of the path.
+  var hooks: [AttachedHook] {
+    [HookPoint.wireIn, .wireOut].compactMap { hook in
+      let names = devices.filter { $0.hooks.contains(hook) }.map(\.device.name)
+      guard !names.isEmpty else { return nil }
+      return AttachedHook(
+        name: hook.name, attachedAs: "packet socket", watches: names, devices: TapDevice.ids(names))
+    }
+  }
+
+  /// Forgets what came while the devices were being opened.
+  func start() {
+    for ring in devices.flatMap(\.rings) {
+      ring.drain { _ in }
+      _ = ring.drops()
+    }
+  }
+
+  /// Hands over what the rings hold, device by device.
+  func drain<Failure: Error>(
+    _ take: (TappedDevice, RingFrame) throws(Failure) -> Void
+  ) throws(Failure) {
+    for tapped in devices {
+      for ring in tapped.rings { try ring.drain { (frame) throws(Failure) in try take(tapped, frame) } }
+    }
+  }
+
+  /// Enters what the rings dropped since the last call; whether they did.
+  func takeDrops() -> Bool { devices.reduce(false) { $1.takeDrops() || $0 } }
+
+  var ledger: [LedgerRow] { devices.flatMap(\.rows) }
+  var interfaces: [TapInterface] { devices.map(\.described) }
+  /// What a user has to know of the time stamps, one line each.
+  var complaints: [String] { devices.compactMap(\.complaint) }
+
+  /// Waits for packets and calls `round`, again and again, until there is a reason to stop, which is returned.
+  ///
+  /// - Parameters:
+  ///   - duration: nanoseconds; nil for no end.
+  ///   - round: gets CLOCK_MONOTONIC's time; may have a reason too.
+  func listen(
+    for duration: Int64?, stopRequested: () -> String?, round: (_ now: Int64) throws -> String?
+  ) throws -> String {
+    let start = Instant<Monotonic>.now.nanoseconds
+    let rings = devices.flatMap(\.rings)
+    var waiting = rings.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+    while true {
+      let now = Instant<Monotonic>.now.nanoseconds
+      if let reason = try round(now) { return reason }
+      if let reason = stopRequested() { return reason }
+      var pause: Int64 = 20
+      if let duration {
+        if now - start >= duration { return "duration" }
+        pause = min(pause, (duration - (now - start)) / 1_000_000 + 1)
+      }
+      _ = unsafe poll(&waiting, nfds_t(waiting.count), Int32(pause))
+      if let gone = waiting.indices.first(where: { waiting[$0].revents & Int16(POLLERR) != 0 }) {
+        throw TapError("\(rings[gone].device) is down or gone; what came before is kept")
+      }
+    }
+  }
+
+  /// Sleeps until the kernel has handed over the blocks that are not full.
+  func settle() {
+    var pause = timespec(tv_sec: 0, tv_nsec: 40_000_000)
+    unsafe nanosleep(&pause, nil)
+  }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import Pairing
+internal import Recording
+
+/// Takes the pairs out of a pairer, as a recording has them.
+struct PairCollector {
+  /// Most names that pairs of one recording may have.
+  private static let nameLimit = 4096
+
+  let pairer: Pairer
+  private(set) var pairs: [RecordedPair] = []
+  private var numbers: [String: UInt16] = [:]
+  private var names: [Recording.Pairing.Name] = []
+  /// Pairs that were left out because there were too many names.
+  private var nameless = 0
+
+  init(_ pairer: Pairer) { self.pairer = pairer }
+
+  mutating func take() {
+    for (kind, found) in pairer.takePairsByProtocol() {
+      for pair in found {
+        guard let number = number(of: pair.name, kind) else {
+          nameless += 1
+          continue
+        }
+        pairs.append(
+          RecordedPair(
+            name: number, start: pair.start, end: pair.end, last: pair.endLast, isRepeated: pair.retransmitted))
+      }
+    }
+  }
+
+  private mutating func number(of name: String, _ kind: String) -> UInt16? {
+    if let number = numbers[name] { return number }
+    guard names.count < PairCollector.nameLimit else { return nil }
+    let number = UInt16(names.count)
+    numbers[name] = number
+    names.append(Recording.Pairing.Name(name: name, ofProtocol: kind))
+    return number
+  }
+
+  /// The capture is over: all pairs and counts, as the recording of `machine`.
+  mutating func finish(_ machine: Machine, stoppedBy reason: String) -> MachineRecording {
+    pairer.finish()
+    take()
+    var recording = MachineRecording(machine: machine)
+    swap(&recording.pairs, &pairs)
+    recording.pairs.sort { $0.end < $1.end }
+    recording.machine.startedAt = recording.pairs.lazy.map { UInt64(clamping: $0.start) }.min() ?? 0
+    recording.machine.stoppedAt = UInt64(clamping: recording.pairs.last?.end ?? 0)
+    recording.machine.stoppedBy = reason
+    recording.machine.pairing = pairing
+    return recording
+  }
+
+  private var pairing: Recording.Pairing {
+    let ledger = pairer.ledger
+    var packets = [
+      "packets": ledger.packets.packets, "not_ip": ledger.packets.notIP, "fragments": ledger.packets.fragments,
+      "malformed": ledger.packets.malformed, "truncated": ledger.packets.truncated,
+      "evicted_connections": ledger.packets.evictedConnections,
+    ]
+    if nameless > 0 { packets["pairs_of_too_many_names"] = nameless }
+    return Recording.Pairing(
+      names: names,
+      protocols: ledger.protocols.map { Recording.Pairing.Tally(name: $0.name, counts: $0.tally.counts) },
+      packets: packets)
+  }
+}
+
+extension PairTally {
+  /// By the names of `docs/pairing.md`, without those that are 0.
+  fileprivate var counts: [String: Int] {
+    let all = [
+      "requests": requests, "paired": paired, "retransmitted": retransmitted, "unanswered": unanswered,
+      "silent": silent, "abandoned": abandoned, "evicted": evicted, "repeated_requests": repeatedRequests,
+      "provisional": provisional, "repeated_responses": repeatedResponses, "unmatched_responses": unmatchedResponses,
+      "gaps": gaps, "truncated": truncated, "malformed": malformed, "ambiguous": ambiguous, "disordered": disordered,
+      "unread_bytes": unreadBytes,
+    ]
+    return all.filter { $0.value > 0 || $0.key == "requests" || $0.key == "paired" }
+  }
+}
+
+extension Machine {
+  /// Whose times are those of a capture.
+  ///
+  /// No machine's boot: nobody else has this clock, so that nothing is joined to it without an alignment.
+  mutating func takeCaptureClock(session: String) {
+    bootID = "capture-\(session)"
+    paths = [Path(name: "wire", hooks: [HookPoint.wireIn.name, HookPoint.wireOut.name])]
+  }
+}
