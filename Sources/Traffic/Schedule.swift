@@ -17,6 +17,14 @@ package struct Schedule: Sendable {
     Instant(nanoseconds: start.nanoseconds + Int64((Double(number) * 1e9 / rate).rounded()))
   }
 
+  /// How many packets are due before a time.
+  package func count(until end: Instant<Monotonic>) -> UInt64 {
+    let length = Double(end.nanoseconds) - Double(start.nanoseconds)
+    var count = UInt64(max(0, (length * rate / 1e9).rounded(.up)))
+    while count > 0, time(of: count - 1) >= end { count -= 1 }
+    return count
+  }
+
   /// Sleeps until then; a signal ends it early.
   package static func sleep(until time: Instant<Monotonic>) { _ = lp_sleep_until(time.nanoseconds) }
 }

@@ -54,6 +54,10 @@ package struct Sender: ~Copyable {
   private var refused: (count: UInt64, error: Int32) = (0, 0)
   /// Time stamps that never came; known at the end.
   private var missing: UInt64 = 0
+  /// Packets that were due before the end and not sent by then.
+  private var overdue: UInt64 = 0
+  /// How long after its time the latest packet was sent, nanoseconds.
+  package private(set) var latest: Int64 = 0
 
   /// Opens the socket; nothing is sent yet.
   ///
@@ -139,6 +143,9 @@ package struct Sender: ~Copyable {
   /// What a user has to know of the packets and their stamps, one line each.
   package var complaints: [String] {
     var lines: [String] = []
+    if overdue > 0 {
+      lines.append("\(overdue) packets that were due were not sent in time: give a lower --rate")
+    }
     if refused.count > 0 {
       let reason = unsafe String(cString: strerror(refused.error))
       lines.append("\(refused.count) packets were not sent: \(reason)")
@@ -161,6 +168,7 @@ package struct Sender: ~Copyable {
     let schedule = Schedule(start: .now, rate: options.rate)
     let start = schedule.start.nanoseconds
     let end = options.recorder.duration.map { start + $0 }
+    let planned = end.map { schedule.count(until: Instant(nanoseconds: $0)) } ?? .max
     var number: UInt64 = 0
     var nextFlush = start + Sender.flushInterval
     var nextUpdate = start + Sender.updateInterval
@@ -179,14 +187,18 @@ package struct Sender: ~Copyable {
       }
       if let reason = stopRequested() { return reason }
       if let count = options.recorder.count, number >= count { return "count" }
-      let due = schedule.time(of: number).nanoseconds
-      let isBeyond = end.map { due >= $0 } ?? false
-      if let end, isBeyond, now >= end { return "duration" }
+      if let end, now >= end {
+        overdue = planned - number
+        return "duration"
+      }
+      let due = number < planned ? schedule.time(of: number).nanoseconds : end ?? .max
       // Awake now and then, to fetch stamps and to hear signals.
-      Schedule.sleep(until: Instant(nanoseconds: min(isBeyond ? end ?? due : due, now + 50_000_000)))
-      if !isBeyond, Instant<Monotonic>.now.nanoseconds >= due {
+      Schedule.sleep(until: Instant(nanoseconds: min(due, now + 50_000_000)))
+      let late = Instant<Monotonic>.now.nanoseconds - due
+      if number < planned, late >= 0 {
         try send(number)
         number += 1
+        latest = max(latest, late)
       }
       socket.discardReceived()
       try fetch(writer)

@@ -103,7 +103,8 @@ struct SendCommand: ParsableCommand {
       let clocks = interface.clocks.sorted { $0.key < $1.key }.map { "\($0.value) by \($0.key)" }
       Console.error(
         "\(interface.name): \(sender.sent) packets sent, time stamps "
-          + (clocks.isEmpty ? "none" : clocks.joined(separator: ", ")))
+          + (clocks.isEmpty ? "none" : clocks.joined(separator: ", "))
+          + String(format: "; at most %.3f ms behind schedule", Double(sender.latest) / 1e6))
     }
     Console.error("stopped by \(machine.stoppedBy ?? "?"). Next: latprobe report \(output)")
     let complaints = sender.complaints

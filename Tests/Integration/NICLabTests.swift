@@ -18,6 +18,8 @@ extension IntegrationSuites {
       let complaint = "eth0 granted hardware time stamps and delivered none"
       let tap = try lab.tap("eth0 --filter icmp", "t") { try lab.ping(count: 23) }
       #expect(tap.status == 0 && tap.text.contains("warning: \(complaint): its 23 received packets"), "\(tap.text)")
+      let both = try lab.load("t").wireStamps
+      #expect([HookPoint.wireIn, .wireOut].map { hook in both.count { $0.stamp.hook == hook } } == [23, 23])
       let strict = try lab.tap("eth0 --filter icmp --require-hw", "r") { try lab.ping(count: 23) }
       #expect(strict.status == 1 && strict.text.contains("\nError: \(complaint)"), "\(strict.text)")
       let kept = try lab.load("r")
@@ -110,8 +112,8 @@ private final class NICLab {
 
   deinit { try? FileManager.default.removeItem(at: scratch) }
 
-  /// The register for a packet's time is one deep: where emulation stalled so long that two packets came at once, it is
-  /// measured again, twice at most. What must hold in any case is asked with `#expect`.
+  /// Emulation stalls now and then: what it may have spoilt is measured again, twice at most. What must hold in any case
+  /// is asked with `#expect`.
   func repeated(_ measure: () throws -> Void) throws {
     for _ in 1...2 {
       do { return try measure() } catch let error as Unmet { print("lab: measuring again, because \(error)") }
@@ -207,20 +209,34 @@ private final class NICLab {
       recording.wireStamps.filter { $0.stamp.hook == .wireOut && $0.interface == 1 }
     )
     #expect(entered.count == packets && left.count == packets, "\(tap.text)")
-    try need(entered.allSatisfy { $0.clock == .hardware && $0.device == 0 }, tap.text)
+    let stamped = try expectHardware(entered)
     #expect(left.allSatisfy { $0.clock == .kernel })
     let times = Dictionary(left.map { ($0.stamp.key, $0.at) }, uniquingKeysWith: { $1 })
-    for stamp in entered {
+    for stamp in entered where stamp.clock == .hardware {
       let ahead = stamp.at - (try #require(times[stamp.stamp.key]))
-      #expect(abs(ahead - 1_000_000_000_000) < 1_000_000_000, "\(ahead)")
+      #expect(abs(ahead - 1_000_000_000_000) < 10_000_000_000, "\(ahead)")
     }
     let session = try RecordedSession.load(paths: [scratch.appendingPathComponent("p").path])
     let result = try analyse(session: session.session, recordings: session.machines)
     let segment = try #require(result.segments.first { $0.name == "wire-in-wire-out" }, "\(result.warnings)")
-    #expect(segment.count == packets, "\(result.warnings)")
+    #expect(segment.count == stamped, "\(result.warnings)")
     let summary = try #require(segment.summary)
     #expect(summary.min >= -segment.errorBound && summary.min < 10_000_000, "\(summary) ± \(segment.errorBound)")
     try expectAgreement(recording, offsets)
+  }
+
+  /// Every packet has a hardware stamp, but for one that came right behind another, when emulation had stalled: the
+  /// NIC's register for the time of a packet is one deep.
+  private func expectHardware(_ stamps: [WireStamp]) throws -> Int {
+    let times = stamps.map { $0.clock == .hardware ? $0.at - 1_000_000_000_000 : $0.at }
+    let order = stamps.indices.sorted { times[$0] < times[$1] }
+    #expect(stamps[order[0]].clock == .hardware)
+    for (before, index) in zip(order, order.dropFirst()) where stamps[index].clock != .hardware {
+      #expect(times[index] - times[before] < 20_000_000, "\(stamps[index])")
+    }
+    let stamped = stamps.count { $0.clock == .hardware && $0.device == 0 }
+    try need(stamped * 10 >= stamps.count * 9, "\(stamped) of \(stamps.count)")
+    return stamped
   }
 
   /// linuxptp's reading of the two clocks, and the recording's at the same time.
@@ -255,16 +271,16 @@ private final class NICLab {
       sent = try latprobe("send 10.77.0.1 --rate 10 --count \(packets) --timestamps hardware", "s")
       _ = try ping.wait(limit: 60)
     }
-    try need(received.status == 0, received.text)
-    #expect(sent?.status == 0)
-    try need(sent?.text.contains("\(packets) by hardware") == true, sent?.text ?? "")
+    #expect(sent?.status == 0, "\(sent?.text ?? "")")
     let (incoming, outgoing) = (try load("i"), try load("s"))
     #expect(incoming.wireStamps.count == packets, "\(received.text)")
-    for recording in [incoming, outgoing] {
-      #expect(recording.wireStamps.allSatisfy { $0.clock == .hardware }, "\(recording.machine.name)")
-      try expectAhead(recording, seconds: 1000)
-    }
-    #expect(outgoing.machine.ledger.first?.lost == 0 && outgoing.wireStamps.count == packets)
+    let stamped = try expectHardware(incoming.wireStamps)
+    #expect(received.status == (stamped == packets ? 0 : 1), "\(received.text)")
+    #expect(outgoing.wireStamps.allSatisfy { $0.clock == .hardware })
+    for recording in [incoming, outgoing] { try expectAhead(recording, seconds: 1000) }
+    let count = outgoing.wireStamps.count
+    #expect(outgoing.machine.ledger.first?.lost == UInt64(packets - count))
+    try need(count == packets, sent?.text ?? "")
   }
 
   /// The same packets at the hook points of the kernel: the NIC stamps each after the driver has got it and before the
@@ -296,9 +312,9 @@ private final class NICLab {
   /// How far the stamps are ahead of CLOCK_REALTIME, by when they were read.
   func expectAhead(_ recording: MachineRecording, seconds: Int64) throws {
     let sample = try #require(recording.clockSamples.first)
-    for stamp in recording.wireStamps {
+    for stamp in recording.wireStamps where stamp.clock == .hardware {
       let read = sample.realtime + Int64(stamp.stamp.time) - Int64(sample.monotonic)
-      #expect(abs(stamp.at - read - seconds * 1_000_000_000) < 1_000_000_000)
+      #expect(abs(stamp.at - read - seconds * 1_000_000_000) < 10_000_000_000)
     }
   }
 }

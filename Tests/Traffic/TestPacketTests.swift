@@ -27,6 +27,11 @@ import Testing
     #expect(schedule.time(of: 0).nanoseconds == 1_000)
     #expect(schedule.time(of: 1).nanoseconds == 333_334_333)
     #expect(schedule.time(of: 3_000_000).nanoseconds == 1_000_000_000_001_000)
+    #expect(schedule.count(until: Instant(nanoseconds: 1_000)) == 0)
+    #expect(schedule.count(until: Instant(nanoseconds: 1_001)) == 1)
+    #expect(schedule.count(until: Instant(nanoseconds: 333_334_333)) == 1)
+    #expect(schedule.count(until: Instant(nanoseconds: 333_334_334)) == 2)
+    #expect(schedule.count(until: Instant(nanoseconds: 1_000_000_001_000)) == 3_000)
   }
 
   @Test func sleepingEndsAtTheTime() {

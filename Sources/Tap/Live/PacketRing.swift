@@ -67,9 +67,7 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
 
   static func index(of device: String) throws(TapError) -> Int32 {
     let index = unsafe lp_device_index(device)
-    guard index >= 0 else {
-      throw TapError(missing: device)
-    }
+    guard index >= 0 else { throw TapError(missing: device) }
     return index
   }
 

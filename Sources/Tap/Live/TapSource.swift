@@ -49,12 +49,12 @@ final class TappedDevice {
   ) throws(TapError) {
     self.device = device
     self.number = number
-    hooks = device.hook.map { [$0] } ?? (mustBeHardware ? [.wireIn] : [.wireIn, .wireOut])
     // First: a device that is not there is told as such.
     _ = try PacketRing.index(of: device.name)
     stamping =
       hardware ? HardwareStamping(device: device.name, of: .received) : HardwareStamping(unasked: device.name)
     let isGranted = stamping.refusal == nil
+    hooks = device.hook.map { [$0] } ?? (isGranted && mustBeHardware ? [.wireIn] : [.wireIn, .wireOut])
     func ring(_ direction: PacketRing.Direction) throws(TapError) -> PacketRing {
       try PacketRing(
         device: device.name, filter: filter, direction, captured: captured,
@@ -102,6 +102,9 @@ final class TappedDevice {
     return all > 0
   }
 
+  /// Reads what the driver counted; slow with some.
+  fileprivate func takeDriverCounters() { interface.driverCounters = counters.since }
+
   /// What a user has to know of the time stamps; nil if all are as they were granted.
   fileprivate var complaint: String? {
     let (all, hardware) = received
@@ -130,7 +133,6 @@ final class TappedDevice {
     let drops = deviceDrops(device.name)
     interface.deviceDrops = drops > dropsBefore ? drops - dropsBefore : 0
     interface.otherFrames = otherFrames
-    interface.driverCounters = counters.since
     return interface
   }
 }
@@ -233,8 +235,10 @@ final class TapSource {
     }
   }
 
-  /// Sleeps until the kernel has handed over the blocks that are not full.
+  /// Sleeps until the kernel has handed over the blocks that are not full, and asks the drivers what they counted: the
+  /// end, but for a last ``drain(_:)``.
   func settle() {
+    for tapped in devices { tapped.takeDriverCounters() }
     var pause = timespec(tv_sec: 0, tv_nsec: 40_000_000)
     unsafe nanosleep(&pause, nil)
   }
