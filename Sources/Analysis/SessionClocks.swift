@@ -32,7 +32,7 @@ struct SessionClocks {
     let kernels = SessionClocks.kernels(recordings)
     var numbers = TapClockNumbers(next: kernels.count)
     let timed = kernels.enumerated().map { number, members in
-      members.flatMap { TimedRecording.all(of: $0, kernel: number, &numbers, &warnings) }
+      TimedRecording.stampedOnce(members.flatMap { TimedRecording.all(of: $0, kernel: number, &numbers, &warnings) })
     }
     tapDevices = numbers.devices
     let host = GuestLink.host(of: kernels)
