@@ -17,7 +17,7 @@ PAIRING_PACKAGES := tshark dnsmasq-base dnsperf redis-tools apache2-utils sip-te
 # Servers whose answers are paired: unpacked below build/services, not installed, so that none runs but within tests.
 SERVICE_PACKAGES := memcached kamailio nginx
 # What boots and fills the virtual machines of the lab.
-LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils e2fsprogs
+LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils e2fsprogs linuxptp
 
 # The first clang that has the bpf target: on the PATH, beside swift, or Debian's.
 BPF_CLANG ?= $(shell for clang in clang "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")/clang" \

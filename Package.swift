@@ -46,6 +46,8 @@ let package = Package(
     .target(name: "CNetns", cSettings: strictC),
     .target(name: "CPacketRing", cSettings: strictC),
     .target(name: "CTimestamp", cSettings: strictC),
+    .target(name: "CTiming", cSettings: strictC),
+    .target(name: "CTraffic", cSettings: strictC),
     .target(name: "CVsock", cSettings: strictC),
     module("Clocks", ["CTimestamp"]),
     module("Recording", ["CLatprobeABI"]),
@@ -54,7 +56,9 @@ let package = Package(
     module(
       "Tap",
       ["CLatprobeABI", "CPacketRing", "CTimestamp", "CZlib", "CZstd", "Clocks", "Pairing", "Probing", "Recording"]),
+    module("Traffic", ["CTraffic", "Clocks", "Probing", "Recording", "Tap"]),
     module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
+    module("Timing", ["CTiming", "Clocks"]),
     module("Analysis", ["Clocks", "Recording"]),
     module("Pairing", [yams]),
     module(
@@ -63,8 +67,8 @@ let package = Package(
     .executableTarget(
       name: "latprobe",
       dependencies: [
-        "Clocks", "Recording", "Topology", "Probing", "Pairing", "Tap", "Remote", "Analysis", "Reporting",
-        argumentParser,
+        "Clocks", "Recording", "Topology", "Probing", "Pairing", "Tap", "Traffic", "Timing", "Remote", "Analysis",
+        "Reporting", argumentParser,
       ], swiftSettings: strict),
     .executableTarget(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
@@ -78,7 +82,9 @@ let package = Package(
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab"]),
     tests("Remote", ["Remote", "Recording"]),
+    tests("Timing", ["Timing", "Clocks"]),
     tests("Tap", ["Tap", "CLatprobeABI", "Pairing", "Recording", "Analysis"]),
+    tests("Traffic", ["Traffic", "CLatprobeABI", "Clocks"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
     tests("Pairing", ["Pairing", "VirtualLab"]),

@@ -22,6 +22,6 @@ fi
 echo "test: sudo, because creating network namespaces and loading BPF programs needs root"
 status=0
 # sudo resets the PATH; what the tests write into .build must stay the caller's.
-sudo env PATH="$PATH" "$swift" test "${flags[@]}" --skip-build --filter "^$integration\." || status=$?
+sudo env PATH="$PATH" ${LATPROBE_QEMU:+LATPROBE_QEMU="$LATPROBE_QEMU"} "$swift" test "${flags[@]}" --skip-build --filter "^$integration\." || status=$?
 sudo chown -R "$(id -u):$(id -g)" .build
 exit "$status"

@@ -17,12 +17,14 @@ package func analyse(
   guard stampCount < Int(UInt32.max) else { throw .tooManyStamps(stampCount) }
 
   let clocks = SessionClocks(recordings)
-  let analysis = SessionAnalysis(recordings: recordings, domains: clocks.domains, options: options)
+  var analysis = SessionAnalysis(recordings: recordings, domains: clocks.domains, options: options)
+  analysis.keepSeenWire()
+  analysis.splitWire(devices: clocks.tapDevices)
   var result = SessionResult(session: session, machines: recordings.map(\.machine))
   for recording in recordings { result.add(recording) }
   if let warning = result.emulationWarning { result.warnings.append(warning) }
   result.warnings += analysis.paths.warnings
-  result.warnings += clocks.warnings
+  result.warnings += clocks.warnings + analysis.notes
   result.clocks = clocks.guests
   result.clockFaults = clocks.faults
   if clocks.domains.count == 1 {
@@ -83,12 +85,17 @@ extension SessionResult {
 /// One run of the analysis over all clock domains of a session.
 struct SessionAnalysis {
   let options: AnalysisOptions
-  let paths: PathSet
+  var paths: PathSet
   private(set) var domains: [ClockDomain] = []
-  private var journeys: [Journeys] = []
-  private var flows: [FlowTable] = []
+  private(set) var journeys: [Journeys] = []
+  private(set) var flows: [FlowTable] = []
   /// Path of each journey, by domain.
-  private var pathOfJourney: [[UInt8]] = []
+  var pathOfJourney: [[UInt8]] = []
+  /// What became of the taps' points, for people.
+  var notes: [String] = []
+  /// Ways between a tap's devices by path.
+  var waysOfPath: [Int: Set<Way>] = [:]
+  var tapDevices: [TapDevice] = []
 
   init(recordings: [MachineRecording], domains timed: [[TimedRecording]], options: AnalysisOptions) {
     self.options = options
@@ -107,24 +114,39 @@ struct SessionAnalysis {
         for (number, id) in table.ids.enumerated() { seen[id, default: 0] |= table.seen[number] }
       }
     }
+    // A tap sees packets that hook points do not sample: nobody can ask for those there.
+    let isSampled = recordings.contains { $0.machine.sampling.oneIn > 1 }
     for index in domains.indices {
       let table = flows[index]
-      let pathOfFlow = table.ids.enumerated().map { number, id in
-        paths.choose(seen: seen[id] ?? table.seen[number]).map { UInt8(truncatingIfNeeded: $0) } ?? 255
+      func pathOfFlow(_ isSeen: (UInt32) -> UInt32) -> [UInt8] {
+        table.ids.enumerated().map { number, id in
+          let path = paths.choose(seen: isSeen(seen[id] ?? table.seen[number]))
+          return path.map { UInt8(truncatingIfNeeded: $0) } ?? 255
+        }
       }
-      pathOfJourney.append(SessionAnalysis.paths(of: journeys[index], domains[index], table, pathOfFlow))
+      pathOfJourney.append(
+        SessionAnalysis.paths(
+          of: journeys[index], domains[index], table, pathOfFlow { $0 },
+          onWire: isSampled ? pathOfFlow { $0 & HookPoint.wireBits } : nil))
     }
   }
 
   /// A journey takes the path of the flow it shows first at a device; at a socket if it shows none there.
+  /// - Parameter wire: if given, the path by flow of a journey that only taps saw.
   private static func paths(
-    of journeys: Journeys, _ domain: ClockDomain, _ flows: FlowTable, _ pathOfFlow: [UInt8]
+    of journeys: Journeys, _ domain: ClockDomain, _ flows: FlowTable, _ pathOfFlow: [UInt8], onWire wire: [UInt8]?
   ) -> [UInt8] {
-    let devices = domain.hooks.indices.filter { domain.hooks[$0]?.point.hook.isSocket == false }
-    let slots = devices + domain.hooks.indices.filter { domain.hooks[$0]?.point.hook.isSocket == true }
+    func slots(_ isWanted: (HookPoint) -> Bool) -> [Int] {
+      domain.hooks.indices.filter { domain.hooks[$0].map { isWanted($0.point.hook) } ?? false }
+    }
+    let software = slots { !$0.isSocket && !$0.isWire } + slots(\.isSocket)
+    let taps = slots(\.isWire)
     return (0..<journeys.count).map { journey in
-      for slot in slots {
+      for slot in software {
         if let stamp = journeys.cell(journey, slot) { return pathOfFlow[Int(flows.of[stamp])] }
+      }
+      for slot in taps {
+        if let stamp = journeys.cell(journey, slot) { return (wire ?? pathOfFlow)[Int(flows.of[stamp])] }
       }
       return 255
     }
@@ -142,14 +164,16 @@ struct SessionAnalysis {
         domains[index], journeys[index], flows[index], pathOfJourney: pathOfJourney[index], options: options,
         firstPacket: firstPacket)
       joiner.join(&plans)
-      var causality = CausalCheck(plans, window: options.matchWindow)
+      var causality = CausalCheck(plans, domains[index], window: options.matchWindow)
       causality.check(journeys[index], domains[index], pathOfJourney: pathOfJourney[index])
       result.add(causality, domains[index])
       for path in plans.indices {
         joiner.share(&plans[path], path: path)
+        joiner.explain(&plans[path], path: path)
         for segment in plans[path].segments {
-          result.warnings += warnings(about: segment)
+          result.warnings += warnings(about: segment) + wireWarnings(about: segment, in: domains[index])
           segments[path].append(segment.result)
+          segments[path][segments[path].count - 1].wireEnds = wireEnds(segment.result, path: path, in: domains[index])
         }
       }
       let histograms = packetIntervals(
@@ -191,19 +215,22 @@ struct SessionAnalysis {
         isNeighbour: isNeighbour)
       result.errorBound = domain.errorBound(start, end)
       plan.segments.append(
-        SegmentPlan(from: start, to: end, result: result, isOneClock: domain.isOneClock(start, end)))
+        SegmentPlan(
+          from: start, to: end, result: result, isOneClock: domain.isOneClock(start, end),
+          isFromWire: from.isWire && !path.isWire, isToWire: to.isWire && !path.isWire))
     }
     for (from, to) in zip(path.regular, path.regular.dropFirst()) { add(from, to, isNeighbour: true) }
-    for (from, to) in path.occasional { add(from, to, isNeighbour: false) }
+    for (from, to) in path.occasional + path.aroundWire { add(from, to, isNeighbour: false) }
     for (from, to) in paths.namedSegments {
       guard let start = path.hooks.firstIndex(of: from), let end = path.hooks.firstIndex(of: to), start < end,
         from != path.regular.first || to != path.regular.last
       else { continue }
       add(from, to, isNeighbour: false)
     }
-    if let first = path.regular.first, let last = path.regular.last, first != last {
-      add(first, last, isNeighbour: false)
+    for hooks in [path.software, path.regular] {
+      if let first = hooks.first, let last = hooks.last, first != last { add(first, last, isNeighbour: false) }
     }
+    plan.inside = path.inside.map { Int(domain.slots[Int($0.rawValue)]) }.filter { $0 != 255 }
     return plan
   }
 

@@ -25,6 +25,10 @@ package struct AnalysisOptions: Sendable, Equatable {
   ///
   /// A packet is never there before it left, but clocks of two CPUs err, by less than a microsecond as a rule.
   var slack: Int64 { min(matchWindow, 10_000) }
+
+  /// The same between a tap's point and a hook point: the kernel stamps some packets for a tap after the hook point that
+  /// they pass behind the wire, as late as it gathers or queues them there.
+  var wireSlack: Int64 { min(matchWindow, 10_000_000) }
 }
 
 /// Why recordings cannot be analysed; each prints as one line.

@@ -27,11 +27,12 @@ struct CausalCheck {
 
   /// - Parameters:
   ///   - plans: the paths of the domain with their segments.
+  ///   - domain: says which of them a packet can only pass in one order.
   ///   - window: the match window, nanoseconds.
-  init(_ plans: [PathPlanInDomain], window: Int64) {
+  init(_ plans: [PathPlanInDomain], _ domain: ClockDomain, window: Int64) {
     self.window = window
     crossings = plans.map { plan in
-      plan.segments.filter { $0.result.isNeighbour && !$0.isOneClock }.map {
+      plan.segments.filter { $0.result.isNeighbour && !$0.isOneClock && domain.isCausal($0.from, $0.to) }.map {
         Crossing(
           from: $0.from, to: $0.to, name: "\($0.result.direction) \($0.result.name)", error: $0.result.errorBound)
       }

@@ -9,6 +9,8 @@ struct HookState {
   var isClean = true
   /// One of the ways to reach it is absent on this kernel, so that a protocol may be missing altogether.
   var isPartial = false
+  /// A tap's: whose times its stamps are.
+  var tapClock: TapClock?
   /// ε by clock of the machines that recorded it, 0 for the machine whose clock is the domain's.
   var errors: [Int: Int64]
   /// When the last of the machines started and the first one stopped, on the domain's clock.
@@ -111,11 +113,15 @@ extension HookState {
     isClean =
       rows.allSatisfy { $0.lost == 0 && $0.unbound == 0 } && (machine.missed[hook.name] ?? 0) == 0
       && machine.rotation.deletedStreams == 0 && recording.damage.isEmpty
+    tapClock = timed.tapClock
     isPartial = attached.absentBecause != nil || way.contains("absent")
     started = machine.startedAt
     // Cut off: it recorded at least until its last stamp.
     stopped = machine.stoppedAt ?? recording.stamps.last?.time ?? machine.startedAt
   }
+
+  /// The kernel took the stamps in its stack, which is behind the wire.
+  var isInStack: Bool { tapClock == .realtime }
 
   func joined(with other: HookState) -> HookState {
     var result = self
@@ -123,6 +129,8 @@ extension HookState {
     result.errors.merge(other.errors) { max($0, $1) }
     result.isClean = isClean && other.isClean
     result.isPartial = isPartial || other.isPartial
+    // Of two taps, the one whose stamps say less of the wire.
+    result.tapClock = [tapClock, other.tapClock].compactMap { $0 }.max { $0.rank < $1.rank }
     result.started = max(started, other.started)
     result.stopped = min(stopped, other.stopped)
     return result

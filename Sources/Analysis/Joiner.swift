@@ -12,6 +12,9 @@ struct SegmentPlan {
   var notAsked = 0
   /// Both hook points were stamped by the same clock.
   var isOneClock = true
+  /// A tap's point on a path in the kernel, by which some of the path's flows do not come.
+  var isFromWire = false
+  var isToWire = false
 }
 
 /// A path within a clock domain: slots of its hook points, and its segments by where they begin and end.
@@ -23,6 +26,8 @@ struct PathPlanInDomain {
   /// By place in `slots`: the hook point and the one before it were stamped by one clock.
   var isOneClock: [Bool]
   var segments: [SegmentPlan] = []
+  /// Slots of devices' hook points between the wire's.
+  var inside: [Int] = []
   /// Indices into `segments` by slot.
   var beginning: [[Int]]
   var ending: [[Int]]
@@ -37,6 +42,8 @@ struct Joiner {
   let pathOfJourney: [UInt8]
   let window: Int64
   let slack: Int64
+  /// The same between a tap's point and a hook point.
+  let wireSlack: Int64
   let byQueue: Bool
   /// Added to a journey's number to make it unique in the session.
   let firstPacket: UInt32
@@ -67,6 +74,7 @@ struct Joiner {
     window = options.matchWindow
     // Two machines' clocks err by more than two CPUs'.
     slack = min(options.matchWindow, max(options.slack, 2 * domain.error))
+    wireSlack = max(slack, options.wireSlack)
     byQueue = options.byQueue
     self.firstPacket = firstPacket
     indexes = [RangeIndex?](repeating: nil, count: domain.hooks.count)
@@ -106,11 +114,12 @@ struct Joiner {
           plans[path].segments[segment].result.ambiguous += 1
           continue
         }
+        let slack = slack(of: plans[path].segments[segment])
         let to = plans[path].segments[segment].to
-        if journeys.cell(journey, to, notBefore: earliest(after: index), in: domain.stamps) != nil {
+        if journeys.cell(journey, to, notBefore: earliest(after: index, slack), in: domain.stamps) != nil {
           plans[path].segments[segment].result.duplicate -= 1
         }
-        let arrival = arrival(of: index, journey, from: slot, to: to, plans[path].slots)
+        let arrival = arrival(of: index, journey, from: slot, to: to, slack, plans[path].slots)
         count(arrival, of: index, journey, &plans[path].segments[segment])
       }
     }
@@ -155,13 +164,14 @@ struct Joiner {
         stamps[place] = stamp
       } else {
         guard isSocket[slot], isData(origin),
-          case .at(let found) = arrival(of: first, journey, from: slots[0], to: slot, slots)
+          case .at(let found) = arrival(of: first, journey, from: slots[0], to: slot, slack, slots)
         else { return false }
         stamps[place] = found
       }
       if place > 0 {
         let delay = delay(stamps, place, plan)
-        if delay > window || delay < -slack { return false }
+        let isAtWire = [slots[place - 1], slot].contains { domain.hooks[$0]?.point.hook.isWire == true }
+        if delay > window || delay < -(isAtWire ? wireSlack : slack) { return false }
       }
     }
     return true
@@ -175,7 +185,7 @@ struct Joiner {
     let stamp = domain.stamps[index]
     if let start = journeys.cell(journey, from) {
       if isAmbiguous { return }
-      let earliest = earliest(after: start)
+      let earliest = earliest(after: start, slack(of: segment))
       if stamp.time >= earliest {
         // All of them; the one that stands for the packet is taken off again where the packet is followed.
         segment.result.duplicate += 1
@@ -187,7 +197,8 @@ struct Joiner {
     guard !isSocket[from], let state = domain.hooks[from], !state.point.hook.isOccasional else { return }
     // It may have passed `from` before that began, or after it had stopped.
     guard stamp.time > state.started &+ UInt64(window), stamp.time <= state.stopped else { return }
-    if isData(stamp), wasCovered(index, at: from) { return }
+    if segment.isFromWire, !isSeen(index, at: from) { return }
+    if isData(stamp), wasCovered(index, at: from, slack(of: segment)) { return }
     segment.result.unmatched += 1
   }
 
@@ -203,12 +214,13 @@ struct Joiner {
         segment.result.starts.append(stamp.time)
         segment.result.packets.append(firstPacket + UInt32(journey))
         if byQueue { segment.result.queues.append(stamp.queue) }
-        if delay < 0 { segment.negative += 1 }
+        if delay < (segment.isOneClock ? 0 : -segment.result.errorBound) { segment.negative += 1 }
       }
     case .already:
       segment.result.duplicate += 1
     case .absent:
       guard let state = domain.hooks[segment.to], !state.point.hook.isOccasional else { return }
+      if segment.isToWire, !isSeen(index, at: segment.to) { return }
       if isSocket[segment.to] {
         guard stamp.kind == .udp || isData(stamp) else { return }
         let isSeen = stamp.kind == .udp ? udpSeen[segment.to] : tcpSeen[segment.to]
@@ -236,25 +248,35 @@ struct Joiner {
   }
 
   /// The earliest time at which the packet of a stamp can be at a later hook point.
-  private func earliest(after index: Int) -> UInt64 {
+  private func earliest(after index: Int, _ slack: Int64) -> UInt64 {
     let time = domain.stamps[index].time
     return time > UInt64(slack) ? time - UInt64(slack) : 0
+  }
+
+  private func slack(of segment: SegmentPlan) -> Int64 {
+    segment.isFromWire == segment.isToWire ? slack : wireSlack
+  }
+
+  /// Whether any packet of the stamp's flow was seen at a slot.
+  private func isSeen(_ index: Int, at slot: Int) -> Bool {
+    guard let hook = domain.hooks[slot]?.point.hook else { return false }
+    return flows.seen[Int(flows.of[index])] & hook.bit != 0
   }
 
   private func isData(_ stamp: Stamp) -> Bool { stamp.kind == .tcp && stamp.payloadLength > 0 }
 
   /// When the packet with stamp `index` at `from` was at `to`: all of it, for TCP data.
   private mutating func arrival(
-    of index: Int, _ journey: Int, from: Int, to: Int, _ path: [Int]
+    of index: Int, _ journey: Int, from: Int, to: Int, _ slack: Int64, _ path: [Int]
   ) -> Arrival {
     let stamp = domain.stamps[index]
-    if let there = journeys.cell(journey, to, notBefore: earliest(after: index), in: domain.stamps) {
+    if let there = journeys.cell(journey, to, notBefore: earliest(after: index, slack), in: domain.stamps) {
       let other = domain.stamps[there]
       if !isData(stamp) || coversEnd(other, of: stamp) { return .at(there) }
     }
     guard isData(stamp) else { return .absent }
     guard isSocket[to] else {
-      return cover(ofEnd: index, journey, from: from, at: to).map { .at($0) } ?? .absent
+      return cover(ofEnd: index, journey, from: from, at: to, slack).map { .at($0) } ?? .absent
     }
     // At the socket there are only bytes: look for them where and when the packet was seen last before it.
     var reference = index
@@ -263,7 +285,7 @@ struct Joiner {
         reference = own
         break
       }
-      if let found = cover(ofEnd: index, journey, from: from, at: slot) {
+      if let found = cover(ofEnd: index, journey, from: from, at: slot, slack) {
         reference = found
         break
       }
@@ -274,7 +296,7 @@ struct Joiner {
 
   /// The first byte range at socket `to` with the packet's last byte, not before the packet was at `reference`.
   private mutating func read(endOf index: Int, from reference: Int, at to: Int) -> Arrival {
-    let earliest = earliest(after: reference)
+    let earliest = earliest(after: reference, slack)
     var first: RangeIndex.Range?
     var isBefore = false
     forEachCover(ofEnd: index, flowOf: reference, at: to) { range in
@@ -291,8 +313,8 @@ struct Joiner {
   /// The first stamp at `to` with the packet's last byte, not before the packet.
   ///
   /// Left out is a stamp that belongs to another packet of just these bytes: a copy sent again stands for itself.
-  private mutating func cover(ofEnd index: Int, _ journey: Int, from: Int, at to: Int) -> Int? {
-    let earliest = earliest(after: index)
+  private mutating func cover(ofEnd index: Int, _ journey: Int, from: Int, at to: Int, _ slack: Int64) -> Int? {
+    let earliest = earliest(after: index, slack)
     var first: RangeIndex.Range?
     let domain = self.domain
     let journeys = self.journeys
@@ -310,10 +332,10 @@ struct Joiner {
   }
 
   /// Whether the last byte of the stamp passed `slot` within the match window before it, in whatever packet.
-  private mutating func wasCovered(_ index: Int, at slot: Int) -> Bool {
+  private mutating func wasCovered(_ index: Int, at slot: Int, _ slack: Int64) -> Bool {
     let time = domain.stamps[index].time
     let window = UInt64(self.window)
-    let slack = UInt64(self.slack)
+    let slack = UInt64(slack)
     var isCovered = false
     forEachCover(ofEnd: index, flowOf: index, at: slot) { range in
       if range.time <= time &+ slack, range.time &+ window >= time { isCovered = true }

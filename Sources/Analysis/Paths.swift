@@ -11,6 +11,10 @@ extension HookPoint {
   /// Stamped for some packets only, which says nothing of the others: the first of a batch, the last before a kick.
   var isOccasional: Bool { self == .txgk || self == .txhk || self == .rxgi }
 
+  /// Where a tap stands, not a hook of the kernel's.
+  var isWire: Bool { self == .wireIn || self == .wireOut }
+
+  static let wireBits: UInt32 = HookPoint.wireIn.bit | HookPoint.wireOut.bit
   static let socketBits: UInt32 = HookPoint.txg0.bit | HookPoint.rxgq.bit | HookPoint.rxg1.bit
   static let occasionalBits: UInt32 = HookPoint.txgk.bit | HookPoint.txhk.bit | HookPoint.rxgi.bit
 }
@@ -20,30 +24,66 @@ struct PathPlan {
   var name: String
   var hooks: [HookPoint]
 
-  var bits: UInt32 { hooks.reduce(0) { $0 | $1.bit } }
+  /// A tap's own path.
+  var isWire: Bool { !hooks.isEmpty && hooks.allSatisfy(\.isWire) }
+  /// Of hook points in the kernel; a tap's own path has the wire's.
+  var bits: UInt32 { hooks.reduce(0) { $0 | $1.bit } & (isWire ? UInt32.max : ~HookPoint.wireBits) }
   var deviceBits: UInt32 { bits & ~HookPoint.socketBits & ~HookPoint.occasionalBits }
-  /// Those that every packet passes.
-  var regular: [HookPoint] { hooks.filter { !$0.isOccasional } }
+  /// Those that every packet passes; of points on the wire only the ends, so that a tap in the middle changes no segment.
+  var regular: [HookPoint] {
+    hooks.filter { hook in
+      !hook.isOccasional && (!hook.isWire || hook == hooks.first || hook == hooks.last || isWire)
+    }
+  }
+  /// Those in the kernel that every packet passes.
+  var software: [HookPoint] { hooks.filter { !$0.isOccasional && !$0.isWire } }
+
+  /// What a tap in the middle of the path adds: between its points, and from each to the hook point inside of it.
+  var aroundWire: [(from: HookPoint, to: HookPoint)] {
+    guard !isWire else { return [] }
+    var segments: [(from: HookPoint, to: HookPoint)] = []
+    func isSoftware(_ hook: HookPoint) -> Bool { !hook.isOccasional && !hook.isWire }
+    let (first, last) = (hooks.firstIndex(of: .wireIn), hooks.lastIndex(of: .wireOut))
+    if let first, first > 0, let next = hooks[first...].first(where: isSoftware) { segments.append((.wireIn, next)) }
+    if let last, last < hooks.count - 1, let before = hooks[..<last].last(where: isSoftware) {
+      segments.append((before, .wireOut))
+    }
+    if let first, let last, first > 0 || last < hooks.count - 1 {
+      segments.append(first < last ? (.wireIn, .wireOut) : (.wireOut, .wireIn))
+    }
+    return segments
+  }
+
+  /// Devices' hook points that a packet passes between `wire-in` and `wire-out`.
+  var inside: [HookPoint] {
+    guard let first = hooks.firstIndex(of: .wireIn), let last = hooks.firstIndex(of: .wireOut), first < last else {
+      return []
+    }
+    return hooks[first..<last].filter { !$0.isWire && !$0.isOccasional && !$0.isSocket }
+  }
 
   /// For each hook point that few packets are stamped at, the neighbour that it certainly follows (the kick) or precedes:
   /// a worker or an interrupt may come before the packet that it then takes along, so the other side is no delay.
   var occasional: [(from: HookPoint, to: HookPoint)] {
     hooks.indices.compactMap { place in
       guard hooks[place].isOccasional else { return nil }
-      if hooks[place] == .txgk { return hooks[..<place].last { !$0.isOccasional }.map { ($0, hooks[place]) } }
-      return hooks[place...].first { !$0.isOccasional }.map { (hooks[place], $0) }
+      func isRegular(_ hook: HookPoint) -> Bool { !hook.isOccasional && !hook.isWire }
+      if hooks[place] == .txgk { return hooks[..<place].last(where: isRegular).map { ($0, hooks[place]) } }
+      return hooks[place...].first(where: isRegular).map { (hooks[place], $0) }
     }
   }
 }
 
 /// The paths of all machines of a session, and one order of their hook points.
 struct PathSet {
-  private(set) var paths: [PathPlan] = []
+  var paths: [PathPlan] = []
   /// Longer segments that a topology names.
   private(set) var namedSegments: [(from: HookPoint, to: HookPoint)] = []
   /// Every attached hook point on a path, so that each path runs upwards. The place here is the hook point's slot.
   private(set) var order: [HookPoint] = []
   private(set) var warnings: [String] = []
+  /// Points of taps at devices that no hook point watches: their place at the ends of paths is to be checked.
+  var besides: Set<HookPoint> = []
 
   init(machines: [Machine]) {
     var attached: Set<HookPoint> = []
@@ -82,6 +122,7 @@ struct PathSet {
         if !namedSegments.contains(where: { $0 == segment }) { namedSegments.append(segment) }
       }
     }
+    if paths.contains(where: \.isWire) { addWire(machines) }
     order = PathSet.order(of: paths)
   }
 
@@ -98,10 +139,15 @@ struct PathSet {
   }
 
   /// The path that explains best where a flow was seen: the most device-level hook points in common, then the fewest
-  /// that were not seen, then the topology's order. Socket hook points decide only for a flow seen nowhere else.
+  /// that were not seen, then the topology's order. Socket hook points decide only for a flow seen nowhere else, and
+  /// points on the wire only for one that no hook point in the kernel saw.
   func choose(seen: UInt32) -> Int? {
+    best(seen & ~HookPoint.wireBits, isWire: false) ?? best(seen, isWire: true)
+  }
+
+  private func best(_ seen: UInt32, isWire: Bool) -> Int? {
     var best: (index: Int, overlap: Int, missing: Int)?
-    for (index, path) in paths.enumerated() {
+    for (index, path) in paths.enumerated() where path.isWire == isWire {
       let devices = (path.deviceBits & seen).nonzeroBitCount
       let overlap = devices > 0 ? 16 * devices : (path.bits & seen).nonzeroBitCount
       let missing = (path.deviceBits & ~seen).nonzeroBitCount

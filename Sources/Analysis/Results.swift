@@ -51,6 +51,10 @@ package struct SegmentResult: Sendable {
   package var errorBound: Int64
   /// Summary of `delays`; nil without samples.
   package var summary: Summary?
+  /// From `wire-in` to `wire-out` through hook points: what of the delay they explain; else nil.
+  package var wire: WireDelay?
+  /// Between a tap's points: the two devices, if all packets pass the same ones; else empty.
+  package var wireEnds: [WireEnd]
 
   package init(name: String, direction: String, from: Point, to: Point, isNeighbour: Bool) {
     self.name = name
@@ -71,6 +75,8 @@ package struct SegmentResult: Sendable {
     share = nil
     errorBound = 0
     summary = nil
+    wire = nil
+    wireEnds = []
   }
 
   package var count: Int { delays.count }
@@ -203,6 +209,8 @@ package struct SessionResult: Sendable {
   package var clocks: [GuestClock]
   /// Why the clocks cannot be trusted although they seem to be aligned, one clear line each: no gate passes.
   package var clockFaults: [String]
+  /// What a calibration that was asked for did.
+  package var calibrations: [AppliedCalibration]
   /// One clear line each.
   package var warnings: [String]
   /// What could not be read of the recordings, one clear line each: never taken for the whole, so no gate passes.
@@ -220,6 +228,7 @@ package struct SessionResult: Sendable {
     clockError = nil
     clocks = []
     clockFaults = []
+    calibrations = []
     warnings = []
     damage = []
   }

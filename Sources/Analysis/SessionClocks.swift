@@ -12,6 +12,8 @@ struct TimedRecording {
   var error: Int64 = 0
   /// Number of the clock that its own times are of: that of the kernel, or one of its own for another clock of a tap's.
   var clock = 0
+  /// A tap's: whose times the stamps are.
+  var tapClock: TapClock?
 }
 
 /// The machines of a session on as few clocks as their recordings allow: guests are mapped onto their host's MONOTONIC.
@@ -23,6 +25,8 @@ struct SessionClocks {
   private(set) var warnings: [String] = []
   /// Why the clocks cannot be trusted, one line each.
   private(set) var faults: [String] = []
+  /// Devices that taps of the session listened on, by the number that ``Stamp/cpu`` of their stamps has.
+  private(set) var tapDevices: [TapDevice] = []
 
   init(_ recordings: [MachineRecording]) {
     let kernels = SessionClocks.kernels(recordings)
@@ -30,17 +34,33 @@ struct SessionClocks {
     let timed = kernels.enumerated().map { number, members in
       members.flatMap { TimedRecording.all(of: $0, kernel: number, &numbers, &warnings) }
     }
-    guard kernels.count > 1, let hostPlace = GuestLink.host(of: kernels) else {
-      domains = timed
-      if kernels.count > 1 {
-        warnings.append(unaligned(kernels.map(name), because: "none of them is known to be the host"))
-      }
-      return
+    tapDevices = numbers.devices
+    let host = GuestLink.host(of: kernels)
+    // A tap's machine with no hook point is nobody's guest unless it can be told whose.
+    let taps = kernels.indices.filter { place in
+      guard kernels.count > 1, place != host, kernels[place].allSatisfy(\.isTap) else { return false }
+      guard let host else { return true }
+      let link = GuestLink(host: kernels[host], guest: kernels[place], isOnly: false)
+      return link.pid == nil && link.peer == nil
     }
-    let host = kernels[hostPlace]
-    domains = [timed[hostPlace]]
-    for (number, guest) in kernels.enumerated() where number != hostPlace {
-      align(guest, timed[number], host, isOnly: kernels.count == 2, clocks: (guest: number, host: hostPlace))
+    let others = kernels.indices.filter { !taps.contains($0) }
+    if others.count > 1, let host {
+      domains = [timed[host]]
+      for guest in others where guest != host {
+        align(
+          kernels[guest], timed[guest], kernels[host], isOnly: others.count == 2, clocks: (guest: guest, host: host))
+      }
+    } else {
+      domains = others.map { timed[$0] }
+      if others.count > 1 {
+        warnings.append(unaligned(others.map { name(kernels[$0]) }, because: "none of them is known to be the host"))
+      }
+    }
+    for tap in taps {
+      domains.append(timed[tap])
+      warnings.append(
+        "the clock of \(name(kernels[tap])) cannot be compared with that of any other machine here: no packet is followed "
+          + "from there or to there; tap devices of a machine whose hook points are recorded, or of its guest")
     }
   }
 

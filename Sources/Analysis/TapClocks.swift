@@ -2,7 +2,21 @@
 import Clocks
 import Recording
 
-/// Gives each other clock of a kernel's machine a number that no kernel has.
+/// A device that a tap listened on.
+struct TapDevice: Equatable {
+  /// Name of the tap's machine in the session.
+  var machine: String
+  var name: String
+  /// Whether what comes in and what goes out are told apart.
+  var isTwoWay: Bool
+}
+
+extension MachineRecording {
+  /// Nothing but a tap.
+  var isTap: Bool { machine.interfaces != nil || machine.captures != nil }
+}
+
+/// Gives each other clock of a kernel's machine a number that no kernel has, and each tapped device one of its own.
 struct TapClockNumbers {
   private struct Key: Hashable {
     var kernel: Int
@@ -11,6 +25,7 @@ struct TapClockNumbers {
 
   private var known: [Key: Int] = [:]
   private var next: Int
+  private(set) var devices: [TapDevice] = []
 
   init(next: Int) { self.next = next }
 
@@ -21,6 +36,15 @@ struct TapClockNumbers {
     known[key] = next
     return next
   }
+
+  /// Numbers the devices of a tap; returns what to add to ``WireStamp/interface``.
+  mutating func add(_ machine: Machine) -> UInt16 {
+    let first = devices.count
+    for interface in (machine.interfaces ?? []).sorted(by: { $0.number < $1.number }) {
+      devices.append(TapDevice(machine: machine.name, name: interface.name, isTwoWay: interface.hooks.count > 1))
+    }
+    return UInt16(clamping: first)
+  }
 }
 
 extension TimedRecording {
@@ -29,8 +53,10 @@ extension TimedRecording {
     of recording: MachineRecording, kernel: Int, _ numbers: inout TapClockNumbers, _ warnings: inout [String]
   ) -> [TimedRecording] {
     guard !recording.wireStamps.isEmpty else { return [TimedRecording(recording: recording, clock: kernel)] }
-    return taps(recording, &warnings).map { clock, timed in
+    let firstDevice = numbers.add(recording.machine)
+    return taps(recording, firstDevice, &warnings).map { clock, timed in
       var timed = timed
+      timed.tapClock = clock
       timed.clock = timed.ownTimes.isEmpty ? kernel : numbers.number(of: clock, kernel: kernel)
       return timed
     }
@@ -41,7 +67,7 @@ extension TimedRecording {
   /// Stamps of two clocks are not mixed at one hook point: those of the clock that most packets have are taken, and the
   /// others are left out and told. A capture file's clock is nobody's: its times stay as they are.
   private static func taps(
-    _ recording: MachineRecording, _ warnings: inout [String]
+    _ recording: MachineRecording, _ firstDevice: UInt16, _ warnings: inout [String]
   ) -> [(clock: TapClock, timed: TimedRecording)] {
     var counts: [HookPoint: [TapClock: Int]] = [:]
     for wire in recording.wireStamps { counts[wire.stamp.hook, default: [:]][TapClock(wire), default: 0] += 1 }
@@ -60,7 +86,7 @@ extension TimedRecording {
     return used.compactMap { clock in
       let hooks = Set(clocks.filter { $0.value == clock }.keys).union(clock == used.first ? idle : [])
       do throws(AlignmentError) {
-        return (clock, try tap(recording, clock, hooks))
+        return (clock, try tap(recording, clock, hooks, firstDevice))
       } catch {
         warnings.append("\(recording.machine.name): stamps of \(clock) are left out: \(error)")
         return nil
@@ -69,7 +95,7 @@ extension TimedRecording {
   }
 
   private static func tap(
-    _ recording: MachineRecording, _ clock: TapClock, _ hooks: Set<HookPoint>
+    _ recording: MachineRecording, _ clock: TapClock, _ hooks: Set<HookPoint>, _ firstDevice: UInt16
   ) throws(AlignmentError) -> TimedRecording {
     let map = try clock.map(recording)
     var timed = TimedRecording(recording: recording)
@@ -78,6 +104,7 @@ extension TimedRecording {
       guard let time = map.map({ $0.monotonic(wire.at) }) ?? wire.at, time >= 0, wire.at >= 0 else { continue }
       var stamp = wire.stamp
       stamp.time = UInt64(time)
+      stamp.cpu = firstDevice &+ UInt16(wire.interface)
       placed.append((stamp, wire.at))
     }
     placed.sort { $0.stamp.time < $1.stamp.time }
@@ -118,6 +145,16 @@ enum TapClock: Hashable, CustomStringConvertible {
     case .adapted: 1 << 17
     case .realtime: 1 << 18
     case .file: 1 << 19
+    }
+  }
+
+  /// As in ``WireClock/name``, the reader's time being the kernel's.
+  var provenance: String {
+    switch self {
+    case .hardware: WireClock.hardware.name
+    case .realtime: WireClock.kernel.name
+    case .adapted: WireClock.adapted.name
+    case .file: WireClock.file.name
     }
   }
 

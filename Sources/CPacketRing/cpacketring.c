@@ -51,7 +51,7 @@ static int configure(struct lp_ring *ring, const struct lp_ring_filter *filter, 
 
 int lp_ring_open(struct lp_ring *ring, int32_t index, uint32_t block_size, uint32_t blocks,
 		 const struct lp_ring_filter *filter, uint16_t filter_length, int hardware,
-		 int promiscuous)
+		 int promiscuous, int received)
 {
 	struct sockaddr_ll address = {
 		.sll_family = AF_PACKET,
@@ -59,7 +59,7 @@ int lp_ring_open(struct lp_ring *ring, int32_t index, uint32_t block_size, uint3
 		.sll_ifindex = index,
 	};
 	struct packet_mreq membership = { .mr_ifindex = index, .mr_type = PACKET_MR_PROMISC };
-	int error;
+	int error, on = 1;
 
 	memset(ring, 0, sizeof(*ring));
 	ring->block_size = block_size;
@@ -79,6 +79,8 @@ int lp_ring_open(struct lp_ring *ring, int32_t index, uint32_t block_size, uint3
 		else
 			ring->memory = memory;
 	}
+	if (!error && received)
+		error = set(ring->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));
 	if (!error && promiscuous)
 		error = set(ring->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership,
 			    sizeof(membership));

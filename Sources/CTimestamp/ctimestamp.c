@@ -7,6 +7,7 @@
 #include <linux/net_tstamp.h>
 #include <linux/ptp_clock.h>
 #include <linux/sockios.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -100,6 +101,52 @@ int lp_timestamping_of(const char *device, struct lp_timestamping *result)
 	result->software_receive = !!(info.so_timestamping & SOF_TIMESTAMPING_RX_SOFTWARE);
 	result->receive_all = !!(info.rx_filters & 1u << HWTSTAMP_FILTER_ALL);
 	return 0;
+}
+
+int lp_device_counters(const char *device, struct lp_device_counter *counters, uint32_t capacity)
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq request = { .ifr_data = (void *)&info };
+	struct ethtool_gstrings *names;
+	struct ethtool_stats *values;
+	int error = ask(device, SIOCETHTOOL, &request);
+	uint32_t count = info.n_stats;
+
+	if (error || !count)
+		return error;
+	// Drivers may count more than a moment ago: room for what the kernel then writes.
+	names = calloc(1, sizeof(*names) + (size_t)(count + 64) * ETH_GSTRING_LEN);
+	values = calloc(1, sizeof(*values) + (size_t)(count + 64) * sizeof(uint64_t));
+	if (!names || !values) {
+		error = -ENOMEM;
+		goto out;
+	}
+	names->cmd = ETHTOOL_GSTRINGS;
+	names->string_set = ETH_SS_STATS;
+	names->len = count;
+	request.ifr_data = (void *)names;
+	if ((error = ask(device, SIOCETHTOOL, &request)))
+		goto out;
+	values->cmd = ETHTOOL_GSTATS;
+	values->n_stats = count;
+	request.ifr_data = (void *)values;
+	if ((error = ask(device, SIOCETHTOOL, &request)))
+		goto out;
+	if (count > names->len)
+		count = names->len;
+	if (count > capacity)
+		count = capacity;
+	for (uint32_t i = 0; i < count; i++) {
+		memcpy(counters[i].name, names->data + (size_t)i * ETH_GSTRING_LEN,
+		       ETH_GSTRING_LEN);
+		counters[i].name[ETH_GSTRING_LEN] = 0;
+		counters[i].value = values->data[i];
+	}
+	error = (int)count;
+out:
+	free(names);
+	free(values);
+	return error;
 }
 
 static int64_t nanoseconds(struct ptp_clock_time time)

@@ -57,10 +57,12 @@ package struct ClockKeeper: ~Copyable {
     self.warn = warn
     debug = KVMDebug(root: root)
     present = Set(self.guests.filter { [debug] in !debug.counters(of: $0).isEmpty }.map(\.pid))
-    var numbers = devices
-    if side == .guest, let host = ClockKeeper.hostClock(root, warn) { numbers.append(host) }
-    self.devices = numbers.compactMap { number in
-      do throws(ProbingError) { return try PTPClock(path: "/dev/ptp\(number)", number: number) } catch {
+    var clocks = devices.map { (number: $0, isDevice: true) }
+    if side == .guest, let host = ClockKeeper.hostClock(root, warn) { clocks.append((host, false)) }
+    self.devices = clocks.compactMap { number, isDevice in
+      do throws(ProbingError) {
+        return try PTPClock(path: "/dev/ptp\(number)", number: number, isDevice: isDevice)
+      } catch {
         warn("\(error)")
         return nil
       }

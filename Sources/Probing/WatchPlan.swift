@@ -15,6 +15,8 @@ package struct WatchPlan: Sendable, Equatable {
     package var hasCompletions: Bool { kind != "veth" && name != "lo" }
 
     package var description: String { "\(name)@\(namespace.label)" }
+    /// As in ``AttachedHook/devices``.
+    package var id: String { "\(namespace.inode):\(index)" }
   }
 
   package var guestDevices: [Device]

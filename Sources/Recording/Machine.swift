@@ -50,18 +50,24 @@ package struct AttachedHook: Codable, Sendable, Equatable {
   package var absentBecause: String?
   /// Devices or sockets it watches, for people: `eth0@ns-a (host: va)`.
   package var watches: [String]
+  /// The same devices for programs, `NAMESPACE:INDEX`: inode number of the network namespace and index of the device, which
+  /// are unique on a kernel. Null in older recordings.
+  package var devices: [String]?
 
   enum CodingKeys: String, CodingKey {
-    case name, watches
+    case name, watches, devices
     case attachedAs = "attached_as"
     case absentBecause = "absent_because"
   }
 
-  package init(name: String, attachedAs: String?, absentBecause: String? = nil, watches: [String] = []) {
+  package init(
+    name: String, attachedAs: String?, absentBecause: String? = nil, watches: [String] = [], devices: [String]? = nil
+  ) {
     self.name = name
     self.attachedAs = attachedAs
     self.absentBecause = absentBecause
     self.watches = watches
+    self.devices = devices
   }
 }
 

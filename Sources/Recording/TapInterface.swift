@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/// A network interface that a tap listened on.
+/// A network interface that a tap listened on, or that a sender's packets left by.
 package struct TapInterface: Codable, Sendable, Equatable {
   /// As in ``WireStamp/interface``.
   package var number: UInt8
@@ -20,6 +20,9 @@ package struct TapInterface: Codable, Sendable, Equatable {
   package var deviceDrops: UInt64
   /// Frames that are no IP packet, which leave no stamp.
   package var otherFrames: UInt64
+  /// What the driver counted of time stamps meanwhile (`ethtool -S`), by its own names; null where it counts none,
+  /// and until the end.
+  package var driverCounters: [String: UInt64]?
 
   enum CodingKeys: String, CodingKey {
     case number, name, hooks, driver, hardware, clocks
@@ -27,6 +30,7 @@ package struct TapInterface: Codable, Sendable, Equatable {
     case ringDrops = "ring_drops"
     case deviceDrops = "device_drops"
     case otherFrames = "other_frames"
+    case driverCounters = "driver_counters"
   }
 
   package init(number: UInt8, name: String, hooks: [String], driver: String, hardwareClock: Int?, hardware: String) {

@@ -9,7 +9,7 @@ struct Exchanger {
     case exchange(ClockExchange)
     /// The answer to a question that was given up.
     case late
-    /// The guest claims to have had the question for longer than the answer took.
+    /// The guest's clock runs backwards, or it claims to have had the question for longer than the answer took.
     case wrong
   }
 
@@ -17,8 +17,9 @@ struct Exchanger {
   private var id: UInt64 = 0
   /// When the question went out; nil while none is open.
   private var sent: Int64?
-  /// The guest's clock at its last answer.
-  private var last = Int64.min
+  /// The guest's two times in the last answer. It may read several questions at once, so that the second came before
+  /// the first was answered.
+  private var last: (received: Int64, sent: Int64) = (0, 0)
 
   init(peer: UInt32) { self.peer = peer }
 
@@ -40,12 +41,11 @@ struct Exchanger {
     id: UInt64, peerReceived: Int64, peerSent: Int64, at time: Int64, monotonic: Int64
   ) throws(RemoteError) -> Result {
     guard id <= self.id else { throw .violation("an answer about time to a question that was never put") }
-    guard peerReceived >= max(last, 0), peerSent >= peerReceived else {
-      throw .violation("the guest's CLOCK_MONOTONIC_RAW runs backwards")
-    }
-    last = peerSent
-    guard id == self.id, let begin = sent else { return .late }
-    sent = nil
+    let begin = id == self.id ? sent : nil
+    if begin != nil { sent = nil }
+    guard peerReceived >= last.received, peerSent >= max(last.sent, peerReceived) else { return .wrong }
+    last = (peerReceived, peerSent)
+    guard let begin else { return .late }
     let whole = time - begin
     // Clocks that differ by 1 000 ppm and 1 µs of rounding explain no more than this.
     guard peerSent - peerReceived <= whole + whole / 1000 + 1000 else { return .wrong }

@@ -5,26 +5,38 @@ import Recording
 extension Plots {
   // MARK: CCDF
 
-  /// Both axes logarithmic, a line for each segment, the end-to-end one thick and black.
+  /// Both axes logarithmic, a line for each segment with its mean marked, the end-to-end one thick and black.
   static func ccdfFigure(_ direction: String, _ segments: [SegmentResult], _ result: SessionResult) -> Figure {
     let name = fileName("ccdf", direction, in: result)
     var data: [(name: String, text: String)] = []
     var curves: [String] = []
+    var means: [String] = []
     var lowest = 1.0
     var range: (low: Double, high: Double) = (.infinity, 0)
     for (number, segment) in segments.enumerated() {
-      let corners = Distribution.drawnCCDF(segment.summary?.sorted ?? [])
+      guard let summary = segment.summary else { continue }
+      let corners = Distribution.drawnCCDF(summary.sorted)
       guard let first = corners.first, let last = corners.last else { continue }
+      let above = summary.sorted.count { Double($0) > summary.mean }
+      if above > 0, summary.mean > 0 {
+        means.append("\(summary.mean / 1000),\(Double(above) / Double(summary.count))")
+      }
       range = (min(range.low, Double(first.value) / 1000), max(range.high, Double(last.value) / 1000))
       lowest = min(lowest, last.fraction)
       let file = "\(name)-\(number + 1).csv"
       let rows = corners.map { "\(microseconds($0.value)),\($0.fraction)" }
       data.append((file, "# \(segment.name): delay_us,ccdf\n" + rows.joined(separator: "\n") + "\n"))
+      // Pairs have no path with an end to end.
       let style =
-        segment.isNeighbour
+        segment.isNeighbour || !segments.contains(where: \.isNeighbour)
         ? "linewidth 2 linecolor rgb '\(Gnuplot.colours[number % Gnuplot.colours.count])'"
         : "linewidth 3.5 linecolor rgb '\(number == segments.count - 1 ? "#000000" : "#666666")'"
       curves.append("'\(file)' using 1:2 with steps \(style) title \(Gnuplot.label(segment.name))")
+    }
+    if !means.isEmpty {
+      data.append(("\(name)-means.csv", "# mean_us,ccdf\n" + means.joined(separator: "\n") + "\n"))
+      curves.append(
+        "'\(name)-means.csv' using 1:2 with points pointtype 7 pointsize 0.8 linecolor rgb '#000000' title 'mean'")
     }
     let bottom = Gnuplot.floorDecade(lowest)
     let floor = lowest * 0.7
@@ -39,7 +51,7 @@ extension Plots {
     let body = """
       set title \(Gnuplot.label("Delay by segment, direction \(direction)")) font ',16'
       set xlabel 'delay in µs'
-      set ylabel 'packets that took longer'
+      set ylabel '\(noun(segments)) that took longer'
       set logscale xyy2
       set xrange [\(axis.lowerBound):\(axis.upperBound)]
       set yrange [\(floor):1]
@@ -51,7 +63,7 @@ extension Plots {
       set bmargin 5.5
       plot \(curves.joined(separator: ", \\\n  "))
       """
-    let samples = "n = \(segments.map(\.count).max() ?? 0) packets"
+    let samples = "n = \(segments.map(\.count).max() ?? 0) \(noun(segments))"
     return Figure(
       name: name, script: Gnuplot.script(name: name, footer: footer(result, samples: samples), body: body), data: data)
   }
@@ -155,14 +167,14 @@ extension Plots {
         set title \(Gnuplot.label(segment.name)) font ',13' offset 0,-0.6
         \(panelLabels(segment))
         set xlabel '\(isLowest ? "delay in µs" : "")'
-        set ylabel '\(number % columns == 0 ? "packets" : "")'
+        set ylabel '\(number % columns == 0 ? noun(segments) : "")'
         plot '\(file)' using (sqrt($1*$2)):3:1:2:(0.7):3 with boxxyerror fillstyle solid 0.85 noborder linecolor rgb '\(colour)' notitle
         unset label 1
         """)
     }
     let pixels = Double(height)
     let axis = axis(low, high)
-    let foot = footer(result, samples: "n = \(segments.map(\.count).max() ?? 0) packets, 20 bins a decade")
+    let foot = footer(result, samples: "n = \(segments.map(\.count).max() ?? 0) \(noun(segments)), 20 bins a decade")
     let body = """
       set logscale xy
       set xrange [\(axis.lowerBound):\(axis.upperBound)]
@@ -189,6 +201,11 @@ extension Plots {
       "set label \(number + 2) \(Gnuplot.label(word)) at graph 0.97, graph 0.93 right "
         + "offset 0,\(-1.1 * Double(number)) font ',11' textcolor rgb '#404040' front"
     }.joined(separator: "\n  ")
+  }
+
+  /// What is counted: pairs and timers lie on no path of packets.
+  private static func noun(_ segments: [SegmentResult]) -> String {
+    segments.contains(where: \.isNeighbour) ? "packets" : "samples"
   }
 
   /// A logarithmic axis that reaches a little beyond the data and spans a decade at least.

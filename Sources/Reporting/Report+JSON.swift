@@ -12,6 +12,7 @@ extension Report {
       ("hooks", .array(result.hooks.map(hook))),
       ("recording", recording(result)),
       ("clock", clock(result)),
+      ("calibrations", .array(result.calibrations.map(calibration))),
       ("pit", .array(result.intervals.map(pit))),
       ("machines", .array(result.machines.map(machine))),
       ("warnings", .array(result.warnings.map { .string($0) })),
@@ -52,8 +53,18 @@ extension Report {
             segment.byQueue.map { queue, summary in
               .fields([("queue", .count(Int(queue))), ("count", .count(summary.count))] + figures(summary))
             })
-        )
+        ),
+        ("wire", segment.wire.map(wire) ?? .null),
       ])
+  }
+
+  private static func wire(_ wire: WireDelay) -> JSONValue {
+    .fields([
+      ("software", .string(wire.software)),
+      ("count", .count(wire.explained.count)),
+      ("explained", .fields(figures(wire.explained))),
+      ("unexplained", .fields(figures(wire.unexplained))),
+    ])
   }
 
   /// What the delays look like.

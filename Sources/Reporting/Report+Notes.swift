@@ -18,6 +18,7 @@ extension Report {
       for guest in machine.guests ?? [] { lines += note("Guest", guestLine(guest)) }
     }
     for (number, line) in clockLines(result).enumerated() { lines += note(number == 0 ? "Clock" : "", line) }
+    for line in calibrationLines(result) { lines += note("Constant", line) }
     lines += note("Session", session(result.session))
     for line in result.damage { lines += note("Damage", line) }
     for line in result.warnings { lines += note("Warning", line) }
@@ -81,7 +82,9 @@ extension Report {
         "Tap",
         "\(interface.name) (\(interface.driver)), hardware time stamps: \(interface.hardware); stamps "
           + "\(clocks.isEmpty ? "none" : clocks.joined(separator: ", ")); dropped \(interface.ringDrops) by the ring, "
-          + "\(interface.deviceDrops) by the device")
+          + "\(interface.deviceDrops) by the device"
+          + (interface.driverCounters ?? [:]).filter { $0.value > 0 }.sorted { $0.key < $1.key }
+          .map { "; \($0.key) \($0.value)" }.joined())
     }
     for tally in machine.pairing?.protocols ?? [] {
       let counts = tally.counts.filter { $0.value > 0 && $0.key != "paired" && $0.key != "requests" }

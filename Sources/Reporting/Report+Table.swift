@@ -27,7 +27,8 @@ extension Report {
 
   private static func directionLines(_ segments: [SegmentResult], _ direction: String) -> [String] {
     let queueWidth = segments.flatMap(\.queues).max().map { "  queue \($0)".count } ?? 0
-    let nameWidth = max(9, queueWidth, segments.map(\.name.count).max() ?? 0)
+    let partWidth = segments.contains { $0.wire != nil } ? "  unexplained".count : 0
+    let nameWidth = max(9, queueWidth, partWidth, segments.map(\.name.count).max() ?? 0)
     let neighbours = segments.filter(\.isNeighbour)
     let rest = segments.filter { !$0.isNeighbour }
     var header = "  " + Text.padded("segment", nameWidth) + Text.aligned("packets", 10)
@@ -63,11 +64,14 @@ extension Report {
     }
     let rest = remainder(segment)
     return [line] + (rest.isEmpty ? [] : ["  " + Text.padded("", nameWidth) + "     └ " + rest])
-      + segment.byQueue.map { queueRow($0.queue, $0.summary, nameWidth) }
+      + segment.byQueue.map { partRow("queue \($0.queue)", $0.summary, nameWidth) }
+      + (segment.wire.map {
+        [partRow("explained", $0.explained, nameWidth), partRow("unexplained", $0.unexplained, nameWidth)]
+      } ?? [])
   }
 
-  private static func queueRow(_ queue: UInt16, _ summary: Summary, _ nameWidth: Int) -> String {
-    var line = "  " + Text.padded("  queue \(queue)", nameWidth) + Text.aligned(String(summary.count), 10)
+  private static func partRow(_ name: String, _ summary: Summary, _ nameWidth: Int) -> String {
+    var line = "  " + Text.padded("  \(name)", nameWidth) + Text.aligned(String(summary.count), 10)
     for probability in tableProbabilities {
       line += Text.aligned(marked(summary.quantile(probability)), valueWidth)
     }
@@ -75,7 +79,7 @@ extension Report {
   }
 
   /// `?` is unresolved, `~` rests on fewer than ten samples, `–` has no samples.
-  private static func marked(_ quantile: Quantile?) -> String {
+  static func marked(_ quantile: Quantile?) -> String {
     guard let quantile else { return "–" }
     let mark = !quantile.isResolved ? "?" : quantile.hasEnoughSamples ? "" : "~"
     return mark + Text.duration(Double(quantile.value))
@@ -101,9 +105,12 @@ extension Report {
     return words.joined(separator: ", ")
   }
 
-  private static func legend(_ result: SessionResult) -> String {
+  static func legend(_ result: SessionResult) -> String {
     let shown = result.segments.flatMap { segment in
       tableProbabilities.map { segment.summary?.quantile($0) }
+        + (segment.wire.map { wire in
+          tableProbabilities.flatMap { [wire.explained.quantile($0), wire.unexplained.quantile($0)] }
+        } ?? [])
     }
     var marks: [String] = []
     if shown.contains(where: { $0?.isResolved == true && $0?.hasEnoughSamples == false }) {
@@ -113,6 +120,9 @@ extension Report {
       marks.append("? unresolved: too few samples for an upper bound, or below the clock error")
     }
     if shown.contains(where: { $0 == nil }) { marks.append("– no samples") }
+    for software in Set(result.segments.compactMap(\.wire?.software)).sorted() {
+      marks.append("explained: by the segments of \(software); unexplained: the rest of the same packets' wire delay")
+    }
     return marks.isEmpty ? "" : marks.map { "  " + $0 }.joined(separator: "\n")
   }
 }

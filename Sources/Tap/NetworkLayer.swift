@@ -48,3 +48,10 @@
     return nil
   }
 }
+
+extension CapturedPacket {
+  /// Where the IP header begins, VLAN tags skipped; nil for what is no IP packet.
+  package var ipOffset: Int? {
+    unsafe bytes.withUnsafeBufferPointer { bytes in unsafe LinkFrame(linkType: linkType, bytes: bytes).ipOffset }
+  }
+}

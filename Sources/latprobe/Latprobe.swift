@@ -19,9 +19,7 @@ struct Latprobe: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      Record.self, TapCommand.self, PairCommand.self, AgentCommand.self, ReportCommand.self, GateCommand.self,
-      Hooks.self,
-      DoctorCommand.self,
-      RepairCommand.self,
+      Record.self, TapCommand.self, PairCommand.self, SendCommand.self, TimerCommand.self, AgentCommand.self,
+      ReportCommand.self, GateCommand.self, Hooks.self, DoctorCommand.self, RepairCommand.self,
     ])
 }

@@ -64,7 +64,11 @@ struct RecordingSetup: ~Copyable {
     let plan = try WatchPlan.make(
       topology: topology, namespaces: choice.namespaces, devices: guests.devices, taps: guests.taps, side: choice.side)
     let hooks = resolved.hooks.map { hook in
-      guard let obstacle = plan.obstacle(to: hook) else { return hook.attachedHook(watches: plan.watches(hook.watch)) }
+      guard let obstacle = plan.obstacle(to: hook) else {
+        var attached = hook.attachedHook(watches: plan.watches(hook.watch))
+        attached.devices = plan.devices(hook.watch).map(\.id)
+        return attached
+      }
       warn("\(hook.point.name) is absent: \(obstacle)")
       return AttachedHook(name: hook.point.name, attachedAs: nil, absentBecause: obstacle)
     }

@@ -28,6 +28,12 @@ struct ReportCommand: AsyncParsableCommand {
   @Option(help: "Bin of the packet-interval histograms.")
   var pitBin = TimeArgument(nanoseconds: 1_000)
 
+  @Option(
+    help: ArgumentHelp(
+      "Correct the delays between two ports by what 'tap --calibrate' found of them; the report says how.",
+      valueName: "file"))
+  var calibration: String?
+
   @Flag(help: "Split each segment by the device queue at its first hook point.")
   var byQueue = false
 
@@ -41,9 +47,11 @@ struct ReportCommand: AsyncParsableCommand {
   var verbose = false
 
   func run() async throws {
-    let result = try analysed(
+    let constants = try calibration.map { try Calibration.load($0) }
+    var result = try analysed(
       directories,
       AnalysisOptions(matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds, byQueue: byQueue))
+    if let constants { try result.apply(constants) }
     if json {
       Console.output(Report.json(result).text)
     } else {

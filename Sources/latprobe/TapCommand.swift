@@ -17,6 +17,12 @@ struct TapCommand: ParsableCommand {
         sudo latprobe tap eth0 --duration 10s -o run1
         sudo latprobe tap wire-in=eth1 wire-out=eth2 --require-hw -o run2
 
+      Of two devices each way has its path: eth0-eth1, eth1-eth0.
+
+      Two ports of this machine, joined by a cable: how long a frame takes from one's transmit stamp to the other's receive
+      stamp. 'latprobe report --calibration run3/calibration.json' corrects delays between these ports by it.
+        sudo latprobe tap --calibrate eth1 eth2 -o run3
+
       From a file each IP packet becomes a stamp. Of two files, or of two interfaces in one file, the
       first is wire-in and the second wire-out; packets of one interface are all wire-in. Names of files decide nothing,
       their content does.
@@ -27,7 +33,7 @@ struct TapCommand: ParsableCommand {
 
       The same by name, and a capture of both sides from a pipe:
         latprobe tap --read wire-in=a.erf wire-out=b.pcapng.gz -o run2
-        ssh tap dumpcap -i eth1 -i eth2 -w - | latprobe tap --read - -o run3
+        ssh tap dumpcap -i eth1 -i eth2 -w - | latprobe tap --read - -o run4
       """)
 
   @Argument(help: ArgumentHelp("Devices to listen on: IF, wire-in=IF or wire-out=IF.", valueName: "if"))
@@ -38,6 +44,9 @@ struct TapCommand: ParsableCommand {
     help: ArgumentHelp(
       "Capture files, '-' for standard input; wire-in=FILE and wire-out=FILE name them.", valueName: "file"))
   var files: [String] = []
+
+  @Flag(help: "Send frames through a cable from the first device to the second and back, and fit the ports' constants.")
+  var calibrate = false
 
   @Flag(help: "Hardware time stamps or none: fail where a device does not grant them, or does not deliver.")
   var requireHw = false
@@ -51,7 +60,7 @@ struct TapCommand: ParsableCommand {
   @Option(help: "Stop after this time: 10s, 500ms.")
   var duration: TimeArgument?
 
-  @Option(help: "Stop after this many packets at one hook point.")
+  @Option(help: "Stop after this many packets at one hook point; --calibrate: frames each way (default: 1000).")
   var count: UInt64?
 
   @Option(
@@ -81,10 +90,23 @@ struct TapCommand: ParsableCommand {
       throw ValidationError("--session takes a UUID in lower case, as 'uuidgen' or session.json has it")
     }
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
+    if calibrate { return try validateCalibration() }
     guard files.isEmpty else { return try validateFiles() }
     let names = devices.map { TapDevice($0).name }
     guard Set(names).count == names.count, !names.contains("") else {
       throw ValidationError("each device can be named once")
+    }
+  }
+
+  private func validateCalibration() throws {
+    guard Set(devices).count == 2, devices.count == 2, devices.allSatisfy({ TapDevice($0).hook == nil }) else {
+      throw ValidationError("--calibrate takes the two devices that a cable joins: --calibrate eth1 eth2")
+    }
+    if filter != nil || duration != nil || session != nil || maxSize != nil {
+      throw ValidationError("--calibrate goes with --count, --netns, --require-hw, -o, --label and --force alone")
+    }
+    if let count, !(10...1_000_000).contains(count) {
+      throw ValidationError("--calibrate sends from 10 to 1000000 frames each way: --count")
     }
   }
 
@@ -102,7 +124,7 @@ struct TapCommand: ParsableCommand {
   }
 
   func run() throws {
-    if files.isEmpty { try listen() } else { try read() }
+    if calibrate { try fit() } else if files.isEmpty { try listen() } else { try read() }
   }
 
   private func listen() throws {
@@ -121,12 +143,12 @@ struct TapCommand: ParsableCommand {
     StopSignal.watch()
     try Session.prepare(directory: output, force: force)
     try session.write(to: output)
-    Console.error(
+    let line =
       "listening on \(devices.joined(separator: " ")) to \(output)"
-        + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
+      + (duration == nil && count == nil ? "; Ctrl-C stops" : "")
     var last = RecordingProgress()
     let machine = try recorder.run(
-      session: session, directory: output, stopRequested: { StopSignal.name },
+      session: session, directory: output, started: { Console.error(line) }, stopRequested: { StopSignal.name },
       progress: { progress in
         Console.live(Record.line(progress, since: last))
         last = progress

@@ -19,12 +19,13 @@ import Testing
     machine.stampCost = 130
     machine.stoppedAt = 1
     machine.stoppedBy = "signal"
-    machine.hooks = [AttachedHook(name: "txg0", attachedAs: "tp_btf:x", absentBecause: "none")]
+    machine.hooks = [AttachedHook(name: "txg0", attachedAs: "tp_btf:x", absentBecause: "none", devices: ["1:2"])]
     machine.ledger = [LedgerRow(hook: "txg0", cpu: 0)]
     machine.captures = [sampleCapture]
     var interface = TapInterface(
       number: 0, name: "eth0", hooks: ["wire-in"], driver: "igb", hardwareClock: 0, hardware: "granted")
     interface.clocks = ["hardware": 5]
+    interface.driverCounters = ["tx_hwtstamp_skipped": 1]
     machine.interfaces = [interface]
     machine.pairing = Pairing(
       names: [Pairing.Name(name: "dns", ofProtocol: "dns")],
@@ -60,6 +61,40 @@ import Testing
         guard let value = written[property] as? [String: Any] else { continue }
         try compare(value, try #require(properties[property]), property)
       }
+    }
+  }
+
+  @Test func calibrationIsDescribed() throws {
+    let scratch = try Scratch()
+    let direction = Calibration.Direction(
+      from: "eth0", to: "eth1", transmitClock: "hardware", receiveClock: "kernel", count: 997, lost: 3, constant: 512,
+      interval: [510, 517], error: 11, effectiveCount: 400.5, least: 480, greatest: 900)
+    var back = direction
+    back.constant = 500
+    back.interval = [499, 503]
+    let calibration = Calibration(
+      session: "7d1c", hostname: "lab", createdAt: 1_700_000_000,
+      ports: ["eth0", "eth1"].map { Calibration.Port(name: $0, driver: "igb", hardwareClock: 0) }, there: direction,
+      back: back)
+    #expect(calibration.asymmetry == 12 && calibration.asymmetryInterval == [7, 18])
+    #expect(direction.uncertainty == 16 && back.uncertainty == 14 && !direction.isHardware)
+    try calibration.write(to: scratch.path)
+    let path = "\(scratch.path)/\(Calibration.fileName)"
+    #expect(try Calibration.load(path) == calibration)
+
+    let written = try object(Data(contentsOf: URL(filePath: path)))
+    let schema = try object(Data(contentsOf: URL(filePath: "\(SchemaTests.folder)/calibration.schema.json")))
+    try compare(written, schema, "calibration")
+    let direct = try #require((written["directions"] as? [[String: Any]])?.first)
+    let definitions = try #require(schema["$defs"] as? [String: [String: Any]])
+    try compare(direct, try #require(definitions["direction"]), "direction")
+
+    for (good, bad) in [("\"constant_ns\" : 500", "\"constant_ns\" : 600"), ("\"format\" : 1", "\"format\" : 2")] {
+      let text = try String(contentsOfFile: path, encoding: .utf8)
+      #expect(text.contains(good))
+      try text.replacingOccurrences(of: good, with: bad).write(toFile: path, atomically: true, encoding: .utf8)
+      #expect(throws: RecordingError.self) { try Calibration.load(path) }
+      try calibration.write(to: scratch.path)
     }
   }
 

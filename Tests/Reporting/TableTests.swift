@@ -128,6 +128,61 @@ import Testing
   }
 }
 
+/// The wire delay and what hook points explain of it.
+@Suite struct WireTableTests {
+  func result() throws -> SessionResult {
+    var random = SplitMix(seed: 5)
+    let software = (0..<2_000).map { Int64(3_000 + $0) }.shuffled(using: &random)
+    let rest = (0..<2_000).map { Int64(800 + $0 / 10) }.shuffled(using: &random)
+    var segment = Synthetic.segment(
+      .wireIn, .wireOut, direction: "forward", neighbour: false, delays: zip(software, rest).map { $0 + $1 })
+    segment.wire = WireDelay(
+      software: "rxh0-txh2", explained: try #require(Summary(delays: software)),
+      unexplained: try #require(Summary(delays: rest)))
+    return Synthetic.session([Synthetic.segment(.rxh0, .txh2, direction: "forward", delays: software), segment])
+  }
+
+  @Test func partsStandBelowTheDelay() throws {
+    let lines = Report.table(try result()).split(separator: "\n").map(String.init)
+    let place = try #require(lines.firstIndex { $0.hasPrefix("  wire-in-wire-out") })
+    #expect(lines[place + 1] == "    explained           2000   4.00 µs   4.80 µs   4.98 µs  ?5.00 µs   5.00 µs")
+    #expect(lines[place + 2] == "    unexplained         2000    899 ns    979 ns    997 ns   ?999 ns    999 ns")
+    #expect(
+      lines.contains("  explained: by the segments of rxh0-txh2; unexplained: the rest of the same packets' wire delay")
+    )
+    #expect(lines.allSatisfy { $0.count <= 100 })
+  }
+
+  static let applied = AppliedCalibration(
+    direction: "eth1-eth2", segment: "wire-in-wire-out", from: "eth2", to: "eth1", added: 512, interval: [510, 517],
+    uncertainty: 5, isHardware: true, createdAt: 1_700_000_000)
+
+  @Test func aCalibrationIsAlwaysTold() throws {
+    var result = try result()
+    #expect(!Report.table(result).contains("Constant"))
+    result.calibrations = [Self.applied]
+    let text = Report.table(result).split(separator: "\n").map { $0.trimmingPrefix { $0 == " " } }.joined(
+      separator: " ")
+    #expect(
+      text.contains(
+        "Constant  eth1-eth2 wire-in-wire-out: +512 ns in every delay, the constant from eth2 to eth1 of 2023-11-14, 95 % "
+          + "interval 510 … 517 ns, which is ±5 ns of the error"), "\(text)")
+    result.calibrations[0].isHardware = false
+    #expect(Report.table(result).contains("of software stamps"))
+  }
+
+  @Test func jsonHasBothParts() throws {
+    guard case .array(let segments)? = Report.json(try result())["segments"] else {
+      Issue.record("no segments")
+      return
+    }
+    #expect(segments[0]["wire"] == .null)
+    let wire = try #require(segments[1]["wire"])
+    #expect(wire["software"] == .string("rxh0-txh2") && wire["count"] == .integer(2_000))
+    #expect(wire["explained"]?["p50_ns"] == .integer(3_999) && wire["unexplained"]?["max_ns"] == .integer(999))
+  }
+}
+
 @Suite struct TextTests {
   @Test(arguments: [
     (0.0, "0 ns"), (7, "7 ns"), (873, "873 ns"), (999, "999 ns"), (12.34, "12.3 ns"), (1_000, "1.00 µs"),

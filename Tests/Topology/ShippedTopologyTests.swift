@@ -123,7 +123,10 @@ import Topology
       path.hooks.filter { hook in topology.hooks.contains { $0.point.name == hook && !$0.isOptional } }
     }
     #expect(
-      required == [["txg0", "txg1", "txg2", "txh0", "txh1", "txh2"], ["rxh0", "rxh1", "rxg0", "rxg1"]])
+      required == [
+        ["txg0", "txg1", "txg2", "txh0", "txh1", "txh2"], ["rxh0", "rxh1", "rxg0", "rxg1"],
+        ["rxh0", "rxh1", "rxg0", "txg1", "txg2", "txh0", "txh1", "txh2"],
+      ])
   }
 
   @Test(arguments: ["kvm-vhost", "kvm-user", "kvm-vhost-fine"])

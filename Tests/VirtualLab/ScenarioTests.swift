@@ -57,6 +57,10 @@ import Testing
     #expect(scenario.host.build == "cloud-amd64")
     #expect(scenario.host == Scenario.Host(kernel: "6.1"))
     #expect(scenario.guest == Scenario.Guest(kernel: "6.1"))
+    let alone = try Scenario.parse(
+      ScenarioTests.full.split(separator: "\n").filter { !$0.hasPrefix("guest:") && !$0.contains("at: guest") }
+        .joined(separator: "\n"), file: "alone.yaml")
+    #expect(alone.guest == nil && alone.workload.count == 2)
   }
 
   /// What is put in the place of what, and the error that must come.
@@ -94,6 +98,12 @@ import Testing
     ("queues: 2", "queues: 9", "12:87: `guest.queues` is 9; it may be 1 to 8"),
     ("topology: kvm-user, ", "", "13:12: `recording` lacks `topology`"),
     ("{topology: kvm-user, filter: udp, options: [--nat]}", "udp", "13:12: `recording` must be a list of `key: value`"),
+
+    (
+      "guest: {kernel: \"6.1\", flavour: rt-amd64, cpus: 2, memory: 256, vhost: false, queues: 2, tuning: [\"true\"]}\n",
+      "",
+      "14:10: `at` is guest, but the file has no `guest`"
+    ),
     ("at: outside", "at: inside", "16:10: `at` is inside; it may be outside, host, guest"),
     ("{at: outside, run: client}", "{at: outside}", "16:5: `workload.[1]` lacks `run`"),
     (

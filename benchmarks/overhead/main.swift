@@ -66,7 +66,7 @@ struct Sender {
 /// programs are: a ring buffer that is in the caches already would flatter it.
 func rival(_ name: String, of path: String, _ round: () -> Double) throws -> Double {
   guard let object = unsafe bpf_object__open_file(path, nil) else {
-    throw Failure(description: "\(path): errno \(errno)")
+    throw Failure(description: "\(path): \(unsafe String(cString: strerror(errno))); 'make bench' builds it")
   }
   defer { unsafe bpf_object__close(object) }
   guard unsafe bpf_object__load(object) == 0, let program = unsafe bpf_object__find_program_by_name(object, name),

@@ -45,9 +45,10 @@ struct lp_ring_frame {
 
 // Listens on the device `index`. `hardware`: hand over hardware stamps where a packet has one; software ones are
 // asked for in any case. A filter returns how many bytes are to be kept. `promiscuous`: also frames for others.
+// `received`: no frames that this machine sends.
 int lp_ring_open(struct lp_ring *ring, int32_t index, uint32_t block_size, uint32_t blocks,
 		 const struct lp_ring_filter *filter, uint16_t filter_length, int hardware,
-		 int promiscuous);
+		 int promiscuous, int received);
 void lp_ring_close(struct lp_ring *ring);
 // Packets dropped for want of room since the last call.
 int lp_ring_drops(const struct lp_ring *ring, uint32_t *drops);

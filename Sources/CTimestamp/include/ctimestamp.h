@@ -49,6 +49,15 @@ int lp_hardware_stamping_set(const char *device, struct lp_hardware_stamping *se
 struct lp_hardware_stamping lp_hardware_stamping_all(void);
 struct lp_hardware_stamping lp_hardware_stamping_none(void);
 
+// What a device's driver counts, as `ethtool -S` shows it.
+struct lp_device_counter {
+	char name[33]; // ends with 0
+	uint64_t value;
+};
+
+// Reads at most `capacity` counters; how many were read (0 where the driver has none), or -errno.
+int lp_device_counters(const char *device, struct lp_device_counter *counters, uint32_t capacity);
+
 // Index of a device, or -errno.
 int lp_device_index(const char *device);
 // Its driver's name, at most 31 characters; 0, or -errno.

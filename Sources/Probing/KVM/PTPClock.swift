@@ -9,6 +9,8 @@ final class PTPClock {
   /// N of /dev/ptpN.
   private let number: UInt16
   private let file: Int32
+  /// Of a NIC: few have the precise way, which is no news.
+  private let isDevice: Bool
   /// The ways not yet found missing, best first.
   private var ways: [Way] = [.precise, .extended, .basic]
   /// Why ways were given up, one line each, until somebody takes them.
@@ -45,11 +47,14 @@ final class PTPClock {
     }.min()
   }
 
-  /// - Parameter path: `/dev/ptpN`.
-  init(path: String, number: UInt16) throws(ProbingError) {
+  /// - Parameters:
+  ///   - path: `/dev/ptpN`.
+  ///   - isDevice: a NIC's, not the host's.
+  init(path: String, number: UInt16, isDevice: Bool = false) throws(ProbingError) {
     file = unsafe open(path, O_RDONLY | O_CLOEXEC)
     self.path = path
     self.number = number
+    self.isDevice = isDevice
     guard file >= 0 else { throw ProbingError.system("\(path), a clock, cannot be opened", errno, "run with sudo") }
   }
 
@@ -67,6 +72,7 @@ final class PTPClock {
       if result == 0 { return stamp.window_ns <= UInt32.max ? event(way, stamp) : nil }
       if result == -EAGAIN || result == -EINTR { return nil }
       ways.removeFirst()
+      if isDevice && !ways.isEmpty { continue }
       let next = ways.first.map { "\($0) is tried" } ?? "it is no help to align clocks"
       complaints.append("\(path): no \(way) reading: \(unsafe String(cString: strerror(-result))); \(next)")
     }

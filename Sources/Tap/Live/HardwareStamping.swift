@@ -2,55 +2,93 @@
 internal import CTimestamp
 internal import Glibc
 
-/// Hardware time stamps of a device, asked for while this lives; the device's own setting comes back with its end.
-struct HardwareStamping: ~Copyable {
-  let device: String
+/// Hardware time stamps of one direction of a device, asked for while this lives.
+///
+/// The setting is the device's, not a socket's. So only the own direction is changed, and it alone is put back at the
+/// end: a tap and a sender on one device do not take each other's stamps away.
+package struct HardwareStamping: ~Copyable {
+  package enum Direction: Sendable { case received, sent }
+
+  package let device: String
+  private let direction: Direction
   /// What the device was set to before; nil if it was not changed.
   private let before: lp_hardware_stamping?
-  /// Why received or sent packets will have no hardware stamps; nil if the driver granted both.
-  let refusal: String?
+  /// Why packets will have no hardware stamps; nil if the driver granted them.
+  package let refusal: String?
 
   /// Asks for stamps of every frame and reads back what the driver granted, since drivers widen and narrow what is asked.
-  init(device: String) {
+  ///
+  /// Less than every received frame is none: stamps of PTP messages alone would be those of a second clock.
+  package init(device: String, of direction: Direction) {
     self.device = device
+    self.direction = direction
     var found = lp_timestamping()
     let result = unsafe lp_timestamping_of(device, &found)
-    if result < 0 || found.hardware_receive == 0 {
+    if result < 0 || (direction == .received ? found.hardware_receive : found.hardware_transmit) == 0 {
       let reason = result < 0 ? HardwareStamping.text(result) : "its driver has none"
       (before, refusal) = (nil, "the device has no hardware time stamps (\(reason))")
       return
     }
-    var setting = lp_hardware_stamping()
+    var old = lp_hardware_stamping()
     // A driver without this call cannot tell; what it had is then taken to be none.
-    _ = unsafe lp_hardware_stamping_get(device, &setting)
-    let old = setting
-    let all = lp_hardware_stamping_all()
-    setting = all
+    _ = unsafe lp_hardware_stamping_get(device, &old)
+    let wanted = direction.setting(old, from: lp_hardware_stamping_all())
+    // Somebody else asked already: nothing to put back. Any other kind of stamping sent packets will do too.
+    if direction.isSame(old, wanted) || direction == .sent && old.transmit != lp_hardware_stamping_none().transmit {
+      (before, refusal) = (nil, nil)
+      return
+    }
+    var setting = wanted
     let error = unsafe lp_hardware_stamping_set(device, &setting)
     guard error == 0 else {
       let way =
         error == -EPERM
         ? "run with sudo"
-        : error == -ERANGE ? "it stamps PTP messages at most" : HardwareStamping.text(error)
-      (before, refusal) = (nil, "the device refused hardware time stamps (\(way))")
+        : error == -ERANGE ? "its driver stamps PTP messages at most" : HardwareStamping.text(error)
+      (before, refusal) = (nil, "the device refused hardware time stamps of all \(direction) packets (\(way))")
       return
     }
-    before = old
-    refusal =
-      setting.receive == all.receive
-      ? nil : "the device grants hardware time stamps of some packets only (filter \(setting.receive))"
+    guard direction.isSame(setting, wanted) else {
+      (before, refusal) = (
+        nil, "the device grants hardware time stamps of some \(direction) packets only (filter \(setting.receive))"
+      )
+      _ = unsafe lp_hardware_stamping_set(device, &old)
+      return
+    }
+    (before, refusal) = (old, nil)
   }
 
-  /// Leaves the device as it is.
-  init(leaving device: String) {
+  /// Asks for nothing.
+  package init(unasked device: String) {
     self.device = device
+    direction = .sent
     (before, refusal) = (nil, "not asked for")
   }
 
   deinit {
-    guard var before else { return }
-    _ = unsafe lp_hardware_stamping_set(device, &before)
+    guard let before else { return }
+    var setting = before
+    _ = unsafe lp_hardware_stamping_get(device, &setting)
+    setting = direction.setting(setting, from: before)
+    _ = unsafe lp_hardware_stamping_set(device, &setting)
   }
 
   private static func text(_ error: Int32) -> String { unsafe String(cString: strerror(-error)) }
+}
+
+extension HardwareStamping.Direction {
+  /// A setting with this direction from another one.
+  fileprivate func setting(_ setting: lp_hardware_stamping, from other: lp_hardware_stamping) -> lp_hardware_stamping {
+    switch self {
+    case .received: lp_hardware_stamping(transmit: setting.transmit, receive: other.receive)
+    case .sent: lp_hardware_stamping(transmit: other.transmit, receive: setting.receive)
+    }
+  }
+
+  fileprivate func isSame(_ setting: lp_hardware_stamping, _ other: lp_hardware_stamping) -> Bool {
+    switch self {
+    case .received: setting.receive == other.receive
+    case .sent: setting.transmit == other.transmit
+    }
+  }
 }

@@ -96,7 +96,7 @@ package struct LivePairing: ~Copyable {
   }
 
   /// What a user has to know of the time stamps, one line each.
-  package var complaints: [String] { source.interfaces.compactMap(\.complaint) }
+  package var complaints: [String] { source.complaints }
 
   private mutating func listen(
     _ stopRequested: () -> String?, _ progress: (LivePairingProgress) -> Void
@@ -125,7 +125,7 @@ package struct LivePairing: ~Copyable {
       let place = tapped.see(frame)
       // On a loopback device each packet comes in that went out; times of another clock are no use.
       if frame.isLoopback && frame.isOutgoing || needsHardware && frame.source != .hardware { return }
-      tapped.count(frame.source, at: place)
+      tapped.count(frame, at: place)
       order.add(
         PairingPacket(
           time: frame.time, linkType: LinkType.ethernet.number, length: frame.length,

@@ -9,6 +9,9 @@ internal import Recording
 package struct TapError: Error, CustomStringConvertible, Sendable {
   package var description: String
   init(_ description: String) { self.description = description }
+  init(missing device: String) {
+    self.init("no device '\(device)' here; see 'ip link', or name its namespace with --netns")
+  }
 }
 
 /// A frame where it lies in the ring: its bytes are there as long as the call that hands it over.
@@ -27,7 +30,9 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
 }
 
 /// What the kernel's packet socket sees of one device.
-@safe struct PacketRing: ~Copyable {
+@safe final class PacketRing {
+  enum Direction { case both, received, sent }
+
   private static let blockSize: UInt32 = 1 << 20
   private static let blocks: UInt32 = 64
   /// Bytes kept of a packet: enough for what its key looks at (Ethernet, VLAN tags, IPv6 with extension headers, TCP with
@@ -36,30 +41,45 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   static let wholePackets: UInt32 = 1 << 18
 
   let device: String
+  let direction: Direction
   private var ring = unsafe lp_ring()
 
   /// - Parameters:
   ///   - captured: bytes to keep of a packet.
-  ///   - hardware: hand over hardware stamps of packets that have one.
+  ///   - hardware: hand over hardware stamps of packets that have one. A packet that is forwarded still has the one of
+  ///     the device that received it: so only for packets that this device receives, and if it stamps them.
   ///   - promiscuous: also frames that are for others.
-  init(device: String, filter: Filter?, captured: UInt32, hardware: Bool, promiscuous: Bool) throws(TapError) {
+  init(
+    device: String, filter: Filter?, _ direction: Direction, captured: UInt32, hardware: Bool, promiscuous: Bool
+  ) throws(TapError) {
     self.device = device
-    let index = unsafe lp_device_index(device)
-    guard index >= 0 else {
-      throw TapError("no device '\(device)' here; see 'ip link', or name its namespace with --netns")
-    }
-    let program = PacketRing.program(filter, captured)
+    self.direction = direction
+    let index = try PacketRing.index(of: device)
+    let program = (direction == .sent ? PacketRing.onlySent : []) + PacketRing.program(filter, captured)
     let result = unsafe lp_ring_open(
       &ring, index, PacketRing.blockSize, PacketRing.blocks, program, UInt16(program.count), hardware ? 1 : 0,
-      promiscuous ? 1 : 0)
+      promiscuous ? 1 : 0, direction == .received ? 1 : 0)
     if result == -EPERM { throw TapError("CAP_NET_RAW is missing: a packet socket needs it; run with sudo") }
     guard result == 0 else { throw TapError("\(device): \(unsafe String(cString: strerror(-result)))") }
   }
 
-  deinit {
-    var ring = unsafe ring
-    unsafe lp_ring_close(&ring)
+  deinit { unsafe lp_ring_close(&ring) }
+
+  static func index(of device: String) throws(TapError) -> Int32 {
+    let index = unsafe lp_device_index(device)
+    guard index >= 0 else { throw TapError(missing: device) }
+    return index
   }
+
+  /// Goes on behind itself for packets that this machine sends, and keeps nothing of others.
+  private static let onlySent = [
+    // BPF_LD | BPF_B | BPF_ABS of SKF_AD_OFF + SKF_AD_PKTTYPE
+    lp_ring_filter(code: 0x30, jt: 0, jf: 0, k: 0xffff_f004),
+    // BPF_JMP | BPF_JEQ | BPF_K with PACKET_OUTGOING
+    lp_ring_filter(code: 0x15, jt: 1, jf: 0, k: 4),
+    // BPF_RET | BPF_K
+    lp_ring_filter(code: 0x06, jt: 0, jf: 0, k: 0),
+  ]
 
   /// A filter's answer is how many bytes to keep; without one, all packets are.
   private static func program(_ filter: Filter?, _ captured: UInt32) -> [lp_ring_filter] {
@@ -77,7 +97,7 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   var descriptor: Int32 { unsafe ring.fd }
 
   /// Hands over the frames of every block that the kernel has finished.
-  mutating func drain<Failure: Error>(_ take: (RingFrame) throws(Failure) -> Void) throws(Failure) {
+  func drain<Failure: Error>(_ take: (RingFrame) throws(Failure) -> Void) throws(Failure) {
     while let block = unsafe lp_ring_block(&ring) {
       defer { unsafe lp_ring_release(&ring, block) }
       let count = unsafe lp_ring_count(block)
@@ -105,7 +125,6 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   /// Packets that found no room since the last call.
   func drops() -> UInt64 {
     var count: UInt32 = 0
-    var ring = unsafe ring
     return unsafe lp_ring_drops(&ring, &count) == 0 ? UInt64(count) : 0
   }
 }

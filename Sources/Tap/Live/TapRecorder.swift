@@ -5,7 +5,8 @@ package import Recording
 
 package struct TapOptions: Sendable {
   package var filter: Filter?
-  /// Hardware stamps or none.
+  /// Hardware stamps or none: of a device that has both directions only what it receives, since a packet socket sees no
+  /// hardware stamps of sent packets.
   package var requiresHardware = false
   package var recorder = RecorderOptions()
 
@@ -46,9 +47,11 @@ package struct TapRecorder: ~Copyable {
 
   /// Records until the duration or count is reached, or `stopRequested` says why to stop.
   ///
+  /// - Parameter started: called when every packet from then on is recorded.
   /// - Returns: the machine as written last.
   package mutating func run(
-    session: Session, directory: String, stopRequested: () -> String?, progress: (RecordingProgress) -> Void
+    session: Session, directory: String, started: () -> Void, stopRequested: () -> String?,
+    progress: (RecordingProgress) -> Void
   ) throws -> Machine {
     let now = ClockReading.now()
     machine.startedAt = UInt64(now.monotonic.nanoseconds)
@@ -60,6 +63,7 @@ package struct TapRecorder: ~Copyable {
       try clocks.take(.all, writer)
       source.start()
       machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+      started()
       machine.stoppedBy = try listen(writer, stopRequested, progress)
       machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
       source.settle()
@@ -77,7 +81,7 @@ package struct TapRecorder: ~Copyable {
   }
 
   /// What a user has to know of the time stamps, one line each; with --require-hw the reason to fail.
-  package var complaints: [String] { (machine.interfaces ?? []).compactMap(\.complaint) }
+  package var complaints: [String] { source.complaints }
 
   private mutating func listen(
     _ writer: MachineWriter, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
@@ -158,7 +162,7 @@ private final class DeviceStamper {
       tapped.otherFrames += 1
       return
     }
-    tapped.count(frame.source, at: place)
+    tapped.count(frame, at: place)
     if records.count >= DeviceStamper.batch { try put(into: writer) }
   }
 

@@ -16,8 +16,6 @@ package struct TapDevice: Sendable, Equatable {
     self.hook = hook
   }
 
-  var hooks: [HookPoint] { hook.map { [$0] } ?? [.wireIn, .wireOut] }
-
   /// Whether this network namespace has a device of that name.
   package static func exists(_ name: String) -> Bool { unsafe lp_device_index(name) >= 0 }
 }
@@ -26,35 +24,42 @@ package struct TapDevice: Sendable, Equatable {
 final class TappedDevice {
   let device: TapDevice
   let number: UInt8
+  let hooks: [HookPoint]
   let stamping: HardwareStamping
-  fileprivate var ring: PacketRing
+  fileprivate let rings: [PacketRing]
   private var interface: TapInterface
+  private let counters: DriverCounters
   private let dropsBefore: UInt64
-  private var ringDrops: UInt64 = 0
-  /// By place of the hook point in ``TapDevice/hooks``.
-  private var counts: [(seen: UInt64, emitted: UInt64)]
+  /// By place of the hook point in ``hooks``.
+  private var counts: [(seen: UInt64, emitted: UInt64, lost: UInt64)]
   /// Packets by ``WireClock/rawValue``.
   private var clocks = [UInt64](repeating: 0, count: WireClock.allCases.count)
+  /// Packets that came in and were taken, and those of them with a hardware stamp.
+  private var received: (all: UInt64, hardware: UInt64) = (0, 0)
   var otherFrames: UInt64 = 0
 
   fileprivate init(
-    _ device: TapDevice, number: UInt8, filter: Filter?, captured: UInt32, hardware: Bool
+    _ device: TapDevice, number: UInt8, filter: Filter?, captured: UInt32, hardware: Bool, mustBeHardware: Bool
   ) throws(TapError) {
     self.device = device
     self.number = number
-    // The ring first: a device that is not there is told as such.
-    ring = try PacketRing(
-      device: device.name, filter: filter, captured: captured, hardware: hardware, promiscuous: device.hook != nil)
-    stamping = hardware ? HardwareStamping(device: device.name) : HardwareStamping(leaving: device.name)
-    var driver: [CChar] = Array(repeating: 0, count: 32)
-    _ = unsafe driver.withUnsafeMutableBufferPointer { unsafe lp_device_driver(device.name, $0.baseAddress) }
-    var found = lp_timestamping()
-    let hasClock = unsafe lp_timestamping_of(device.name, &found) == 0 && found.phc_index >= 0
+    // First: a device that is not there is told as such.
+    _ = try PacketRing.index(of: device.name)
+    stamping =
+      hardware ? HardwareStamping(device: device.name, of: .received) : HardwareStamping(unasked: device.name)
+    let isGranted = stamping.refusal == nil
+    hooks = device.hook.map { [$0] } ?? (isGranted && mustBeHardware ? [.wireIn] : [.wireIn, .wireOut])
+    func ring(_ direction: PacketRing.Direction) throws(TapError) -> PacketRing {
+      try PacketRing(
+        device: device.name, filter: filter, direction, captured: captured,
+        hardware: isGranted && direction == .received, promiscuous: device.hook != nil)
+    }
+    rings =
+      !isGranted ? [try ring(.both)] : mustBeHardware ? [try ring(.received)] : [try ring(.received), try ring(.sent)]
     interface = TapInterface(
-      number: number, name: device.name, hooks: device.hooks.map(\.name),
-      driver: String(decoding: driver.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self),
-      hardwareClock: hasClock ? Int(found.phc_index) : nil, hardware: stamping.refusal ?? "granted")
-    counts = device.hooks.map { _ in (0, 0) }
+      device: device.name, number: number, hooks: hooks, hardware: stamping.refusal ?? "granted")
+    counts = hooks.map { _ in (0, 0, 0) }
+    counters = DriverCounters(device: device.name)
     dropsBefore = deviceDrops(device.name)
   }
 
@@ -70,25 +75,45 @@ final class TappedDevice {
   func hook(_ place: Int) -> HookPoint { device.hook ?? (place == 0 ? .wireIn : .wireOut) }
 
   /// Counts a frame as taken: what is seen and not taken is filtered.
-  func count(_ source: WireClock, at place: Int) {
+  func count(_ frame: borrowing RingFrame, at place: Int) {
     counts[place].emitted += 1
-    clocks[Int(source.rawValue)] += 1
+    clocks[Int(frame.source.rawValue)] += 1
+    guard !frame.isOutgoing else { return }
+    received.all += 1
+    if frame.source == .hardware { received.hardware += 1 }
   }
 
-  /// Asks the ring what it dropped since the last time.
+  /// Asks the rings what they dropped since the last time; whether they did.
   fileprivate func takeDrops() -> Bool {
-    let drops = ring.drops()
-    ringDrops += drops
-    return drops > 0
+    var all: UInt64 = 0
+    for ring in rings {
+      let drops = ring.drops()
+      all += drops
+      // Of a ring for both directions nobody knows which way they went: the first hook point answers for them.
+      counts[ring.direction == .sent ? counts.count - 1 : 0].lost += drops
+    }
+    interface.ringDrops += all
+    return all > 0
+  }
+
+  /// Reads what the driver counted; slow with some.
+  fileprivate func takeDriverCounters() { interface.driverCounters = counters.since }
+
+  /// What a user has to know of the time stamps; nil if all are as they were granted.
+  fileprivate var complaint: String? {
+    let (all, hardware) = received
+    guard stamping.refusal == nil, hardware < all else { return nil }
+    return hardware == 0
+      ? "\(device.name) granted hardware time stamps and delivered none: its \(all) received packets have the kernel's time"
+      : "\(device.name) delivered hardware time stamps of \(hardware) of \(all) received packets; the others have the kernel's time"
   }
 
   fileprivate var rows: [LedgerRow] {
-    zip(device.hooks, counts).map { hook, count in
+    zip(hooks, counts).map { hook, count in
       var row = LedgerRow(hook: hook.name, cpu: Int(number))
       row.emitted = count.emitted
       row.filtered = count.seen - count.emitted
-      // Nobody knows which way the dropped ones went: the first hook point answers for them.
-      row.lost = hook == device.hooks.first ? ringDrops : 0
+      row.lost = count.lost
       row.seen = row.emitted + row.filtered + row.lost
       return row
     }
@@ -99,7 +124,6 @@ final class TappedDevice {
     for clock in WireClock.allCases where clocks[Int(clock.rawValue)] > 0 {
       interface.clocks[clock.name] = clocks[Int(clock.rawValue)]
     }
-    interface.ringDrops = ringDrops
     let drops = deviceDrops(device.name)
     interface.deviceDrops = drops > dropsBefore ? drops - dropsBefore : 0
     interface.otherFrames = otherFrames
@@ -126,7 +150,8 @@ final class TapSource {
     for (number, device) in devices.enumerated() {
       opened.append(
         try TappedDevice(
-          device, number: UInt8(clamping: number), filter: filter, captured: captured, hardware: hardware))
+          device, number: UInt8(clamping: number), filter: filter, captured: captured, hardware: hardware,
+          mustBeHardware: mustBeHardware))
     }
     self.devices = opened
     guard hardware else { return }
@@ -144,17 +169,21 @@ final class TapSource {
 
   /// Hook points that the devices' packets are at, in order of the path.
   var hooks: [AttachedHook] {
-    [HookPoint.wireIn, .wireOut].compactMap { hook in
-      let names = devices.filter { $0.device.hooks.contains(hook) }.map(\.device.name)
-      return names.isEmpty ? nil : AttachedHook(name: hook.name, attachedAs: "packet socket", watches: names)
+    let namespace = (try? NetworkNamespace.named("/proc/thread-self/ns/net"))?.inode
+    return [HookPoint.wireIn, .wireOut].compactMap { hook in
+      let names = devices.filter { $0.hooks.contains(hook) }.map(\.device.name)
+      guard !names.isEmpty else { return nil }
+      return AttachedHook(
+        name: hook.name, attachedAs: "packet socket", watches: names,
+        devices: namespace.map { inode in names.map { "\(inode):\(unsafe lp_device_index($0))" } })
     }
   }
 
   /// Forgets what came while the devices were being opened.
   func start() {
-    for tapped in devices {
-      tapped.ring.drain { _ in }
-      _ = tapped.ring.drops()
+    for ring in devices.flatMap(\.rings) {
+      ring.drain { _ in }
+      _ = ring.drops()
     }
   }
 
@@ -163,7 +192,7 @@ final class TapSource {
     _ take: (TappedDevice, RingFrame) throws(Failure) -> Void
   ) throws(Failure) {
     for tapped in devices {
-      try tapped.ring.drain { (frame) throws(Failure) in try take(tapped, frame) }
+      for ring in tapped.rings { try ring.drain { (frame) throws(Failure) in try take(tapped, frame) } }
     }
   }
 
@@ -172,6 +201,8 @@ final class TapSource {
 
   var ledger: [LedgerRow] { devices.flatMap(\.rows) }
   var interfaces: [TapInterface] { devices.map(\.described) }
+  /// What a user has to know of the time stamps, one line each.
+  var complaints: [String] { devices.compactMap(\.complaint) }
 
   /// Waits for packets and calls `round`, again and again, until there is a reason to stop, which is returned.
   ///
@@ -182,7 +213,8 @@ final class TapSource {
     for duration: Int64?, stopRequested: () -> String?, round: (_ now: Int64) throws -> String?
   ) throws -> String {
     let start = Instant<Monotonic>.now.nanoseconds
-    var waiting = devices.map { pollfd(fd: $0.ring.descriptor, events: Int16(POLLIN), revents: 0) }
+    let rings = devices.flatMap(\.rings)
+    var waiting = rings.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
     while true {
       let now = Instant<Monotonic>.now.nanoseconds
       if let reason = try round(now) { return reason }
@@ -194,26 +226,16 @@ final class TapSource {
       }
       _ = unsafe poll(&waiting, nfds_t(waiting.count), Int32(pause))
       if let gone = waiting.indices.first(where: { waiting[$0].revents & Int16(POLLERR) != 0 }) {
-        throw TapError("\(devices[gone].device.name) is down or gone; what came before is kept")
+        throw TapError("\(rings[gone].device) is down or gone; what came before is kept")
       }
     }
   }
 
-  /// Sleeps until the kernel has handed over the blocks that are not full.
+  /// Sleeps until the kernel has handed over the blocks that are not full, and asks the drivers what they counted: the
+  /// end, but for a last ``drain(_:)``.
   func settle() {
+    for tapped in devices { tapped.takeDriverCounters() }
     var pause = timespec(tv_sec: 0, tv_nsec: 40_000_000)
     unsafe nanosleep(&pause, nil)
-  }
-}
-
-extension TapInterface {
-  /// What a user has to know of the time stamps; nil if all are as they were granted.
-  package var complaint: String? {
-    let stamped = clocks.values.reduce(0, +)
-    let fromHardware = clocks[WireClock.hardware.name] ?? 0
-    guard hardware == "granted", stamped > 0, fromHardware < stamped else { return nil }
-    return fromHardware == 0
-      ? "\(name) granted hardware time stamps and delivered none: its \(stamped) packets have the kernel's time"
-      : "\(name) delivered hardware time stamps of \(fromHardware) of \(stamped) packets; the others have the kernel's time"
   }
 }

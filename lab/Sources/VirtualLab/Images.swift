@@ -9,31 +9,37 @@ struct Images {
 
   init(_ scenario: Scenario, _ options: LabOptions, folder: String) throws {
     hostKernel = try Kernel.get(series: scenario.host.kernel, flavour: scenario.host.build, store: options.store)
-    let guestKernel = try Kernel.get(
-      series: scenario.guest.kernel, flavour: scenario.guest.flavour ?? "cloud-amd64", store: options.store)
     disk = "\(folder)/disk"
-    try Images.makeDisk(disk, options, in: "\(folder)/tree")
+    try Images.makeDisk(disk, options, forGuest: scenario.guest != nil, in: "\(folder)/tree")
+    try FileManager.default.removeItem(atPath: "\(folder)/tree")
 
     let common = ["virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "ext4", "sch_tbf"]
-    let guest = try Images.machine("guest", "\(folder)/guest", options)
-    try guest.addModules(common + ["ptp_kvm", "vmw_vsock_virtio_transport"], of: guestKernel)
-    try guest.pack(to: "\(folder)/guest.cpio")
-
     let host = try Images.machine("host", "\(folder)/host", options)
     let nic = scenario.host.model
-    try host.addModules(
-      common + [Images.hypervisor(options), "tun", "vhost_net", "vhost_vsock", "bridge"]
-        + (nic == "virtio-net-pci" ? [] : [nic]),
-      of: hostKernel)
-    try host.place(guestKernel.image, at: "/guest/vmlinuz")
-    try host.place("\(folder)/guest.cpio", at: "/guest/initrd")
+    var modules = common + (nic == "virtio-net-pci" ? [] : [nic])
+    if let machine = scenario.guest {
+      let kernel = try Kernel.get(
+        series: machine.kernel, flavour: machine.flavour ?? "cloud-amd64", store: options.store)
+      let guest = try Images.machine("guest", "\(folder)/guest", options)
+      try guest.addModules(common + ["ptp_kvm", "vmw_vsock_virtio_transport"], of: kernel)
+      try guest.pack(to: "\(folder)/guest.cpio")
+      try FileManager.default.removeItem(atPath: "\(folder)/guest")
+      modules += [Images.hypervisor(options), "tun", "vhost_net", "vhost_vsock", "bridge"]
+      try host.place(kernel.image, at: "/guest/vmlinuz")
+      try host.place("\(folder)/guest.cpio", at: "/guest/initrd")
+    } else {
+      modules.append("dummy")
+    }
+    try host.addModules(modules, of: hostKernel)
     hostArchive = "\(folder)/host.cpio"
     try host.pack(to: hostArchive)
-    for name in ["tree", "guest", "host"] { try FileManager.default.removeItem(atPath: "\(folder)/\(name)") }
+    try FileManager.default.removeItem(atPath: "\(folder)/host")
   }
 
-  /// Programs and libraries; the host also needs QEMU, and on a disk it costs the guest nothing.
-  private static func makeDisk(_ file: String, _ options: LabOptions, in folder: String) throws {
+  /// Programs and libraries; the host of a guest also needs QEMU, and on a disk it costs the guest nothing.
+  private static func makeDisk(
+    _ file: String, _ options: LabOptions, forGuest: Bool, in folder: String
+  ) throws {
     var tree = try FileTree(root: folder)
     // Without symbols; strip would write through the link that `addProgram` makes.
     let program = "/opt/latprobe/bin/latprobe"
@@ -45,12 +51,12 @@ struct Images {
     for name in try FileManager.default.contentsOfDirectory(atPath: options.probes) {
       try tree.place("\(options.probes)/\(name)", at: "/opt/latprobe/share/latprobe/probes/\(name)")
     }
-    for name in options.programs + ["qemu-system-x86_64"] {
+    for name in options.programs + (forGuest ? ["qemu-system-x86_64"] : []) {
       // At /usr/bin wherever it was: QEMU looks for its BIOS relative to itself.
       try tree.addProgram(FileTree.find(name))
     }
     try FileManager.default.createSymbolicLink(atPath: folder + "/usr/bin/latprobe", withDestinationPath: program)
-    for file in ["bios-256k.bin", "linuxboot_dma.bin", "kvmvapic.bin"] {
+    for file in forGuest ? ["bios-256k.bin", "linuxboot_dma.bin", "kvmvapic.bin"] : [] {
       let found = ["/usr/share/seabios", "/usr/share/qemu"].map { "\($0)/\(file)" }
         .first(where: FileManager.default.fileExists)
       guard let found else { throw LabError("QEMU's \(file) is missing: run 'make deps'") }

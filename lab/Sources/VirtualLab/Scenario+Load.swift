@@ -50,6 +50,9 @@ private struct ScenarioChecker {
     for (index, step) in (root["workload"]?.sequence.map(Array.init) ?? []).enumerated() {
       try keys(step, "`workload` step \(index + 1)", Scenario.Step.CodingKeys.self)
       try choice(step["at"], "at", Scenario.Place.allCases.map(\.rawValue))
+      if root["guest"] == nil, step["at"]?.string == Scenario.Place.guest.rawValue {
+        throw fail(step["at"], "`at` is guest, but the file has no `guest`")
+      }
     }
   }
 

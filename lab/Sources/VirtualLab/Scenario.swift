@@ -66,7 +66,8 @@ package struct Scenario: Sendable, Codable, Equatable {
   package var name: String
   package var summary: String
   package var host: Host
-  package var guest: Guest
+  /// Nil: the host alone, its NIC with the address 10.77.0.2.
+  package var guest: Guest?
   package var recording: Recording
   package var workload: [Step]
 

@@ -3,18 +3,20 @@ import Foundation
 import Glibc
 
 extension VirtualLab {
-  /// Records a scenario's workload on host and guest with one command on the host, and fetches the session.
+  /// Records a scenario's workload on host and guest, if it has one, with one command on the host, and fetches the session.
   ///
   /// - Parameter labels: of the session, `key=value`.
   package func record(_ scenario: Scenario, labels: [String], into output: String) throws {
-    try guest.run("latprobe agent vsock: >/tmp/agent.log 2>&1 & sleep 0.5; cat /tmp/agent.log")
+    let hasGuest = scenario.guest != nil
+    if hasGuest { try guest.run("latprobe agent vsock: >/tmp/agent.log 2>&1 & sleep 0.5; cat /tmp/agent.log") }
     var servers: [Command] = []
     for step in scenario.workload where step.background ?? false {
       if let command = try start(step) { servers.append(command) }
     }
     let recording = try startRecording(
-      ["--guest", "vsock:\(VirtualLab.guestCID)"] + VirtualLab.arguments(scenario.recording)
-        + labels.flatMap { ["--label", $0] }, in: "/var/tmp/session")
+      (hasGuest ? ["--guest", "vsock:\(VirtualLab.guestCID)"] : [])
+        + VirtualLab.arguments(scenario.recording, hasGuest: hasGuest) + labels.flatMap { ["--label", $0] },
+      in: "/var/tmp/session")
     usleep(500_000)
     for step in scenario.workload where !(step.background ?? false) { try run(step) }
     usleep(500_000)
@@ -24,13 +26,15 @@ extension VirtualLab {
     // What there is tells more than the error alone.
     try host.fetch("/var/tmp/session", into: output)
     do { try end.get() } catch let error as LabError {
+      guard hasGuest else { throw error }
       let agent = try guest.attempt("cat /tmp/agent.log").output
       throw error.adding("the agent's log", String(decoding: agent, as: UTF8.self))
     }
   }
 
-  package static func arguments(_ recording: Scenario.Recording) -> [String] {
-    ["--topology", recording.topology, "--side", "host", "--guest-name", "lab-guest", "--guest-dev", "eth0"]
+  package static func arguments(_ recording: Scenario.Recording, hasGuest: Bool = true) -> [String] {
+    ["--topology", recording.topology]
+      + (hasGuest ? ["--side", "host", "--guest-name", "lab-guest", "--guest-dev", "eth0"] : ["--dev", "eth0"])
       + (recording.filter.map { ["--filter", $0] } ?? []) + (recording.options ?? [])
   }
 

@@ -5,11 +5,13 @@ import Foundation
 ///
 ///     outside: nic0 10.77.0.1  --  host: eth0, bridge br0 10.77.0.2, tap0  --  guest: eth0 10.77.0.3
 ///
+/// Without a guest there is no bridge: eth0 has 10.77.0.2.
+///
 /// Needs root for the namespace and its tap. Gone when released, or when the thread ends that made it.
 package final class VirtualLab {
   package static let guestCID = 42
   package let host: Machine
-  package let guest: Machine
+  private let nested: Machine?
   /// Holds the consoles, QEMU's messages, and what commands outside said.
   private let stage: Stage
 
@@ -23,7 +25,14 @@ package final class VirtualLab {
     }
   }
 
-  /// Builds the images and boots both machines, until both obey.
+  package var guest: Machine {
+    get throws {
+      guard let nested else { throw LabError("the scenario has no guest") }
+      return nested
+    }
+  }
+
+  /// Builds the images and boots the machines, until they obey.
   package init(_ scenario: Scenario, _ options: LabOptions) throws {
     try options.check(scenario)
     stage = try Stage()
@@ -31,15 +40,17 @@ package final class VirtualLab {
     try stage.makeTap()
     let qemu = try stage.start(VirtualLab.hostMachine(scenario, options, images, stage.folder))
     host = try Machine(name: "host", socket: "\(stage.folder)/host.sock", of: qemu)
-    guest = try Machine(name: "guest", socket: "\(stage.folder)/guest.sock", of: qemu)
+    nested =
+      scenario.guest == nil ? nil : try Machine(name: "guest", socket: "\(stage.folder)/guest.sock", of: qemu)
     do {
       try host.boot()
       try prepareHost(scenario)
     } catch let error as LabError { throw error.adding("the host's console", hostConsole + qemu.errors) }
-    try host.run(VirtualLab.guestMachine(scenario) + " >/tmp/qemu.log 2>&1 &")
+    guard let nested, let guest = scenario.guest else { return }
+    try host.run(VirtualLab.guestMachine(guest) + " >/tmp/qemu.log 2>&1 &")
     do {
-      try guest.boot()
-      try prepareGuest(scenario)
+      try nested.boot()
+      try prepare(nested, guest)
     } catch let error as LabError {
       guard let log = try? host.attempt("cat /tmp/guest.console /tmp/qemu.log", limit: 10).output else {
         throw error.adding("the host's console", hostConsole + qemu.errors)
@@ -58,14 +69,16 @@ package final class VirtualLab {
     let accelerator =
       options.accelerator == "kvm"
       ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg,thread=multi", "-cpu", "max,+svm"]
-    let ports = ["host", "guest"].enumerated().flatMap { index, name in
+    let ports = (scenario.guest == nil ? ["host"] : ["host", "guest"]).enumerated().flatMap { index, name in
       [
         "-chardev", "socket,id=c\(index),path=\(folder)/\(name).sock,server=on,wait=on", "-device",
         "virtserialport,chardev=c\(index),name=\(name == "host" ? "lab.control" : "lab.guest")",
       ]
     }
     // A QEMU that was named may have come without firmware.
-    let firmware = options.qemu.contains("/") ? ["-L", "/usr/share/seabios", "-L", "/usr/share/qemu"] : []
+    let firmware =
+      options.qemu.contains("/")
+      ? ["/usr/share/seabios", "/usr/lib/ipxe/qemu", "/usr/share/qemu"].flatMap { ["-L", $0] } : []
     return [options.qemu] + firmware + accelerator + [
       "-smp", "\(scenario.host.cpus ?? 1)", "-m", "\(scenario.host.memory ?? 2048)", "-nodefaults", "-display", "none",
       "-no-reboot", "-serial", "file:\(folder)/host.console",
@@ -81,8 +94,7 @@ package final class VirtualLab {
     ]
   }
 
-  private static func guestMachine(_ scenario: Scenario) -> String {
-    let guest = scenario.guest
+  private static func guestMachine(_ guest: Scenario.Guest) -> String {
     let queues = guest.queues ?? 1
     let several = queues > 1 ? ",queues=\(queues)" : ""
     return [
@@ -97,13 +109,14 @@ package final class VirtualLab {
       "-device virtserialport,chardev=c,name=lab.control",
       "-chardev socket,id=a,path=/run/latprobe.sock,server=on,wait=off",
       "-device virtserialport,chardev=a,name=latprobe",
-      "-device vhost-vsock-pci,guest-cid=\(guestCID)",
+      "-device vhost-vsock-pci,guest-cid=\(guestCID)", "-monitor tcp:127.0.0.1:4445,server=on,wait=off",
       "-kernel /guest/vmlinuz -initrd /guest/initrd -append 'console=ttyS0 quiet panic=-1'",
     ].joined(separator: " ")
   }
 
   private func prepareHost(_ scenario: Scenario) throws {
-    let several = (scenario.guest.queues ?? 1) > 1 ? " multi_queue" : ""
+    guard let guest = scenario.guest else { return try prepareHostAlone(scenario) }
+    let several = (guest.queues ?? 1) > 1 ? " multi_queue" : ""
     for line in [
       "link add br0 type bridge", "link set br0 addrgenmode none", "link set eth0 addrgenmode none",
       "link set eth0 master br0", "link set eth0 up", "link set br0 up", "address add 10.77.0.2/24 dev br0",
@@ -115,15 +128,23 @@ package final class VirtualLab {
     for line in scenario.host.tuning ?? [] { try host.run(line) }
   }
 
-  private func prepareGuest(_ scenario: Scenario) throws {
-    for line in [
-      "link set eth0 addrgenmode none", "link set eth0 up", "address add 10.77.0.3/24 dev eth0",
-    ] {
-      try guest.run("ip " + line)
-    }
-    for line in scenario.guest.tuning ?? [] { try guest.run(line) }
+  private func prepareHostAlone(_ scenario: Scenario) throws {
+    try VirtualLab.giveAddress("10.77.0.2/24", to: host)
+    for line in scenario.host.tuning ?? [] { try host.run(line) }
+    try host.wait(for: "ping -c 1 -W 2 10.77.0.1")
+  }
+
+  private func prepare(_ machine: Machine, _ guest: Scenario.Guest) throws {
+    try VirtualLab.giveAddress("10.77.0.3/24", to: machine)
+    for line in guest.tuning ?? [] { try machine.run(line) }
     // Neighbours and the bridge's table are learnt before anything is recorded.
-    try guest.wait(for: "ping -c 1 -W 2 10.77.0.1")
+    try machine.wait(for: "ping -c 1 -W 2 10.77.0.1")
+  }
+
+  private static func giveAddress(_ address: String, to machine: Machine) throws {
+    for line in ["link set eth0 addrgenmode none", "link set eth0 up", "address add \(address) dev eth0"] {
+      try machine.run("ip " + line)
+    }
   }
 
   /// Starts a command in the namespace outside; killed with the lab.

@@ -43,9 +43,10 @@ struct Machines: ParsableArguments {
     options.qemu = ProcessInfo.processInfo.environment["LATPROBE_QEMU"] ?? options.qemu
     for name in Leftovers.remove() { say("removed \(name), left by a run that was killed") }
     let start = Date()
-    say("booting Linux \(scenario.host.kernel) (host) and \(scenario.guest.kernel) (guest), \(accel)")
+    let guest = scenario.guest.map { " and \($0.kernel) (guest)" } ?? ""
+    say("booting Linux \(scenario.host.kernel) (host)\(guest), \(accel)")
     let lab = try VirtualLab.boot(scenario, options) { say("\($0)\nlab: booting once more") }
-    say(String(format: "both are up after %.0f s", Date().timeIntervalSince(start)))
+    say(String(format: "up after %.0f s", Date().timeIntervalSince(start)))
     return (scenario, lab)
   }
 }
@@ -132,17 +133,21 @@ struct Sh: ParsableCommand {
     guard words.count == 2 else { return }
     switch words[0] {
     case "host", "guest":
-      let (status, data) = try (words[0] == "host" ? lab.host : lab.guest).attempt(words[1], limit: 600)
+      let (status, data) = try machine(words[0], lab).attempt(words[1], limit: 600)
       try? FileHandle.standardOutput.write(contentsOf: data)
       if status != 0 { say("ended with \(status)") }
     case "fetch":
       let names = words[1].split(separator: " ").map(String.init)
       guard names.count == 3 else { throw LabError("fetch host|guest FOLDER INTO") }
-      try (names[0] == "host" ? lab.host : lab.guest).fetch(names[1], into: names[2])
+      try machine(names[0], lab).fetch(names[1], into: names[2])
     case "outside":
       let text = try lab.runOutside(words[1], limit: 600)
       try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
     default: throw LabError("a line begins with host, guest, outside or fetch")
     }
+  }
+
+  private func machine(_ name: String, _ lab: VirtualLab) throws -> Machine {
+    try name == "host" ? lab.host : lab.guest
   }
 }

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE
+#include "ctraffic.h"
+
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+int lp_peer_find(const char *host, const char *port, struct lp_peer *peer)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV }, *found;
+	int error = getaddrinfo(host, port, &hints, &found);
+
+	if (error)
+		return error;
+	memset(peer, 0, sizeof(*peer));
+	memcpy(&peer->address, found->ai_addr, found->ai_addrlen);
+	peer->length = found->ai_addrlen;
+	freeaddrinfo(found);
+	return 0;
+}
+
+int lp_peer_text(const struct lp_peer *peer, char *text, uint32_t size)
+{
+	return getnameinfo((const struct sockaddr *)&peer->address, peer->length, text, size, NULL,
+			   0, NI_NUMERICHOST)
+		       ? -EINVAL
+		       : 0;
+}
+
+static int set(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) ? -errno : 0;
+}
+
+int lp_peer_device(const struct lp_peer *peer, char device[16])
+{
+	struct {
+		struct nlmsghdr header;
+		struct rtmsg route;
+		struct rtattr attribute;
+		uint8_t address[16];
+	} request = {
+		.header = { .nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST },
+		.route = { .rtm_family = (unsigned char)peer->address.ss_family },
+		.attribute = { .rta_type = RTA_DST },
+	};
+	int is_v4 = peer->address.ss_family == AF_INET, size = is_v4 ? 4 : 16, error = 0, index = 0;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer->address;
+	_Alignas(struct nlmsghdr) char answer[8192];
+	ssize_t length;
+	int fd;
+
+	if (is_v4)
+		memcpy(request.address, &((const struct sockaddr_in *)&peer->address)->sin_addr, 4);
+	else
+		memcpy(request.address, &v6->sin6_addr, 16);
+	request.route.rtm_dst_len = (unsigned char)(size * 8);
+	request.attribute.rta_len = (unsigned short)RTA_LENGTH(size);
+	request.header.nlmsg_len =
+		(uint32_t)(NLMSG_LENGTH(sizeof(struct rtmsg)) + RTA_LENGTH(size));
+	// A link-local address has its device with it.
+	if (!is_v4 && v6->sin6_scope_id)
+		return if_indextoname(v6->sin6_scope_id, device) ? 0 : -errno;
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0)
+		return -errno;
+	if (send(fd, &request, request.header.nlmsg_len, 0) < 0 ||
+	    (length = recv(fd, answer, sizeof(answer), 0)) < 0) {
+		error = -errno;
+	} else {
+		struct nlmsghdr *header = (struct nlmsghdr *)answer;
+
+		if (!NLMSG_OK(header, (size_t)length)) {
+			error = -EBADMSG;
+		} else if (header->nlmsg_type == NLMSG_ERROR) {
+			error = ((struct nlmsgerr *)NLMSG_DATA(header))->error;
+		} else {
+			struct rtattr *attribute = RTM_RTA(NLMSG_DATA(header));
+			int left = (int)RTM_PAYLOAD(header);
+
+			for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left))
+				if (attribute->rta_type == RTA_OIF)
+					memcpy(&index, RTA_DATA(attribute), sizeof(index));
+			if (!index || !if_indextoname((unsigned int)index, device))
+				error = -ENETUNREACH;
+		}
+	}
+	close(fd);
+	return error;
+}
+
+int lp_device_is_ethernet(const char *device)
+{
+	struct ifreq request = { 0 };
+	int error = 0, fd;
+
+	if (strlen(device) >= sizeof(request.ifr_name))
+		return -ENAMETOOLONG;
+	strcpy(request.ifr_name, device);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, SIOCGIFHWADDR, &request))
+		error = -errno;
+	close(fd);
+	if (error)
+		return error;
+	switch (request.ifr_hwaddr.sa_family) {
+	case ARPHRD_ETHER:
+	case ARPHRD_LOOPBACK:
+		return 1;
+	case ARPHRD_NONE:
+	case 519: // ARPHRD_RAWIP
+	case ARPHRD_PPP:
+		return 0;
+	default:
+		return -EPROTOTYPE;
+	}
+}
+
+int lp_udp_open(const struct lp_peer *peer, enum lp_tx_clock clock, int only_stamps, int room)
+{
+	int stamping = SOF_TIMESTAMPING_OPT_ID, error;
+	int is_v4 = peer->address.ss_family == AF_INET;
+	int fd = socket(peer->address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+
+	if (fd < 0)
+		return -errno;
+	if (clock == LP_TX_HARDWARE)
+		stamping |= SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE;
+	else if (clock == LP_TX_KERNEL)
+		stamping |= SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+	else
+		stamping |= SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_SOFTWARE;
+	if (only_stamps)
+		stamping |= SOF_TIMESTAMPING_OPT_TSONLY;
+	// Beyond the system's limit only with CAP_NET_ADMIN.
+	if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, room))
+		set(fd, SOL_SOCKET, SO_RCVBUF, room);
+	// What does not fit is refused instead of cut to pieces, of which none would be the packet.
+	error = is_v4 ? set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+		      : set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO);
+	if (!error && connect(fd, (const struct sockaddr *)&peer->address, peer->length))
+		error = -errno;
+	// Last: packets are numbered from here on.
+	if (!error)
+		error = set(fd, SOL_SOCKET, SO_TIMESTAMPING, stamping);
+	if (error) {
+		close(fd);
+		return error;
+	}
+	return fd;
+}
+
+int lp_udp_send(int fd, const void *bytes, uint32_t length)
+{
+	return send(fd, bytes, length, MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+int lp_udp_discard(int fd)
+{
+	char byte;
+	int count = 0;
+
+	// An error that came back (nobody listens there) is one too, and gone once it was told.
+	while (recv(fd, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
+		if (++count == 1000)
+			break;
+	return count;
+}
+
+static int64_t nanoseconds(struct timespec time)
+{
+	return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp)
+{
+	for (;;) {
+		_Alignas(struct cmsghdr) char control[512];
+		struct iovec data = { .iov_base = buffer, .iov_len = size };
+		struct msghdr message = { .msg_iov = &data,
+					  .msg_iovlen = 1,
+					  .msg_control = control,
+					  .msg_controllen = sizeof(control) };
+		const struct sock_extended_err *error = NULL;
+		const struct scm_timestamping *times = NULL;
+		ssize_t length = recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT);
+
+		if (length < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+			if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPING)
+				times = (const struct scm_timestamping *)CMSG_DATA(c);
+			else if ((c->cmsg_level == SOL_IP && c->cmsg_type == IP_RECVERR) ||
+				 (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_RECVERR))
+				error = (const struct sock_extended_err *)CMSG_DATA(c);
+		}
+		if (!times || !error || error->ee_errno != ENOMSG ||
+		    error->ee_origin != SO_EE_ORIGIN_TIMESTAMPING)
+			continue;
+		// The third time is the device's; the second one was never used.
+		stamp->time_ns = nanoseconds(times->ts[2]);
+		stamp->clock = LP_TX_HARDWARE;
+		if (!stamp->time_ns) {
+			stamp->time_ns = nanoseconds(times->ts[0]);
+			stamp->clock =
+				error->ee_info == SCM_TSTAMP_SCHED ? LP_TX_QUEUED : LP_TX_KERNEL;
+		}
+		stamp->number = error->ee_data;
+		stamp->length = (uint32_t)length;
+		return 1;
+	}
+}
+
+int lp_udp_wait(int fd, int milliseconds)
+{
+	// Stamps show as POLLERR, which needs no asking.
+	struct pollfd waiting = { .fd = fd };
+
+	return poll(&waiting, 1, milliseconds) < 0 ? -errno : 0;
+}
+
+int lp_sleep_until(int64_t monotonic_ns)
+{
+	struct timespec until = { .tv_sec = monotonic_ns / 1000000000,
+				  .tv_nsec = monotonic_ns % 1000000000 };
+
+	return -clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import Clocks
+internal import Glibc
+internal import Probing
+package import Recording
+
+/// Sends probe frames through a cable from one port of this machine to another, both ways, and records the stamps of both.
+package struct Calibrator: ~Copyable {
+  /// From frame to frame, the two directions in turn: a device with room for one stamp can hand it over meanwhile, and no
+  /// direction finds what the other one's frame has just warmed.
+  private static let spacing: Int64 = 1_000_000
+  /// The last frames are waited for, longer than ``Calibration/patience`` and a ring's block.
+  private static let patience = 3 * Calibration.patience
+
+  private var ports: [Port] = []
+  private let count: UInt64
+  private var clocks: ClockKeeper
+  package private(set) var machine: Machine
+
+  private final class Port {
+    let number: UInt8
+    let ring: PacketRing
+    /// Why frames will have no hardware stamps at both ends of their way; nil if the driver granted them.
+    let refusal: String?
+    private let received: HardwareStamping
+    private let sent: HardwareStamping
+    var sender: FrameSender
+    var interface: TapInterface
+    var stamper = PacketStamper()
+    var records: [UInt8] = []
+    var emitted: [HookPoint: UInt64] = [:]
+
+    init(_ device: String, to other: String, number: UInt8, filter: Filter) throws(TapError) {
+      self.number = number
+      // First: a device that is not there is told as such.
+      _ = try PacketRing.index(of: device)
+      received = HardwareStamping(device: device, of: .received)
+      sent = HardwareStamping(device: device, of: .sent)
+      refusal = received.refusal ?? sent.refusal
+      ring = try PacketRing(
+        device: device, filter: filter, .both, captured: PacketRing.headers, hardware: refusal == nil,
+        promiscuous: false)
+      sender = try FrameSender(device: device, to: other, port: 50_000 + UInt16(number), hardware: refusal == nil)
+      interface = TapInterface(
+        device: device, number: number, hooks: [.wireIn, .wireOut], hardware: refusal ?? "granted")
+    }
+
+    func take(_ frame: RingFrame, _ hook: HookPoint, _ now: UInt64) {
+      let device = frame.source == .hardware ? UInt16(clamping: interface.hardwareClock ?? 0) : 0
+      let about = PacketStamper.Circumstances(
+        hook: hook, read: now, time: frame.time, source: frame.source, length: frame.length, interface: number,
+        device: device)
+      guard stamper.append(unsafe LinkFrame(linkType: .ethernet, bytes: frame.bytes), about, to: &records) else { return }
+      emitted[hook, default: 0] += 1
+      interface.clocks[frame.source.name, default: 0] += 1
+    }
+  }
+
+  /// - Parameters:
+  ///   - devices: the two ports that the cable joins.
+  ///   - count: frames in each direction.
+  ///   - requiresHardware: fail where a port does not grant hardware stamps.
+  package init(
+    _ devices: [String], count: UInt64, requiresHardware: Bool, warn: @escaping (String) -> Void
+  ) throws {
+    self.count = count
+    let filter = try Filter(FrameSender.filter)
+    for (number, device) in devices.enumerated() {
+      ports.append(try Port(device, to: devices[1 - number], number: UInt8(number), filter: filter))
+    }
+    for port in ports {
+      guard let refusal = port.refusal else { continue }
+      if requiresHardware { throw TapError("\(port.interface.name): \(refusal), and --require-hw asks for them") }
+      warn("\(port.interface.name): \(refusal): the constant will be one of the software path, at this load")
+    }
+    machine = Environment.machine(role: "wire", topology: "wire")
+    machine.hooks = [HookPoint.wireIn, .wireOut].map {
+      AttachedHook(name: $0.name, attachedAs: "packet socket", watches: devices)
+    }
+    machine.paths = [Path(name: "wire", hooks: [HookPoint.wireIn.name, HookPoint.wireOut.name])]
+    machine.filter = FrameSender.filter
+    let granted = ports.filter { $0.refusal == nil }
+    clocks = ClockKeeper(
+      side: nil,
+      devices: Set(granted.compactMap { $0.interface.hardwareClock.flatMap { UInt16(exactly: $0) } }).sorted(),
+      warn: warn)
+  }
+
+  /// Sends all frames, or until `stopRequested` says why to stop; returns the machine as written last.
+  package mutating func run(
+    session: Session, directory: String, stopRequested: () -> String?
+  ) throws -> Machine {
+    let now = ClockReading.now()
+    machine.startedAt = UInt64(now.monotonic.nanoseconds)
+    let writer = try MachineWriter(
+      directory: directory, machine: machine, session: session,
+      utcOffset: now.realtime.nanoseconds - now.monotonic.nanoseconds)
+    var failure: (any Error)?
+    do {
+      try clocks.take(.all, writer)
+      machine.stoppedBy = try loop(writer, stopRequested)
+      try clocks.take(.all, writer)
+    } catch {
+      failure = error
+      machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
+    }
+    machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+    takeLedger(writer)
+    do { try writer.close(machine) } catch { failure = failure ?? error }
+    if let failure { throw failure }
+    return machine
+  }
+
+  private mutating func loop(_ writer: MachineWriter, _ stopRequested: () -> String?) throws -> String {
+    var next = Instant<Monotonic>.now.nanoseconds
+    while ports.contains(where: { UInt64($0.sender.count) < count }) {
+      for port in ports where UInt64(port.sender.count) < count {
+        try port.sender.send()
+        next = max(next + Calibrator.spacing, Instant<Monotonic>.now.nanoseconds)
+        try wait(until: next, writer)
+      }
+      if let reason = stopRequested() { return reason }
+    }
+    try wait(until: Instant<Monotonic>.now.nanoseconds + Calibrator.patience, writer)
+    return "count"
+  }
+
+  private mutating func wait(until end: Int64, _ writer: MachineWriter) throws {
+    while true {
+      try pour(writer)
+      let now = Instant<Monotonic>.now.nanoseconds
+      try clocks.take(.due(now), writer)
+      guard now < end else { return }
+      var pause = timespec(tv_sec: 0, tv_nsec: Int(min(end - now, 2_000_000)))
+      unsafe nanosleep(&pause, nil)
+    }
+  }
+
+  private func pour(_ writer: MachineWriter) throws(RecordingError) {
+    for port in ports {
+      let now = UInt64(Instant<Monotonic>.now.nanoseconds)
+      port.ring.drain { port.take($0, $0.isOutgoing ? .wireOut : .wireIn, now) }
+      for (frame, time) in port.sender.stamps() {
+        unsafe frame.withUnsafeBufferPointer { bytes in
+          port.take(
+            unsafe RingFrame(
+              time: time, source: .hardware, length: bytes.count, bytes: bytes, isOutgoing: true, isLoopback: false),
+            .wireOut, now)
+        }
+      }
+      try writer.append(cpu: Int(port.number), port.records)
+      port.records.removeAll(keepingCapacity: true)
+    }
+  }
+
+  private mutating func takeLedger(_ writer: MachineWriter) {
+    for port in ports {
+      port.interface.ringDrops = port.ring.drops()
+      writer.discarded(cpu: Int(port.number), total: port.interface.ringDrops)
+      for hook in [HookPoint.wireIn, .wireOut] {
+        var row = LedgerRow(hook: hook.name, cpu: Int(port.number))
+        row.emitted = port.emitted[hook] ?? 0
+        row.lost = hook == .wireIn ? port.interface.ringDrops : 0
+        row.seen = row.emitted + row.lost
+        machine.ledger.append(row)
+      }
+    }
+    machine.interfaces = ports.map(\.interface)
+  }
+}

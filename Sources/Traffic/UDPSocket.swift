@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import CTraffic
+internal import Glibc
+
+/// Why packets cannot be sent.
+package struct TrafficError: Error, CustomStringConvertible, Sendable {
+  package var description: String
+  package init(_ description: String) { self.description = description }
+}
+
+/// Where packets go: a host and a port, looked up once.
+@safe package struct Peer: Sendable {
+  let address: lp_peer
+  /// Host and port as they were given.
+  package let name: String
+
+  /// - Parameter port: a number.
+  package init(host: String, port: UInt16) throws(TrafficError) {
+    name = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    var found = lp_peer()
+    let error = unsafe lp_peer_find(host, "\(port)", &found)
+    guard error == 0 else {
+      throw TrafficError("host '\(host)' is not known: \(unsafe String(cString: gai_strerror(error)))")
+    }
+    address = found
+  }
+
+  /// The device by which packets to it leave now.
+  package func device() throws(TrafficError) -> String {
+    var address = address
+    var device: [CChar] = Array(repeating: 0, count: 16)
+    let result = unsafe lp_peer_device(&address, &device)
+    guard result == 0 else {
+      throw TrafficError("no way to \(name): \(unsafe String(cString: strerror(-result))); see 'ip route get'")
+    }
+    return String(decoding: device.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
+
+/// Who stamps a packet on its way out.
+package enum TransmitClock: Sendable, Hashable {
+  /// The stack, before the packet goes to the device's queue; it needs nothing of the driver. CLOCK_REALTIME.
+  case queue
+  /// The driver, when it has the packet. CLOCK_REALTIME.
+  case kernel
+  /// The device, when it sends the packet; by its own clock.
+  case hardware
+}
+
+/// A stamp that came back for a packet.
+package struct TransmitStamp: Sendable, Hashable {
+  /// Nanoseconds of the clock.
+  package var time: Int64
+  package var clock: TransmitClock
+  /// Of the packet, as the socket counts those it sent: from 0, and from 0 again after 2^32.
+  package var number: UInt32
+  /// The packet from its link layer header on, as far as 384 bytes; empty if the socket keeps none.
+  package var packet: [UInt8]
+}
+
+/// A UDP socket, connected to one peer, whose packets are stamped on their way out.
+///
+/// Stamps wait in the socket's error queue until ``nextStamp()`` fetches them, and those that find no room there are gone.
+/// With whole packets a stamp tells which packet it is of whatever happened on the way (the IP id that the kernel chose, for
+/// one); without them it has the number alone, and the queue holds many more.
+package struct UDPSocket: ~Copyable {
+  /// Bytes of a packet that come back: what its key looks at, and some payload.
+  private static let captured = 384
+
+  private let descriptor: Int32
+  private var buffer = [UInt8](repeating: 0, count: UDPSocket.captured)
+
+  /// - Parameters:
+  ///   - keepsPackets: stamps come with the packets.
+  ///   - room: bytes for stamps that are not fetched yet; more than `net.core.rmem_max` needs CAP_NET_ADMIN.
+  package init(
+    to peer: Peer, stampedBy clock: TransmitClock, keepsPackets: Bool = true, room: Int32 = 20 << 20
+  ) throws(TrafficError) {
+    var address = peer.address
+    let way: lp_tx_clock =
+      switch clock {
+      case .queue: LP_TX_QUEUED
+      case .kernel: LP_TX_KERNEL
+      case .hardware: LP_TX_HARDWARE
+      }
+    descriptor = unsafe lp_udp_open(&address, way, keepsPackets ? 0 : 1, room)
+    guard descriptor >= 0 else {
+      throw TrafficError("no socket to \(peer.name): \(unsafe String(cString: strerror(-descriptor)))")
+    }
+  }
+
+  deinit { if descriptor >= 0 { close(descriptor) } }
+
+  /// Hands a packet to the stack, without waiting for room.
+  ///
+  /// - Returns: 0, or the number of the error.
+  package func send(_ bytes: [UInt8]) -> Int32 {
+    // The first error may be of an earlier packet (nobody listens there): it is told only once.
+    let first = unsafe lp_udp_send(descriptor, bytes, UInt32(bytes.count))
+    guard first == -ECONNREFUSED || first == -EHOSTUNREACH else { return -first }
+    return unsafe -lp_udp_send(descriptor, bytes, UInt32(bytes.count))
+  }
+
+  /// The next stamp that is there; nil if there is none yet.
+  package mutating func nextStamp() throws(TrafficError) -> TransmitStamp? {
+    var stamp = lp_tx_stamp()
+    let result = unsafe lp_udp_stamp(descriptor, &buffer, UInt32(buffer.count), &stamp)
+    guard result >= 0 else {
+      throw TrafficError("time stamps cannot be read: \(unsafe String(cString: strerror(-result)))")
+    }
+    guard result > 0 else { return nil }
+    let clock: TransmitClock =
+      switch lp_tx_clock(UInt32(stamp.clock)) {
+      case LP_TX_HARDWARE: .hardware
+      case LP_TX_KERNEL: .kernel
+      default: .queue
+      }
+    return TransmitStamp(
+      time: stamp.time_ns, clock: clock, number: stamp.number, packet: Array(buffer.prefix(Int(stamp.length))))
+  }
+
+  /// Waits until a stamp is there, at most for so many milliseconds.
+  package func wait(milliseconds: Int32) { _ = lp_udp_wait(descriptor, milliseconds) }
+
+  /// Throws away what has come in: it would take the room of stamps.
+  package func discardReceived() { _ = lp_udp_discard(descriptor) }
+}

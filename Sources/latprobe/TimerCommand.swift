@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Analysis
+import ArgumentParser
+import Clocks
+import Foundation
+import Probing
+import Recording
+import Reporting
+import Timing
+
+struct TimerCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "timer",
+    abstract: "Measure what reading a clock costs on this machine, and what sleeps miss by.",
+    discussion: """
+      Cost: the time between two successive readings of one clock. Miss time: when a sleep was over, less when it should
+      have been; of clock_nanosleep, of nanosleep with a timer slack of 1 ns, and of a sleep that ends early and reads the
+      clock from there. Each on the idle machine, beside a busy thread on each CPU, and beside threads that write files.
+
+        latprobe timer
+        sudo latprobe timer --fifo 50 --cpu 1 --load idle -o run1
+        latprobe report run1
+        latprobe gate run1 --require 'timer-miss-idle/hybrid p99 < 20us'
+      """)
+
+  @Option(help: "Sleeps of each kind under each load; clocks are read ten times as often, up to 100000.")
+  var samples = 2000
+
+  @Option(help: "Length of the sleeps: 1ms.")
+  var interval = TimeArgument(nanoseconds: 1_000_000)
+
+  @Option(
+    name: .customLong("load"),
+    help: ArgumentHelp("\(LoadKind.names), joined by commas; default: all.", valueName: "loads"))
+  var load: String?
+
+  @Option(help: "The only CPU to measure on.")
+  var cpu: Int?
+
+  @Option(help: ArgumentHelp("Measure with SCHED_FIFO and this priority, 1 to 99.", valueName: "priority"))
+  var fifo: Int?
+
+  @Option(help: ArgumentHelp("Where the load 'io' writes, 32 MiB at most; default: $TMPDIR.", valueName: "dir"))
+  var ioDir: String?
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("Also write a recording, for report and gate.", valueName: "dir"))
+  var output: String?
+
+  @Option(name: .customLong("label"), help: ArgumentHelp("Label of the run; may be repeated.", valueName: "key=value"))
+  var labels: [LabelArgument] = []
+
+  @Flag(help: "Replace a recording that is in DIR.")
+  var force = false
+
+  @Flag(help: "Print the result as JSON, as report --json does.")
+  var json = false
+
+  private func loads() throws -> [LoadKind] {
+    guard let load else { return LoadKind.allCases }
+    return try load.split(separator: ",").map { name in
+      guard let kind = LoadKind(rawValue: String(name)) else {
+        throw ValidationError("no load '\(name)'; there are \(LoadKind.names)")
+      }
+      return kind
+    }
+  }
+
+  func validate() throws {
+    guard 2...1_000_000 ~= samples else { throw ValidationError("--samples takes a number from 2 to 1000000") }
+    guard interval.nanoseconds <= 10_000_000_000 else { throw ValidationError("--interval takes 10s at most") }
+    if let fifo, !(1...99 ~= fifo) { throw ValidationError("--fifo takes a priority from 1 to 99") }
+    if let cpu, cpu < 0 { throw ValidationError("--cpu takes the number of a CPU") }
+    if output == nil, force || !labels.isEmpty { throw ValidationError("--force and --label go with -o") }
+    guard try !loads().isEmpty else { throw ValidationError("--load takes one of \(LoadKind.names)") }
+  }
+
+  func run() throws {
+    var options = TimerOptions()
+    options.samples = samples
+    options.interval = interval.nanoseconds
+    options.loads = try loads()
+    options.tuning = ThreadTuning(cpu: cpu, priority: fifo)
+    options.directory = ioDir ?? options.directory
+    StopSignal.watch()
+    if let output { try Session.prepare(directory: output, force: force) }
+
+    let begin = ClockReading.now()
+    var machine = Environment.machine(role: "timer", topology: "timer")
+    machine.startedAt = UInt64(begin.monotonic.nanoseconds)
+    let session = Session(
+      id: UUID().uuidString.lowercased(), members: [machine.name],
+      labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
+      commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
+    var study = TimerStudy(options)
+    let series = try study.run(stopRequested: { StopSignal.name != nil }, progress: { Console.live("measuring \($0)") })
+    Console.endLive()
+    machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+    machine.stoppedBy = StopSignal.name ?? "count"
+    for warning in study.warnings { Console.error("warning: \(warning)") }
+    for entry in study.guards {
+      Console.error("\(entry.load.rawValue): hybrid sleeps end \(entry.nanoseconds / 1000) µs early and spin")
+    }
+
+    let recording = TimerCommand.recording(series, machine)
+    if let output {
+      try session.write(to: output)
+      let offset = begin.realtime.nanoseconds - begin.monotonic.nanoseconds
+      let writer = try MachineWriter(
+        directory: output, machine: recording.machine, session: session, utcOffset: offset)
+      for pair in recording.pairs { try writer.append(cpu: 0, pair.bytes) }
+      try writer.close(recording.machine)
+      Console.error("recording in \(output). Next: latprobe report \(output)")
+    }
+    let result = try analyse(session: session, recordings: [recording])
+    Console.output(json ? Report.json(result).text : Report.timerTable(result))
+  }
+
+  /// Each sample as a pair, so that reports and gates work on it: the direction is quantity and load.
+  private static func recording(_ series: [TimerSeries], _ machine: Machine) -> MachineRecording {
+    var recording = MachineRecording(machine: machine)
+    var pairing = Pairing(names: [], protocols: [], packets: [:])
+    for (number, entry) in series.enumerated() {
+      let direction = "timer-\(entry.quantity.rawValue)-\(entry.load.rawValue)"
+      pairing.names.append(Pairing.Name(name: entry.name, ofProtocol: direction))
+      for sample in entry.samples {
+        recording.pairs.append(
+          RecordedPair(
+            name: UInt16(number), start: sample.start, end: sample.end, last: nil, isRepeated: false))
+      }
+    }
+    recording.pairs.sort { $0.end < $1.end }
+    recording.machine.pairing = pairing
+    return recording
+  }
+}
+
+extension LoadKind {
+  static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }
+}
