@@ -228,6 +228,26 @@ extension Lab {
     #expect(result.clockFaults == [])
   }
 
+  /// A sender's stamps and a tap's of the same device in one session.
+  @Test func aPacketThatTwoStampHasTheBetterClock() throws {
+    var lab = machine()
+    var tap = WireLab([Self.eth0], devices: ["1:2"])
+    var sender = WireLab([("eth0", ["wire-out"])], devices: ["1:2"], name: "send-lab")
+    for packet in 0..<23 {
+      let at = Int64(packet) * millisecond
+      lab.packet([.txg0, .txg1, .txh1, .txh2], from: at, step: 100_000, key: UInt64(packet + 1))
+      tap.stamp(.wireOut, at: at + 199_000, key: UInt64(packet + 1), clock: .kernel)
+      if packet < 20 { sender.stamp(.wireOut, at: at + 250_000, key: UInt64(packet + 1)) }
+    }
+    let session = Session(id: "lab", members: [], labels: [:], commandLine: [], createdAt: 0)
+    let result = try analyse(session: session, recordings: [lab.sorted, tap.recording, sender.recording])
+    let segment = try result.segment("tx", "txg0-wire-out")
+    #expect(segment.fates == Fates(count: 23))
+    for (number, delay) in segment.delays.enumerated() {
+      #expect(abs(delay - (number < 20 ? 250_000 : 199_000)) <= segment.errorBound)
+    }
+  }
+
   @Test func packetsLostBetweenTheWireAndAHookPoint() throws {
     var lab = machine()
     var tap = WireLab(Self.beside)
@@ -300,7 +320,8 @@ extension Lab {
     #expect(result.clockMethod == nil)
     #expect(result.warnings.count == 1)
     #expect(
-      result.warnings.first?.hasPrefix("the clock of wire-other cannot be compared with that of any other machine here")
+      result.warnings.first?.hasPrefix(
+        "clocks of wire-other and any other machine here are not aligned: segments between")
         == true)
   }
 }

@@ -18,6 +18,12 @@ package struct TapDevice: Sendable, Equatable {
 
   /// Whether this network namespace has a device of that name.
   package static func exists(_ name: String) -> Bool { unsafe lp_device_index(name) >= 0 }
+
+  /// As in ``AttachedHook/devices``, of devices of this thread's namespace.
+  package static func ids(_ names: [String]) -> [String]? {
+    guard let inode = (try? NetworkNamespace.named("/proc/thread-self/ns/net"))?.inode else { return nil }
+    return names.map { "\(inode):\(unsafe lp_device_index($0))" }
+  }
 }
 
 /// A device that is listened on, and the account of its packets.
@@ -172,13 +178,11 @@ final class TapSource {
 
   /// Hook points that the devices' packets are at, in order of the path.
   var hooks: [AttachedHook] {
-    let namespace = (try? NetworkNamespace.named("/proc/thread-self/ns/net"))?.inode
-    return [HookPoint.wireIn, .wireOut].compactMap { hook in
+    [HookPoint.wireIn, .wireOut].compactMap { hook in
       let names = devices.filter { $0.hooks.contains(hook) }.map(\.device.name)
       guard !names.isEmpty else { return nil }
       return AttachedHook(
-        name: hook.name, attachedAs: "packet socket", watches: names,
-        devices: namespace.map { inode in names.map { "\(inode):\(unsafe lp_device_index($0))" } })
+        name: hook.name, attachedAs: "packet socket", watches: names, devices: TapDevice.ids(names))
     }
   }
 

@@ -15,7 +15,7 @@ package final class VirtualLab {
   /// Holds the consoles, QEMU's messages, and what commands outside said.
   private let stage: Stage
 
-  /// As `init`, and once more if a machine hung on the way, which emulation does now and then.
+  /// As `init`, and once more if a machine hung or crashed on the way, which emulation does now and then.
   package static func boot(
     _ scenario: Scenario, _ options: LabOptions, onRetry report: (LabError) -> Void
   ) throws -> VirtualLab {
