@@ -40,7 +40,7 @@ final class TappedDevice {
   private var counts: [(seen: UInt64, emitted: UInt64, lost: UInt64)]
   /// Packets by ``WireClock/rawValue``.
   private var clocks = [UInt64](repeating: 0, count: WireClock.allCases.count)
-  /// Packets that came in and were taken, and those of them with a hardware stamp.
+  /// Packets that came in and were taken or left out, and those of them with a hardware stamp.
   private var received: (all: UInt64, hardware: UInt64) = (0, 0)
   var otherFrames: UInt64 = 0
 
@@ -88,6 +88,9 @@ final class TappedDevice {
     received.all += 1
     if frame.source == .hardware { received.hardware += 1 }
   }
+
+  /// Counts a frame as left out for want of a hardware stamp.
+  func leaveOut(_ frame: borrowing RingFrame) { if !frame.isOutgoing { received.all += 1 } }
 
   /// Asks the rings what they dropped since the last time; whether they did.
   fileprivate func takeDrops() -> Bool {
