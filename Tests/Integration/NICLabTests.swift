@@ -102,7 +102,7 @@ private final class NICLab {
     let tree = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent().path
     var options = LabOptions(tree: tree, latprobe: Testbed.latprobe)
-    options.programs += ["phc_ctl", "hwstamp_ctl", "ethtool"]
+    options.programs += [try Testbed.program("phc_ctl"), try Testbed.program("hwstamp_ctl"), "ethtool"]
     options.qemu = qemu ?? options.qemu
     let scenario = try Scenario.parse(
       """
