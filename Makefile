@@ -16,10 +16,10 @@ RUN_PACKAGES = gnuplot-nox babeltrace2 tcpdump sockperf iperf3 nftables iproute2
 PAIRING_PACKAGES := tshark dnsmasq-base dnsperf redis-tools apache2-utils sip-tester
 # An independent sender and reflector.
 TRAFFIC_PACKAGES := python3-scapy
-# Servers whose answers are paired: unpacked below build/services, not installed, so that none runs but within tests.
-SERVICE_PACKAGES := memcached kamailio nginx
+# What would run as a service once it is installed: unpacked below build/services, so that none runs but within tests.
+SERVICE_PACKAGES := memcached kamailio nginx linuxptp
 # What boots and fills the virtual machines of the lab.
-LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils e2fsprogs linuxptp
+LAB_PACKAGES := qemu-system-x86 busybox-static kmod cpio xz-utils binutils e2fsprogs
 
 # The first clang that has the bpf target: on the PATH, beside swift, or Debian's.
 BPF_CLANG ?= $(shell for clang in clang "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")")/clang" \

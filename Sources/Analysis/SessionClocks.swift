@@ -32,7 +32,7 @@ struct SessionClocks {
     let kernels = SessionClocks.kernels(recordings)
     var numbers = TapClockNumbers(next: kernels.count)
     let timed = kernels.enumerated().map { number, members in
-      members.flatMap { TimedRecording.all(of: $0, kernel: number, &numbers, &warnings) }
+      TimedRecording.stampedOnce(members.flatMap { TimedRecording.all(of: $0, kernel: number, &numbers, &warnings) })
     }
     tapDevices = numbers.devices
     let host = GuestLink.host(of: kernels)
@@ -59,8 +59,9 @@ struct SessionClocks {
     for tap in taps {
       domains.append(timed[tap])
       warnings.append(
-        "the clock of \(name(kernels[tap])) cannot be compared with that of any other machine here: no packet is followed "
-          + "from there or to there; tap devices of a machine whose hook points are recorded, or of its guest")
+        unaligned(
+          [name(kernels[tap]), "any other machine here"],
+          because: "nothing compares them; tap devices of a machine whose hook points are recorded, or of its guest"))
     }
   }
 

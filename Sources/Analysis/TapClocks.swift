@@ -62,6 +62,32 @@ extension TimedRecording {
     }
   }
 
+  /// A sender and a tap at one device both stamp what it sends: of a packet that has both, the better clock's stays.
+  static func stampedOnce(_ recordings: [TimedRecording]) -> [TimedRecording] {
+    var recordings = recordings
+    for point in [HookPoint.wireIn, .wireOut] {
+      func devices(_ place: Int) -> Set<String> {
+        Set(recordings[place].recording.machine.hooks.first { $0.name == point.name }?.devices ?? [])
+      }
+      let taps = recordings.indices.filter { recordings[$0].tapClock != nil && !devices($0).isEmpty }
+        .sorted { (recordings[$0].tapClock?.rank ?? 0) < (recordings[$1].tapClock?.rank ?? 0) }
+      for (index, worse) in taps.enumerated() {
+        for better in taps[..<index] where !devices(better).isDisjoint(with: devices(worse)) {
+          let keys = Set(recordings[better].recording.stamps.filter { $0.hook == point }.map(\.key))
+          recordings[worse].remove { $0.hook == point && keys.contains($0.key) }
+        }
+      }
+    }
+    return recordings
+  }
+
+  private mutating func remove(where isUnwanted: (Stamp) -> Bool) {
+    let kept = recording.stamps.indices.filter { !isUnwanted(recording.stamps[$0]) }
+    guard kept.count < recording.stamps.count else { return }
+    if !ownTimes.isEmpty { ownTimes = kept.map { ownTimes[$0] } }
+    recording.stamps = kept.map { recording.stamps[$0] }
+  }
+
   /// A tap's stamps on the machine's CLOCK_MONOTONIC: one recording for each clock that its hook points were stamped by.
   ///
   /// Stamps of two clocks are not mixed at one hook point: those of the clock that most packets have are taken, and the

@@ -76,7 +76,9 @@ extension SessionAnalysis {
     let (domain, journeys) = (domains[number], journeys[number])
     let slot = Int(domain.slots[Int(point.rawValue)])
     guard slot != 255 else { return }
-    let others = paths.paths[path].software.map { Int(domain.slots[Int($0.rawValue)]) }.filter { $0 != 255 }
+    // The driver lets go of a buffer at any time after it has left.
+    let others = paths.paths[path].software.filter { $0 != .txh2 }.map { Int(domain.slots[Int($0.rawValue)]) }
+      .filter { $0 != 255 }
     let slack = UInt64(max(options.slack, 2 * domain.error))
     for journey in 0..<journeys.count where Int(pathOfJourney[number][journey]) == path {
       guard let stamp = journeys.cell(journey, slot) else { continue }

@@ -9,14 +9,14 @@ struct DNSMessage {
   }
   var id: UInt16
   var isResponse: Bool
-  /// Name (lower case), type and class of the first question; empty if there is none.
-  var question: [UInt8]
+  /// The id; then name (lower case), type and class of the first question, if there is one.
+  var match: [UInt8]
 
   init(_ bytes: ByteView) throws(Failure) {
     guard bytes.count >= 12 else { throw .short }
     id = bytes.u16(0)
     isResponse = bytes[2] & 0x80 != 0
-    question = []
+    match = [bytes[0], bytes[1]]
     guard bytes.u16(4) > 0 else { return }
     var at = 12
     while true {
@@ -28,25 +28,32 @@ struct DNSMessage {
       at += label + 1
     }
     guard at + 5 <= bytes.count else { throw .short }
-    question = bytes[12..<at + 5].bytes
-    for index in 0..<at - 12 where (0x41...0x5a).contains(question[index]) { question[index] |= 0x20 }
+    match.reserveCapacity(2 + at + 5 - 12)
+    for index in 12..<at + 5 {
+      let byte = bytes[index]
+      match.append(index < at && (0x41...0x5a).contains(byte) ? byte | 0x20 : byte)
+    }
   }
 
+  var hasQuestion: Bool { match.count > 2 }
+
   func key(client: Endpoint, server: Endpoint) -> ExchangeKey {
-    ExchangeKey(client: client, server: server, match: [UInt8(id >> 8), UInt8(id & 0xff)] + question)
+    ExchangeKey(client: client, server: server, match: match)
   }
 
   /// For people: `id 4711 a.example type 1`.
-  var label: String {
-    guard question.count >= 5 else { return "id \(id)" }
+  static func label(of match: [UInt8]) -> String {
+    let question = ByteView(match).dropFirst(2)
+    let id = "id \(ByteView(match).u16(0))"
+    guard question.count >= 5 else { return id }
     var name = ""
     var at = 0
     while question[at] != 0 {
       let end = at + 1 + Int(question[at])
-      name += (name.isEmpty ? "" : ".") + (ByteView(question, at + 1..<end).text ?? "?")
+      name += (name.isEmpty ? "" : ".") + (question[at + 1..<end].text ?? "?")
       at = end
     }
-    return "id \(id) \(name.isEmpty ? "." : name) type \(ByteView(question).u16(question.count - 4))"
+    return "\(id) \(name.isEmpty ? "." : name) type \(question.u16(question.count - 4))"
   }
 }
 
@@ -55,8 +62,13 @@ final class DNS: DatagramDialogue {
   /// What tshark calls `dns.retransmission_timer`.
   static let repeatWindow: Int64 = 7_000_000_000
   fileprivate var exchanges: KeyedExchanges
-  /// By id alone: the key of the last question, for answers that leave the question out.
-  private var latest: BoundedTable<ExchangeKey, ExchangeKey>
+  private struct Asker: Hashable {
+    var client: Endpoint
+    var server: Endpoint
+    var id: UInt16
+  }
+  /// The key of the last question, for answers that leave the question out.
+  private var latest: BoundedTable<Asker, ExchangeKey>
 
   init(_ book: Book, limits: PairingLimits) {
     exchanges = KeyedExchanges(book, limit: limits.pending, repeatWindow: DNS.repeatWindow)
@@ -81,12 +93,12 @@ final class DNS: DatagramDialogue {
   fileprivate func take(_ message: DNSMessage, from: Endpoint, to: Endpoint, first: Int64, last: Int64) {
     if message.isResponse {
       var key = message.key(client: to, server: from)
-      if message.question.isEmpty, let whole = latest[key] { key = whole }
+      if !message.hasQuestion, let whole = latest[Asker(client: to, server: from, id: message.id)] { key = whole }
       exchanges.response(key, time: first, last: last)
     } else {
       let key = message.key(client: from, server: to)
-      _ = latest.insert(key, for: ExchangeKey(client: from, server: to, match: Array(key.match.prefix(2))))
-      exchanges.request(key, name: "dns", label: message.label, time: last)
+      _ = latest.insert(key, for: Asker(client: from, server: to, id: message.id))
+      exchanges.request(key, name: "dns", label: .question(key.match), time: last)
     }
   }
 

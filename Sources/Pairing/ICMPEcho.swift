@@ -18,7 +18,7 @@ final class ICMPEcho: DatagramDialogue {
     let (client, server) = isRequest ? (packet.source, packet.destination) : (packet.destination, packet.source)
     let key = ExchangeKey(client: client, server: server, match: packet.payload.prefix(20).bytes)
     if isRequest {
-      let label = "id \(packet.payload.u16(0)) sequence \(packet.payload.u16(2))"
+      let label = PairLabel.echo(id: packet.payload.u16(0), sequence: packet.payload.u16(2))
       exchanges.request(key, name: "icmp", label: label, time: packet.time)
     } else {
       exchanges.response(key, time: packet.time, last: packet.time)

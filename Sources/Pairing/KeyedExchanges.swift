@@ -13,7 +13,7 @@ struct KeyedExchanges {
   private struct Waiting {
     var key: ExchangeKey
     var name: String
-    var label: String
+    var label: PairLabel
     /// First copy.
     var time: Int64
     var isRepeated = false
@@ -32,7 +32,7 @@ struct KeyedExchanges {
     waiting = BoundedTable(limit: limit)
   }
 
-  mutating func request(_ key: ExchangeKey, name: String, label: String, time: Int64) {
+  mutating func request(_ key: ExchangeKey, name: String, label: PairLabel, time: Int64) {
     expire(time)
     if let earlier = waiting[key] {
       if span(from: earlier.time, to: time) < repeatWindow {
@@ -64,7 +64,7 @@ struct KeyedExchanges {
     }
     book.settle(
       Pair(
-        name: request.name, start: request.time, end: time, endLast: last, key: request.label,
+        name: request.name, start: request.time, end: time, endLast: last, label: request.label,
         retransmitted: request.isRepeated, client: key.client, server: key.server))
     return true
   }

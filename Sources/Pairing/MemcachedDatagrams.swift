@@ -65,7 +65,7 @@ final class MemcachedDatagrams: DatagramDialogue {
       book.tally.requests += 1
       book.tally.silent += 1
     } else {
-      let label = "request \(UInt16(key.match[0]) << 8 | UInt16(key.match[1]))"
+      let label = PairLabel.number("request", UInt32(key.match[0]) << 8 | UInt32(key.match[1]))
       exchanges.request(key, name: "memcached-\(name)", label: label, time: packet.time)
     }
   }

@@ -79,7 +79,7 @@ struct OrderedRequests {
     book.settle(
       Pair(
         name: request.name, start: request.time, end: answer.first, endLast: answer.complete,
-        key: "TCP bytes \(request.range.lowerBound)–\(request.range.upperBound)", retransmitted: request.isRepeated,
+        label: .stream(request.range), retransmitted: request.isRepeated,
         client: client, server: server))
   }
 

@@ -31,15 +31,44 @@ package struct Pair: Sendable, Equatable {
   package var end: Int64
   /// The packet that completes the answer; nil if its last byte was not seen.
   package var endLast: Int64?
-  /// For people: what told this pair from others.
-  package var key: String
+  var label: PairLabel
   /// The request came more than once before its answer.
   package var retransmitted: Bool
   package var client: Endpoint
   package var server: Endpoint
 
+  /// For people: what told this pair from others.
+  package var key: String { label.description }
+
   /// Response time or forward delay.
   package var delay: Int64 { span(from: start, to: end) }
+}
+
+/// What told a pair from others; text only where somebody reads it, since there are millions.
+enum PairLabel: Sendable, Equatable, CustomStringConvertible {
+  case text(String)
+  /// `sequence 8`
+  case number(String, UInt32)
+  case echo(id: UInt16, sequence: UInt16)
+  /// Offsets in the client's stream.
+  case stream(Range<Int>)
+  /// Id and first question of DNS.
+  case question([UInt8])
+  /// The first bytes of a rule's key.
+  case bytes([UInt8])
+
+  var description: String {
+    switch self {
+    case .text(let text): return text
+    case .number(let what, let number): return "\(what) \(number)"
+    case .echo(let id, let sequence): return "id \(id) sequence \(sequence)"
+    case .stream(let range): return "TCP bytes \(range.lowerBound)–\(range.upperBound)"
+    case .question(let match): return DNSMessage.label(of: match)
+    case .bytes(let bytes):
+      let digits = bytes.prefix(8).map { $0 < 16 ? "0" + String($0, radix: 16) : String($0, radix: 16) }
+      return "key \(digits.joined())"
+    }
+  }
 }
 
 /// What became of one protocol's messages. `requests` = `paired` + `unanswered` + `silent` + `abandoned` + `evicted`

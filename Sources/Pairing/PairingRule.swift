@@ -88,8 +88,7 @@ final class RuleDialogue: DatagramDialogue {
   private func take(_ packet: Dissected, _ match: [UInt8], isRequest: Bool) {
     if isRequest {
       let key = ExchangeKey(client: packet.source, server: packet.destination, match: match)
-      let digits = match.prefix(8).map { $0 < 16 ? "0" + String($0, radix: 16) : String($0, radix: 16) }
-      exchanges.request(key, name: rule.name, label: "key \(digits.joined())", time: packet.time)
+      exchanges.request(key, name: rule.name, label: .bytes(match), time: packet.time)
     } else {
       let key = ExchangeKey(client: packet.destination, server: packet.source, match: match)
       exchanges.response(key, time: packet.time, last: packet.time)

@@ -84,7 +84,7 @@ final class SIPForwarding: SIPDialogue {
     if forwarders.count < limit { forwarders.insert(visit.leg.to) }
     book.settle(
       Pair(
-        name: "sip-forward-\(message.name)", start: visit.time, end: first, endLast: last, key: message.label,
+        name: "sip-forward-\(message.name)", start: visit.time, end: first, endLast: last, label: .text(message.label),
         retransmitted: visit.isRepeated, client: visit.from, server: visit.to))
   }
 

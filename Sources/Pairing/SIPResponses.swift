@@ -45,7 +45,7 @@ final class SIPResponses: SIPDialogue {
       return
     }
     let pair = Pair(
-      name: "sip-\(message.name)", start: transaction.start, end: first, endLast: last, key: message.label,
+      name: "sip-\(message.name)", start: transaction.start, end: first, endLast: last, label: .text(message.label),
       retransmitted: transaction.isRepeated, client: transaction.client, server: transaction.server)
     transactions.update(key) {
       $0.statuses.insert(status)

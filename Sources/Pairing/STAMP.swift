@@ -23,7 +23,7 @@ final class STAMP: DatagramDialogue {
       guard bytes.count >= at + 8 else { return exchanges.book.tally.truncated += 1 }
       let key = ExchangeKey(
         client: packet.source, server: packet.destination, match: bytes[0..<4].bytes + bytes[at..<at + 8].bytes)
-      exchanges.request(key, name: "stamp", label: "sequence \(bytes.u32(0))", time: packet.time)
+      exchanges.request(key, name: "stamp", label: .number("sequence", bytes.u32(0)), time: packet.time)
     } else if let key = answerKey(packet) {
       exchanges.response(key, time: packet.time, last: packet.time)
     } else if packet.isCut {

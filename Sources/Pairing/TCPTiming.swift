@@ -27,10 +27,10 @@ final class TCPHandshake: DatagramDialogue {
       let again = key(header.sequence)
       // A further SYN/ACK answers nothing anew.
       if !confirming.isWaiting(again) { opening.response(answered, time: packet.time, last: packet.time) }
-      confirming.request(again, name: "tcp-synack-ack", label: "sequence \(header.sequence)", time: packet.time)
+      confirming.request(again, name: "tcp-synack-ack", label: .number("sequence", header.sequence), time: packet.time)
     } else if header.isSYN {
       opening.request(
-        key(header.sequence), name: "tcp-syn-synack", label: "sequence \(header.sequence)", time: packet.time)
+        key(header.sequence), name: "tcp-syn-synack", label: .number("sequence", header.sequence), time: packet.time)
     } else if header.isACK && !header.isRST {
       let answered = key(header.acknowledgment &- 1)
       if confirming.isWaiting(answered) { confirming.response(answered, time: packet.time, last: packet.time) }
@@ -123,7 +123,8 @@ final class TCPAcknowledgment: DatagramDialogue {
         }
         book.settle(
           Pair(
-            name: "tcp-ack", start: segment.time, end: time, endLast: time, key: "up to sequence \(segment.end)",
+            name: "tcp-ack", start: segment.time, end: time, endLast: time,
+            label: .number("up to sequence", segment.end),
             retransmitted: segment.isRepeated, client: way.from, server: way.to))
       }
       outstanding.segments.removeFirst(count)

@@ -107,7 +107,10 @@ package struct Sender: ~Copyable {
     machine = Environment.machine(role: "wire", topology: "wire")
     // A tap on this machine may be part of the session.
     machine.name = MachineName.make(role: "send", hostname: machine.hostname)
-    machine.hooks = [AttachedHook(name: HookPoint.wireOut.name, attachedAs: "socket", watches: [device])]
+    machine.hooks = [
+      AttachedHook(
+        name: HookPoint.wireOut.name, attachedAs: "socket", watches: [device], devices: TapDevice.ids([device]))
+    ]
     machine.paths = [Path(name: HookPoint.wireOut.name, hooks: [HookPoint.wireOut.name])]
     machine.settings["traffic"] =
       "STAMP to \(peer.name), \(options.pace.rate) packets/s of \(options.size) bytes, \(options.pace.text); round trips by \(basis.rawValue) time"

@@ -25,6 +25,11 @@ extension IntegrationSuites {
       let kept = try lab.load("r")
       #expect(kept.wireStamps.count == 23 && kept.wireStamps.allSatisfy { $0.clock == .kernel })
       #expect(kept.machine.hooks.map(\.name) == ["wire-in"])
+      let pair = try lab.listen("pair --proto icmp wire-in=eth0 --require-hw --filter icmp", "q") {
+        try lab.ping(count: 11)
+      }
+      #expect(pair.status == 1 && pair.text.contains("Error: \(complaint): its 11 received packets"), "\(pair.text)")
+      #expect(try lab.load("q").machine.ledger.first?.filtered == 11)
 
       let sent = try lab.latprobe("send 10.77.0.1 --rate 10 --count 11 --timestamps hardware", "s")
       #expect(sent.status == 1 && sent.text.contains("\nError: \(complaint) for its 11 packets"), "\(sent.text)")
@@ -54,11 +59,12 @@ extension IntegrationSuites {
       try lab.repeated { try lab.expectPathAcrossClocks(packets: 53) }
       try lab.repeated { try lab.expectSentAndReceived(packets: 53) }
       try lab.repeated { try lab.expectStampsWhileTheDriverHasThePacket(packets: 23) }
+      try lab.repeated { try lab.expectPairsOfAMirrorPort(echoes: 23) }
       #expect(try lab.setting() == "tx_type 0 rx_filter 12")
     }
 
-    @Test(.enabled(if: stampingQEMU != nil, reason)) func igbStampsWhatItSends() throws {
-      let lab = try NICLab(nic: "igb", qemu: Self.stampingQEMU)
+    @Test func igbStampsWhatItSends() throws {
+      let lab = try NICLab(nic: "igb")
       let refusal = "eth0: the device refused hardware time stamps of all received packets (its driver stamps PTP"
       let strict = try lab.latprobe("tap eth0 --require-hw --duration 1s", "r")
       #expect(strict.status == 1 && strict.text.split(separator: "\n").count == 1, "\(strict.text)")
@@ -96,7 +102,7 @@ private final class NICLab {
     let tree = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent().path
     var options = LabOptions(tree: tree, latprobe: Testbed.latprobe)
-    options.programs += ["phc_ctl", "hwstamp_ctl", "ethtool"]
+    options.programs += [try Testbed.program("phc_ctl"), try Testbed.program("hwstamp_ctl"), "ethtool"]
     options.qemu = qemu ?? options.qemu
     let scenario = try Scenario.parse(
       """
@@ -131,11 +137,18 @@ private final class NICLab {
 
   /// Runs `latprobe tap` while `body` runs.
   func tap(_ arguments: String, _ name: String, _ body: () throws -> Void) throws -> (status: Int32, text: String) {
+    try listen("tap \(arguments)", name, body)
+  }
+
+  /// Runs a command of latprobe that listens while `body` runs.
+  func listen(
+    _ command: String, _ name: String, _ body: () throws -> Void
+  ) throws -> (status: Int32, text: String) {
     let log = "/tmp/\(name).log"
-    let tap = "/usr/bin/latprobe tap \(arguments) -o /var/tmp/\(name) --force"
+    let tap = "/usr/bin/latprobe \(command) -o /var/tmp/\(name) --force"
     try run("rm -f \(log).status")
     try run("{ \(tap) & echo $! >\(log).pid; wait $!; echo $? >\(log).status; } >\(log) 2>&1 &")
-    try lab.host.wait(for: "[ -s \(log).status ] || grep -q '^listening on' \(log)", limit: 60)
+    try lab.host.wait(for: "[ -s \(log).status ] || grep -Eq '^(listening|pairing) on' \(log)", limit: 60)
     try body()
     usleep(300_000)
     try run("kill -TERM $(cat \(log).pid)")
@@ -281,6 +294,26 @@ private final class NICLab {
     let count = outgoing.wireStamps.count
     #expect(outgoing.machine.ledger.first?.lost == UInt64(packets - count))
     try need(count == packets, sent?.text ?? "")
+  }
+
+  /// Requests and answers of others both come in: they are paired by the NIC's clock, which is 1 000 s ahead.
+  func expectPairsOfAMirrorPort(echoes: Int) throws {
+    let script = Testbed.fixture("mirrored_echoes.py")
+    let pair = try listen("pair --proto icmp wire-in=eth0 --require-hw --filter icmp", "m") {
+      let mirror = try lab.startOutside(["python3", script, "nic0", "\(echoes)", "50"])
+      #expect(try mirror.wait(limit: 60).status == 0)
+    }
+    let recording = try load("m")
+    let row = try #require(recording.machine.ledger.first)
+    #expect(row.hook == "wire-in" && row.seen == UInt64(2 * echoes) && row.lost == 0, "\(pair.text)")
+    #expect(recording.machine.interfaces?.first?.clocks == ["hardware": row.emitted], "\(pair.text)")
+    #expect(pair.status == (row.emitted == row.seen ? 0 : 1), "\(pair.text)")
+    let now = (Int64(try run("date +%s").prefix { $0.isNumber }) ?? 0) * 1_000_000_000
+    for found in recording.pairs {
+      #expect(abs(found.end - now - 1_000_000_000_000) < 60_000_000_000, "\(found)")
+      #expect(found.end - found.start > 40_000_000, "\(found)")
+    }
+    try need(recording.pairs.count * 10 >= echoes * 9, pair.text)
   }
 
   /// The same packets at the hook points of the kernel: the NIC stamps each after the driver has got it and before the

@@ -41,14 +41,18 @@ extension Testbed {
     return names.filter { $0.contains("-linux-gnu") }.map { "\(folder)/\($0)" }
   }
 
-  /// How to call a service's program: unpacked by `make deps`, or installed.
-  func service(_ name: String) throws -> [String] {
-    for folder in ["\(Testbed.services)/usr/bin", "\(Testbed.services)/usr/sbin", "/usr/bin", "/usr/sbin"] {
+  /// A program of a package with services: unpacked by `make deps`, or installed.
+  static func program(_ name: String) throws -> String {
+    for folder in ["\(services)/usr/bin", "\(services)/usr/sbin", "/usr/bin", "/usr/sbin"] {
       let path = "\(folder)/\(name)"
-      guard FileManager.default.isExecutableFile(atPath: path) else { continue }
-      return ["env", "LD_LIBRARY_PATH=\(Testbed.libraries.joined(separator: ":"))", path]
+      if FileManager.default.isExecutableFile(atPath: path) { return path }
     }
     throw TestbedError(description: "\(name) is missing: run `make deps`")
+  }
+
+  /// How to call a service's program.
+  func service(_ name: String) throws -> [String] {
+    ["env", "LD_LIBRARY_PATH=\(Testbed.libraries.joined(separator: ":"))", try Testbed.program(name)]
   }
 
   /// Starts a service in `b`; back once somebody listens on its port there.

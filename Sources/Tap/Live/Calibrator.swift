@@ -19,40 +19,50 @@ package struct Calibrator: ~Copyable {
 
   private final class Port {
     let number: UInt8
-    let ring: PacketRing
-    /// Why frames will have no hardware stamps at both ends of their way; nil if the driver granted them.
-    let refusal: String?
-    private let received: HardwareStamping
-    private let sent: HardwareStamping
+    let rings: [PacketRing]
+    private let receiving: HardwareStamping
+    private let sending: HardwareStamping
     var sender: FrameSender
     var interface: TapInterface
-    var stamper = PacketStamper()
+    private var stamper = PacketStamper()
     var records: [UInt8] = []
-    var emitted: [HookPoint: UInt64] = [:]
+    private(set) var emitted: [HookPoint: UInt64] = [:]
 
     init(_ device: String, to other: String, number: UInt8, filter: Filter) throws(TapError) {
       self.number = number
-      // First: a device that is not there is told as such.
       _ = try PacketRing.index(of: device)
-      received = HardwareStamping(device: device, of: .received)
-      sent = HardwareStamping(device: device, of: .sent)
-      refusal = received.refusal ?? sent.refusal
-      ring = try PacketRing(
-        device: device, filter: filter, .both, captured: PacketRing.headers, hardware: refusal == nil,
-        promiscuous: false)
-      sender = try FrameSender(device: device, to: other, port: 50_000 + UInt16(number), hardware: refusal == nil)
+      receiving = HardwareStamping(device: device, of: .received)
+      sending = HardwareStamping(device: device, of: .sent)
+      let isGranted = receiving.refusal == nil
+      func ring(_ direction: PacketRing.Direction) throws(TapError) -> PacketRing {
+        try PacketRing(
+          device: device, filter: filter, direction, captured: PacketRing.headers,
+          hardware: isGranted && direction == .received, promiscuous: false)
+      }
+      rings = [try ring(.received), try ring(.sent)]
+      sender = try FrameSender(
+        device: device, to: other, port: 50_000 + UInt16(number), hardware: sending.refusal == nil)
+      let refusals = [receiving.refusal, sending.refusal].compactMap { $0 }
       interface = TapInterface(
-        device: device, number: number, hooks: [.wireIn, .wireOut], hardware: refusal ?? "granted")
+        device: device, number: number, hooks: [.wireIn, .wireOut], hardware: refusals.first ?? "granted")
     }
 
-    func take(_ frame: RingFrame, _ hook: HookPoint, _ now: UInt64) {
-      let device = frame.source == .hardware ? UInt16(clamping: interface.hardwareClock ?? 0) : 0
+    /// Why some of its frames will have no hardware stamps; nil if both directions are granted.
+    var refusal: String? { receiving.refusal ?? sending.refusal }
+
+    /// N of /dev/ptpN, if any direction is granted.
+    var clock: UInt16? {
+      receiving.refusal == nil || sending.refusal == nil
+        ? interface.hardwareClock.flatMap { UInt16(exactly: $0) } : nil
+    }
+
+    func take(_ frame: LinkFrame, _ time: Int64, _ source: WireClock, _ hook: HookPoint, length: Int, read: UInt64) {
       let about = PacketStamper.Circumstances(
-        hook: hook, read: now, time: frame.time, source: frame.source, length: frame.length, interface: number,
-        device: device)
-      guard stamper.append(unsafe LinkFrame(linkType: .ethernet, bytes: frame.bytes), about, to: &records) else { return }
+        hook: hook, read: read, time: time, source: source, length: length, interface: number,
+        device: source == .hardware ? clock ?? 0 : 0)
+      guard stamper.append(frame, about, to: &records) else { return }
       emitted[hook, default: 0] += 1
-      interface.clocks[frame.source.name, default: 0] += 1
+      interface.clocks[source.name, default: 0] += 1
     }
   }
 
@@ -75,15 +85,11 @@ package struct Calibrator: ~Copyable {
     }
     machine = Environment.machine(role: "wire", topology: "wire")
     machine.hooks = [HookPoint.wireIn, .wireOut].map {
-      AttachedHook(name: $0.name, attachedAs: "packet socket", watches: devices)
+      AttachedHook(name: $0.name, attachedAs: "packet socket", watches: devices, devices: TapDevice.ids(devices))
     }
     machine.paths = [Path(name: "wire", hooks: [HookPoint.wireIn.name, HookPoint.wireOut.name])]
     machine.filter = FrameSender.filter
-    let granted = ports.filter { $0.refusal == nil }
-    clocks = ClockKeeper(
-      side: nil,
-      devices: Set(granted.compactMap { $0.interface.hardwareClock.flatMap { UInt16(exactly: $0) } }).sorted(),
-      warn: warn)
+    clocks = ClockKeeper(side: nil, devices: Set(ports.compactMap(\.clock)).sorted(), warn: warn)
   }
 
   /// Sends all frames, or until `stopRequested` says why to stop; returns the machine as written last.
@@ -139,13 +145,18 @@ package struct Calibrator: ~Copyable {
   private func pour(_ writer: MachineWriter) throws(RecordingError) {
     for port in ports {
       let now = UInt64(Instant<Monotonic>.now.nanoseconds)
-      port.ring.drain { port.take($0, $0.isOutgoing ? .wireOut : .wireIn, now) }
+      for ring in port.rings {
+        ring.drain { frame in
+          port.take(
+            unsafe LinkFrame(linkType: .ethernet, bytes: frame.bytes), frame.time, frame.source,
+            frame.isOutgoing ? .wireOut : .wireIn, length: frame.length, read: now)
+        }
+      }
       for (frame, time) in port.sender.stamps() {
         unsafe frame.withUnsafeBufferPointer { bytes in
           port.take(
-            unsafe RingFrame(
-              time: time, source: .hardware, length: bytes.count, bytes: bytes, isOutgoing: true, isLoopback: false),
-            .wireOut, now)
+            unsafe LinkFrame(linkType: .ethernet, bytes: bytes), time, .hardware, .wireOut, length: bytes.count,
+            read: now)
         }
       }
       try writer.append(cpu: Int(port.number), port.records)
@@ -155,12 +166,13 @@ package struct Calibrator: ~Copyable {
 
   private mutating func takeLedger(_ writer: MachineWriter) {
     for port in ports {
-      port.interface.ringDrops = port.ring.drops()
+      let lost = port.rings.map { $0.drops() }
+      port.interface.ringDrops = lost.reduce(0, +)
       writer.discarded(cpu: Int(port.number), total: port.interface.ringDrops)
-      for hook in [HookPoint.wireIn, .wireOut] {
+      for (hook, lost) in zip([HookPoint.wireIn, .wireOut], lost) {
         var row = LedgerRow(hook: hook.name, cpu: Int(port.number))
         row.emitted = port.emitted[hook] ?? 0
-        row.lost = hook == .wireIn ? port.interface.ringDrops : 0
+        row.lost = lost
         row.seen = row.emitted + row.lost
         machine.ledger.append(row)
       }

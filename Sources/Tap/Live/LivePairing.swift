@@ -123,8 +123,9 @@ package struct LivePairing: ~Copyable {
     let needsHardware = options.requiresHardware
     source.drain { tapped, frame in
       let place = tapped.see(frame)
-      // On a loopback device each packet comes in that went out; times of another clock are no use.
-      if frame.isLoopback && frame.isOutgoing || needsHardware && frame.source != .hardware { return }
+      // On a loopback device each packet comes in that went out.
+      if frame.isLoopback && frame.isOutgoing { return }
+      if needsHardware && frame.source != .hardware { return tapped.leaveOut(frame) }
       tapped.count(frame, at: place)
       order.add(
         PairingPacket(

@@ -18,6 +18,12 @@ package struct TapDevice: Sendable, Equatable {
 
   /// Whether this network namespace has a device of that name.
   package static func exists(_ name: String) -> Bool { unsafe lp_device_index(name) >= 0 }
+
+  /// As in ``AttachedHook/devices``, of devices of this thread's namespace.
+  package static func ids(_ names: [String]) -> [String]? {
+    guard let inode = (try? NetworkNamespace.named("/proc/thread-self/ns/net"))?.inode else { return nil }
+    return names.map { "\(inode):\(unsafe lp_device_index($0))" }
+  }
 }
 
 /// A device that is listened on, and the account of its packets.
@@ -34,7 +40,7 @@ final class TappedDevice {
   private var counts: [(seen: UInt64, emitted: UInt64, lost: UInt64)]
   /// Packets by ``WireClock/rawValue``.
   private var clocks = [UInt64](repeating: 0, count: WireClock.allCases.count)
-  /// Packets that came in and were taken, and those of them with a hardware stamp.
+  /// Packets that came in and were taken or left out, and those of them with a hardware stamp.
   private var received: (all: UInt64, hardware: UInt64) = (0, 0)
   var otherFrames: UInt64 = 0
 
@@ -82,6 +88,9 @@ final class TappedDevice {
     received.all += 1
     if frame.source == .hardware { received.hardware += 1 }
   }
+
+  /// Counts a frame as left out for want of a hardware stamp.
+  func leaveOut(_ frame: borrowing RingFrame) { if !frame.isOutgoing { received.all += 1 } }
 
   /// Asks the rings what they dropped since the last time; whether they did.
   fileprivate func takeDrops() -> Bool {
@@ -169,13 +178,11 @@ final class TapSource {
 
   /// Hook points that the devices' packets are at, in order of the path.
   var hooks: [AttachedHook] {
-    let namespace = (try? NetworkNamespace.named("/proc/thread-self/ns/net"))?.inode
-    return [HookPoint.wireIn, .wireOut].compactMap { hook in
+    [HookPoint.wireIn, .wireOut].compactMap { hook in
       let names = devices.filter { $0.hooks.contains(hook) }.map(\.device.name)
       guard !names.isEmpty else { return nil }
       return AttachedHook(
-        name: hook.name, attachedAs: "packet socket", watches: names,
-        devices: namespace.map { inode in names.map { "\(inode):\(unsafe lp_device_index($0))" } })
+        name: hook.name, attachedAs: "packet socket", watches: names, devices: TapDevice.ids(names))
     }
   }
 

@@ -5,7 +5,7 @@ import Glibc
 /// What went wrong with the lab, or with a command in it: one line and what the command said.
 package struct LabError: Error, CustomStringConvertible {
   package var description: String
-  /// A machine did not answer in time: another try may do.
+  /// A machine did not answer in time, or crashed: another try may do.
   package var hung: Bool
 
   package init(_ description: String, hung: Bool = false) {

@@ -15,10 +15,10 @@ struct FileTree {
     try files.createDirectory(atPath: root, withIntermediateDirectories: true)
   }
 
-  /// Path of a program of this machine.
+  /// Path of a program of this machine, by its name or its path.
   static func find(_ name: String) throws -> String {
-    for folder in ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin", "/sbin"] {
-      let path = "\(folder)/\(name)"
+    let folders = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin", "/sbin"]
+    for path in name.contains("/") ? [name] : folders.map({ "\($0)/\(name)" }) {
       if FileManager.default.isExecutableFile(atPath: path) { return path }
     }
     throw LabError("\(name) is missing: run 'make deps'")

@@ -6,7 +6,10 @@ import Glibc
 package struct LabOptions: Sendable {
   /// `tcg` (emulation) or `kvm`.
   package var accelerator = "tcg"
-  package var qemu = "qemu-system-x86_64"
+  /// On the PATH, or a path; where the one on the PATH has not the NIC that a scenario asks for, Debian's backports are
+  /// looked at.
+  package var qemu = LabOptions.installedQEMU
+  private static let installedQEMU = "qemu-system-x86_64"
   /// The program under test, its BPF object and its topologies.
   package var latprobe: String
   package var object: String
@@ -27,8 +30,8 @@ package struct LabOptions: Sendable {
     store = "\(tree)/build/lab"
   }
 
-  /// Throws if this machine cannot run a scenario: before anything is made, and saying what to do.
-  func check(_ scenario: Scenario) throws {
+  /// Finds a QEMU for a scenario; throws if this machine cannot run it: before anything is made, and saying what to do.
+  mutating func prepare(for scenario: Scenario) throws {
     guard geteuid() == 0 else { throw LabError("needs root for a network namespace and a tap: run it with sudo") }
     guard FileManager.default.fileExists(atPath: "/dev/net/tun") else {
       throw LabError("/dev/net/tun is missing: run 'modprobe tun', or give it to this container")
@@ -41,17 +44,24 @@ package struct LabOptions: Sendable {
     try FreeSpace.require(512, in: FileManager.default.temporaryDirectory.path, "free some, or set TMPDIR")
   }
 
-  private func checkQEMU(_ nic: String) throws {
+  private mutating func checkQEMU(_ nic: String) throws {
     let version: String
     do { version = try Shell.run(qemu, "--version") } catch let error as LabError {
       throw LabError("\(error); run 'make deps', or name a QEMU in LATPROBE_QEMU")
     }
-    let known = try Shell.run(qemu, "-device", "\(nic),help").contains("\(nic) options")
-    guard known else {
-      let number = version.firstMatch(of: /version ([0-9.]+)/).map { String($0.1) } ?? "of unknown version"
-      let since = nic == "igb" ? ", which came with 8.0" : ""
-      throw LabError("\(qemu) \(number) has no NIC \(nic)\(since): name another QEMU in LATPROBE_QEMU")
+    if try has(nic) { return }
+    let number = version.firstMatch(of: /version ([0-9.]+)/).map { String($0.1) } ?? "of unknown version"
+    let since = nic == "igb" ? ", which came with 8.0" : ""
+    let failure = "\(qemu) \(number) has no NIC \(nic)\(since): name another QEMU in LATPROBE_QEMU"
+    guard qemu == LabOptions.installedQEMU else { throw LabError(failure) }
+    do { qemu = try BackportedQEMU.get(store: store) } catch let error as LabError {
+      throw LabError("\(failure) (\(error))")
     }
+    guard try has(nic) else { throw LabError(failure) }
+  }
+
+  private func has(_ nic: String) throws -> Bool {
+    try Shell.run(qemu, "-device", "\(nic),help").contains("\(nic) options")
   }
 
   private static func checkKVM() throws {

@@ -38,7 +38,7 @@ package final class Machine {
   /// Waits until the machine obeys.
   func boot(limit: Double = 60) throws {
     do { try run("true", limit: limit) } catch let error as LabError where error.hung {
-      throw LabError("the \(name) did not boot within \(Int(limit)) s", hung: true)
+      throw LabError("the \(name) did not boot within \(Int(limit)) s, or crashed", hung: true)
     }
   }
 
@@ -101,7 +101,7 @@ package final class Machine {
       let count = unsafe rest.withUnsafeBytes {
         unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
       }
-      guard count > 0 else { throw LabError("\(name): the machine is gone") }
+      guard count > 0 else { throw LabError("\(name): the machine is gone", hung: true) }
       rest = rest.dropFirst(count)
     }
   }
@@ -118,7 +118,7 @@ package final class Machine {
       let got = unsafe bytes.withUnsafeMutableBytes {
         unsafe recv(descriptor, $0.baseAddress?.advanced(by: have), count - have, 0)
       }
-      guard got > 0 else { throw LabError("\(name): the machine ended during '\(line)'") }
+      guard got > 0 else { throw LabError("\(name): the machine ended during '\(line)'", hung: true) }
       have += got
     }
     return bytes

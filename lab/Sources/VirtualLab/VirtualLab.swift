@@ -15,7 +15,7 @@ package final class VirtualLab {
   /// Holds the consoles, QEMU's messages, and what commands outside said.
   private let stage: Stage
 
-  /// As `init`, and once more if a machine hung on the way, which emulation does now and then.
+  /// As `init`, and once more if a machine hung or crashed on the way, which emulation does now and then.
   package static func boot(
     _ scenario: Scenario, _ options: LabOptions, onRetry report: (LabError) -> Void
   ) throws -> VirtualLab {
@@ -34,7 +34,8 @@ package final class VirtualLab {
 
   /// Builds the images and boots the machines, until they obey.
   package init(_ scenario: Scenario, _ options: LabOptions) throws {
-    try options.check(scenario)
+    var options = options
+    try options.prepare(for: scenario)
     stage = try Stage()
     let images = try Images(scenario, options, folder: stage.folder)
     try stage.makeTap()
@@ -75,10 +76,11 @@ package final class VirtualLab {
         "virtserialport,chardev=c\(index),name=\(name == "host" ? "lab.control" : "lab.guest")",
       ]
     }
-    // A QEMU that was named may have come without firmware.
+    // Of a QEMU that is not installed: beside it, or what the installed one has.
+    let prefix = URL(fileURLWithPath: options.qemu).deletingLastPathComponent().deletingLastPathComponent().path
     let firmware =
       options.qemu.contains("/")
-      ? ["/usr/share/seabios", "/usr/lib/ipxe/qemu", "/usr/share/qemu"].flatMap { ["-L", $0] } : []
+      ? [prefix, "/usr"].flatMap { ["\($0)/share/seabios", "\($0)/share/qemu"] }.flatMap { ["-L", $0] } : []
     return [options.qemu] + firmware + accelerator + [
       "-smp", "\(scenario.host.cpus ?? 1)", "-m", "\(scenario.host.memory ?? 2048)", "-nodefaults", "-display", "none",
       "-no-reboot", "-serial", "file:\(folder)/host.console",
