@@ -197,7 +197,7 @@ extension IntegrationSuites {
     }
 
     /// Round trips between programs, as sockperf measures them at the same time on the same path: its median lies within
-    /// a factor of three and 150 µs of ours, on a noisy machine too (75 to 132 µs beside our 90 to 142 µs in five runs of two cores). Ours from the intended time has the sender's own
+    /// a factor of three and 150 µs of ours, on a noisy machine too (73 to 132 µs beside our 90 to 142 µs in five runs of two cores). Ours from the intended time has the sender's own
     /// lateness in it, sockperf's full-rtt the time in its own program.
     @Test func asSockperfMeasures() throws {
       try bed.startPingPongServer()
