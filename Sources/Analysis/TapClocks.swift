@@ -88,31 +88,44 @@ extension TimedRecording {
     recording.stamps = kept.map { recording.stamps[$0] }
   }
 
-  /// A tap's stamps on the machine's CLOCK_MONOTONIC: one recording for each clock that its hook points were stamped by.
+  /// A device's stamps at one hook point.
+  private struct Place: Hashable, Comparable {
+    var hook: HookPoint
+    var interface: UInt8
+
+    init(_ wire: WireStamp) { (hook, interface) = (wire.stamp.hook, wire.interface) }
+
+    static func < (a: Place, b: Place) -> Bool {
+      (a.hook.rawValue, a.interface) < (b.hook.rawValue, b.interface)
+    }
+  }
+
+  /// A tap's stamps on the machine's CLOCK_MONOTONIC: one recording for each clock that its devices were stamped by.
   ///
-  /// Stamps of two clocks are not mixed at one hook point: those of the clock that most packets have are taken, and the
-  /// others are left out and told. A capture file's clock is nobody's: its times stay as they are.
+  /// Stamps of two clocks are not mixed at one hook point of one device: those of the clock that most packets have are taken,
+  /// and the others are left out and told. A capture file's clock is nobody's: its times stay as they are.
   private static func taps(
     _ recording: MachineRecording, _ firstDevice: UInt16, _ warnings: inout [String]
   ) -> [(clock: TapClock, timed: TimedRecording)] {
-    var counts: [HookPoint: [TapClock: Int]] = [:]
-    for wire in recording.wireStamps { counts[wire.stamp.hook, default: [:]][TapClock(wire), default: 0] += 1 }
+    var counts: [Place: [TapClock: Int]] = [:]
+    for wire in recording.wireStamps { counts[Place(wire), default: [:]][TapClock(wire), default: 0] += 1 }
     let clocks = counts.mapValues { $0.max { ($0.value, $1.key.rank) < ($1.value, $0.key.rank) }?.key ?? .file }
-    for (hook, clock) in clocks.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-      let others = (counts[hook] ?? [:]).filter { $0.key != clock }.sorted { $0.key.rank < $1.key.rank }
+    for (place, clock) in clocks.sorted(by: { $0.key < $1.key }) {
+      let others = (counts[place] ?? [:]).filter { $0.key != clock }.sorted { $0.key.rank < $1.key.rank }
       for (other, count) in others {
         warnings.append(
-          "\(recording.machine.name): \(count) stamps at \(hook.name) are of \(other), the others of \(clock): left out"
+          "\(recording.machine.name): \(count) stamps at \(place.hook.name) are of \(other), the others of \(clock): left out"
         )
       }
     }
     // Where nothing passed, packets that should have are lost, by whichever clock.
-    let idle = Set(recording.machine.hooks.compactMap { HookPoint(name: $0.name) }).subtracting(clocks.keys)
+    let idle = Set(recording.machine.hooks.compactMap { HookPoint(name: $0.name) })
+      .subtracting(clocks.keys.map(\.hook))
     let used = Set(clocks.values).sorted { $0.rank < $1.rank }
     return used.compactMap { clock in
-      let hooks = Set(clocks.filter { $0.value == clock }.keys).union(clock == used.first ? idle : [])
+      let places = Set(clocks.filter { $0.value == clock }.keys)
       do throws(AlignmentError) {
-        return (clock, try tap(recording, clock, hooks, firstDevice))
+        return (clock, try tap(recording, clock, places, idle: clock == used.first ? idle : [], firstDevice))
       } catch {
         warnings.append("\(recording.machine.name): stamps of \(clock) are left out: \(error)")
         return nil
@@ -121,12 +134,13 @@ extension TimedRecording {
   }
 
   private static func tap(
-    _ recording: MachineRecording, _ clock: TapClock, _ hooks: Set<HookPoint>, _ firstDevice: UInt16
+    _ recording: MachineRecording, _ clock: TapClock, _ places: Set<Place>, idle: Set<HookPoint>,
+    _ firstDevice: UInt16
   ) throws(AlignmentError) -> TimedRecording {
     let map = try clock.map(recording)
     var timed = TimedRecording(recording: recording)
     var placed: [(stamp: Stamp, own: Int64)] = []
-    for wire in recording.wireStamps where hooks.contains(wire.stamp.hook) && TapClock(wire) == clock {
+    for wire in recording.wireStamps where places.contains(Place(wire)) && TapClock(wire) == clock {
       guard let time = map.map({ $0.monotonic(wire.at) }) ?? wire.at, time >= 0, wire.at >= 0 else { continue }
       var stamp = wire.stamp
       stamp.time = UInt64(time)
@@ -135,6 +149,7 @@ extension TimedRecording {
     }
     placed.sort { $0.stamp.time < $1.stamp.time }
     timed.recording.stamps = placed.map(\.stamp)
+    let hooks = idle.union(places.map(\.hook))
     timed.recording.machine.hooks.removeAll { HookPoint(name: $0.name).map { !hooks.contains($0) } ?? false }
     if let map, let first = placed.first?.own, let last = placed.last?.own {
       timed.ownTimes = placed.map { UInt64($0.own) }

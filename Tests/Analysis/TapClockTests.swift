@@ -76,6 +76,44 @@ import Testing
       "\(result.warnings)")
   }
 
+  /// Two devices that each see both directions, each with a clock of its own: what is received has the device's time, what
+  /// is sent the kernel's.
+  @Test func eachDeviceHasItsOwnClock() throws {
+    var recording = machine()
+    recording.machine.interfaces = (0..<2).map {
+      TapInterface(
+        number: $0, name: "eth\($0)", hooks: ["wire-in", "wire-out"], driver: "test", hardwareClock: 3 + Int($0),
+        hardware: "granted")
+    }
+    recording.clockCrosses += recording.clockCrosses.map { cross in
+      var other = cross
+      other.device = 4
+      other.deviceTime += 5_000_000_000
+      return other
+    }
+    for number in 0..<300 {
+      let time = 2_000_000_000 + Int64(number) * 1_000_000
+      // Two of three come in at eth0.
+      let entry: UInt8 = number % 3 == 0 ? 1 : 0
+      var received = wire(UInt64(number + 1), .wireIn, at: time, .hardware)
+      received.interface = entry
+      received.device = 3 + UInt16(entry)
+      received.at += entry == 1 ? 5_000_000_000 : 0
+      received.stamp.flow = UInt32(1 + entry)
+      var sent = wire(UInt64(number + 1), .wireOut, at: time + 12_345, .kernel)
+      sent.interface = 1 - entry
+      sent.stamp.flow = UInt32(1 + entry)
+      recording.wireStamps += [received, sent]
+    }
+    let result = try analysed(recording)
+    #expect(result.warnings == [])
+    for (direction, count) in [("eth0-eth1", 200), ("eth1-eth0", 100)] {
+      let segment = try #require(result.segments.first { $0.direction == direction }, "\(result.segments.map(\.direction))")
+      #expect(segment.count == count && segment.lost + segment.unmatched == 0)
+      #expect(segment.errorBound > 0 && segment.delays.allSatisfy { abs($0 - 12_345) <= segment.errorBound })
+    }
+  }
+
   @Test func whatNeverComesOutIsLost() throws {
     var recording = machine()
     recording.wireStamps = (0..<50).map {
