@@ -83,6 +83,8 @@ extension IntegrationSuites {
     @Test func aDeviceThatIsNotThereOrGoes() throws {
       let output = try bed.latprobe("tap", "--netns", bed.bridge, "nope", "-o", bed.path("n"))
       #expect(output.status == 1 && output.errors.contains("no device 'nope' here"), "\(output.errors)")
+      let vlan = try bed.latprobe("tap", "--netns", bed.bridge, "va", "--filter", "vlan 5", "-o", bed.path("n"))
+      #expect(vlan.status == 1 && vlan.errors.contains("'vlan' would match in one direction only"), "\(vlan.errors)")
       let recording = try tap("g", "va")
       try bed.run("ip", "netns", "exec", bed.a, "ping", "-q", "-c", "5", "-i", "0.01", "10.77.0.2")
       usleep(500_000)

@@ -155,6 +155,10 @@ final class TapSource {
     _ devices: [TapDevice], filter: Filter?, captured: UInt32, hardware: Bool, mustBeHardware: Bool,
     warn: (String) -> Void
   ) throws(TapError) {
+    // Drivers take the tags of received frames out of them, and leave those of sent ones in.
+    if let filter, filter.expression.contains(/\bvlan\b/) {
+      throw TapError("filter '\(filter.expression)': 'vlan' would match in one direction only; tap the VLAN's own device")
+    }
     var opened: [TappedDevice] = []
     for (number, device) in devices.enumerated() {
       opened.append(
