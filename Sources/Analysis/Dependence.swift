@@ -17,7 +17,7 @@ package func effectiveCount(of outcomes: [Bool]) -> Double {
 }
 
 /// ``effectiveCount(of:)`` for the series 1{value > threshold} of values in time order.
-package func effectiveCount(of values: [Int64], exceeding threshold: Int64) -> Double {
+package func effectiveCount(of values: some Collection<Int64>, exceeding threshold: Int64) -> Double {
   BitSeries(values) { $0 > threshold }.effectiveCount()
 }
 
@@ -33,9 +33,9 @@ struct BitSeries {
     words = [UInt64](repeating: 0, count: (count + 63) / 64)
   }
 
-  init(_ values: [Int64], where holds: (Int64) -> Bool) {
+  init(_ values: some Collection<Int64>, where holds: (Int64) -> Bool) {
     self.init(count: values.count)
-    for index in values.indices where holds(values[index]) { set(index) }
+    for (index, value) in values.enumerated() where holds(value) { set(index) }
   }
 
   mutating func set(_ index: Int) { words[index >> 6] |= 1 << UInt64(index & 63) }
