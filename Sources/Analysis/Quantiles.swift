@@ -53,15 +53,18 @@ extension Summary {
       return
     }
     let (inOrder, ascending) = try delays.finish()
-    self.init(inOrder: inOrder, ascending: ascending, errorBound: errorBound)
-    if let failure = inOrder.failure ?? ascending.failure { throw failure }
+    let scratch = delays.scratch
+    self.init(inOrder: inOrder, ascending: ascending, errorBound: errorBound, on: scratch)
+    if let failure = inOrder.failure ?? ascending.failure ?? scratch.failure { throw failure }
   }
 
   /// - Parameters:
   ///   - delays: in time order.
   ///   - sorted: the same ones, ascending.
-  private init?<Values: RandomAccessCollection>(inOrder delays: Values, ascending sorted: Values, errorBound: Int64)
-  where Values.Element == Int64, Values.Index == Int {
+  ///   - scratch: takes what grows with their number; nil: it is held.
+  private init?<Values: RandomAccessCollection>(
+    inOrder delays: Values, ascending sorted: Values, errorBound: Int64, on scratch: Scratch? = nil
+  ) where Values.Element == Int64, Values.Index == Int {
     guard let min = sorted.first, let max = sorted.last, let median = quantile(0.5, ofSorted: sorted),
       let low = quantile(0.25, ofSorted: sorted), let high = quantile(0.75, ofSorted: sorted)
     else { return nil }
@@ -76,7 +79,7 @@ extension Summary {
     var quantiles: [Quantile] = []
     for probability in Summary.probabilities {
       guard let value = quantile(probability, ofSorted: sorted) else { continue }
-      let independent = Analysis.effectiveCount(of: delays, exceeding: value)
+      let independent = Analysis.effectiveCount(of: delays, exceeding: value, on: scratch)
       if probability == 0.99 { effective = independent }
       let ranks = quantileIntervalRanks(probability, count: sorted.count, effectiveCount: independent)
       quantiles.append(

@@ -21,7 +21,7 @@ package final class PairSpill {
   /// Nothing is on disk before the first pair comes.
   ///
   /// - Parameters:
-  ///   - directory: for files of 40 bytes a pair, with `byEnd` twice that, and of 24 bytes while delays are summed up.
+  ///   - directory: for files of 40 bytes a pair, with `byEnd` twice that, and up to 40 more while delays are summed up.
   ///   - byEnd: they will also be asked for in order of their ends.
   package init(
     in directory: String, byEnd: Bool, limit: Int = 1 << 20, write: @escaping WriteCall = systemWrite
@@ -76,6 +76,8 @@ package final class DelaySpill {
   private let write: WriteCall
   private let runs: SortedRuns<Int64>
   private var spill: Spill<Int64>?
+  /// For what is computed of them.
+  package let scratch: Scratch
   /// The last ones.
   private var held: [Int64] = []
 
@@ -84,6 +86,7 @@ package final class DelaySpill {
     self.limit = limit
     self.write = write
     runs = SortedRuns(in: directory, room: limit / 8, write: write, by: <)
+    scratch = Scratch(in: directory, limit: limit, write: write)
   }
 
   package func append(_ delay: Int64) throws(RecordingError) {
@@ -134,7 +137,7 @@ package final class StoredDelays: RandomAccessCollection {
   package let startIndex = 0
   package let endIndex: Int
   private let spill: Spill<Int64>
-  private var pages = [ArraySlice<Int64>](repeating: [], count: StoredDelays.pageCount)
+  private var pages = [[Int64]](repeating: [], count: StoredDelays.pageCount)
   private var first = [Int](repeating: .max, count: StoredDelays.pageCount)
   private var current = 0
   private var oldest = 0
@@ -158,7 +161,7 @@ package final class StoredDelays: RandomAccessCollection {
     current = oldest
     oldest = (oldest + 1) % StoredDelays.pageCount
     first[current] = begin
-    pages[current] = ArraySlice(repeating: 0, count: Swift.min(StoredDelays.pageSize, endIndex - begin))
+    pages[current] = [Int64](repeating: 0, count: Swift.min(StoredDelays.pageSize, endIndex - begin))
     do throws(RecordingError) { try spill.read(from: begin, into: &pages[current]) } catch { failure = error }
   }
 }

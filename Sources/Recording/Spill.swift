@@ -36,7 +36,7 @@ final class Spill<Value: BitwiseCopyable> {
   }
 
   /// Fills `values` with those from `index`; there must be as many.
-  func read(from index: Int, into values: inout ArraySlice<Value>) throws(RecordingError) {
+  func read(from index: Int, into values: inout [Value]) throws(RecordingError) {
     let size = MemoryLayout<Value>.stride
     let wanted = values.count * size
     let done = try unsafe values.withUnsafeMutableBufferPointer { (buffer) throws(RecordingError) in
@@ -55,7 +55,7 @@ final class SortedRuns<Value: BitwiseCopyable> {
   private struct Run {
     var next: Int
     let end: Int
-    var buffer: ArraySlice<Value>
+    var buffer: [Value]
     var place: Int
   }
 
@@ -98,7 +98,7 @@ final class SortedRuns<Value: BitwiseCopyable> {
       let size = min(room, run.range.count)
       readers.append(
         Run(
-          next: run.range.lowerBound, end: run.range.upperBound, buffer: ArraySlice(repeating: run.first, count: size),
+          next: run.range.lowerBound, end: run.range.upperBound, buffer: [Value](repeating: run.first, count: size),
           place: size))
       heap.append((run.first, number))
     }

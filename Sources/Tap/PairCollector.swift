@@ -62,6 +62,7 @@ struct PairCollector {
     var recording = MachineRecording(machine: machine)
     if let spill, spill.count > 0 {
       putAway(spill)
+      pairs = []
       recording.machine.startedAt = UInt64(clamping: spill.earliestStart)
       recording.machine.stoppedAt = UInt64(clamping: spill.latestEnd)
     } else {

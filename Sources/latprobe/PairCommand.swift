@@ -21,6 +21,7 @@ struct PairCommand: ParsableCommand {
         latprobe pair --proto dns capture.pcapng
         latprobe pair --proto memcached --port memcached=11311 in.pcap out.pcap -o run1
         latprobe gate run1 --require 'memcached-get p99 < 500us'
+      Beyond a million pairs, temporary files of up to 120 bytes a pair are made: in DIR of -o, else in TMPDIR (/var/tmp).
 
       At devices packets are paired as they come, by the kernel's time: this machine's own traffic at IF, that of others
       beside a path at wire-in=IF and wire-out=IF. Of a name that is a device and a file, ./NAME is the file.
