@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Recording
 
 /// How many independent observations a dependent series of n yes-or-no outcomes is worth.
 ///
@@ -11,48 +12,66 @@
 /// outcomes. That bounds the cost and never cuts a long memory short.
 /// - Complexity: O(16 n) word operations at worst, O(n / 64) a lag.
 package func effectiveCount(of outcomes: [Bool]) -> Double {
-  var bits = BitSeries(count: outcomes.count)
-  for (index, outcome) in outcomes.enumerated() where outcome { bits.set(index) }
-  return bits.effectiveCount()
+  BitSeries(outcomes) { $0 }.effectiveCount()
 }
 
 /// ``effectiveCount(of:)`` for the series 1{value > threshold} of values in time order.
-package func effectiveCount(of values: [Int64], exceeding threshold: Int64) -> Double {
-  BitSeries(values) { $0 > threshold }.effectiveCount()
+///
+/// - Parameter scratch: takes what grows with the number of values; nil: it is held.
+package func effectiveCount(
+  of values: some Collection<Int64>, exceeding threshold: Int64, on scratch: Scratch? = nil
+) -> Double {
+  BitSeries(values, on: scratch) { $0 > threshold }.effectiveCount()
 }
 
 /// Yes-or-no outcomes in time order, 64 to a word.
 struct BitSeries {
   static let maximalLag = 1_024
 
-  private(set) var words: [UInt64]
+  private let words: Series<UInt64>
   let count: Int
 
-  init(count: Int) {
-    self.count = count
-    words = [UInt64](repeating: 0, count: (count + 63) / 64)
+  init<Values: Collection>(_ values: Values, on scratch: Scratch? = nil, where holds: (Values.Element) -> Bool) {
+    count = values.count
+    let stored = scratch?.makeSeries(of: UInt64.self)
+    var part: [UInt64] = []
+    part.reserveCapacity(stored?.scratch.partSize ?? (count + 63) / 64)
+    var word: UInt64 = 0
+    for (index, value) in values.enumerated() {
+      if holds(value) { word |= 1 << UInt64(index & 63) }
+      guard index & 63 == 63 || index == count - 1 else { continue }
+      part.append(word)
+      word = 0
+      if let stored, part.count == stored.scratch.partSize {
+        stored.append(part)
+        part.removeAll(keepingCapacity: true)
+      }
+    }
+    stored?.append(part)
+    words = stored.map { .stored($0) } ?? .held(part)
   }
-
-  init(_ values: [Int64], where holds: (Int64) -> Bool) {
-    self.init(count: values.count)
-    for index in values.indices where holds(values[index]) { set(index) }
-  }
-
-  mutating func set(_ index: Int) { words[index >> 6] |= 1 << UInt64(index & 63) }
 
   func bit(_ index: Int) -> Int { Int((words[index >> 6] >> UInt64(index & 63)) & 1) }
 
-  var ones: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
+  var ones: Int {
+    var sum = 0
+    words.forEachPart { part, _ in sum += part.reduce(0) { $0 + $1.nonzeroBitCount } }
+    return sum
+  }
 
   /// Pairs of ones that lie `lag` apart.
   func pairs(at lag: Int) -> Int {
     let skip = lag >> 6
     let shift = UInt64(lag & 63)
     var sum = 0
-    for index in 0..<max(0, words.count - skip) {
-      var moved = words[index + skip] >> shift
-      if shift > 0, index + skip + 1 < words.count { moved |= words[index + skip + 1] << (64 - shift) }
-      sum += (words[index] & moved).nonzeroBitCount
+    words.forEachPart(overlap: skip + 1) { words, own in
+      var found = 0
+      for index in 0..<min(own, max(0, words.count - skip)) {
+        var moved = words[index + skip] >> shift
+        if shift > 0, index + skip + 1 < words.count { moved |= words[index + skip + 1] << (64 - shift) }
+        found += (words[index] & moved).nonzeroBitCount
+      }
+      sum += found
     }
     return sum
   }
@@ -74,8 +93,8 @@ struct BitSeries {
     }
     var factor = sum.factor
     if !sum.isComplete {
-      let blocks = words.prefix(count / 64).map { Double($0.nonzeroBitCount) }
-      factor = longRunVariance(blocks) / 64 / variance
+      let blocks = words.map { part, _ in part.map { Double($0.nonzeroBitCount) } }
+      factor = longRunVariance(blocks, count: count / 64) / 64 / variance
     }
     // An anti-correlated series never counts for more than it has.
     guard factor > 1 else { return n }
@@ -100,20 +119,30 @@ private func geyerSum(count: Int, correlation: (Int) -> Double) -> (factor: Doub
   }
 }
 
-/// Variance times 1 + 2 Σ ρ_k: the limit of m times the variance of a mean of m values.
-private func longRunVariance(_ values: [Double]) -> Double {
-  let n = Double(values.count)
-  let mean = values.reduce(0, +) / n
-  let centred = values.map { $0 - mean }
-  let variance = centred.reduce(0) { $0 + $1 * $1 } / n
-  guard variance > 0 else { return 0 }
-  let sum = geyerSum(count: values.count) { lag in
-    var product = 0.0
-    for index in 0..<(centred.count - lag) { product += centred[index] * centred[index + lag] }
-    return product / n / variance
+/// Variance times 1 + 2 Σ ρ_k: the limit of m times the variance of a mean of m values; of the first `count` ones.
+private func longRunVariance(_ values: Series<Double>, count: Int) -> Double {
+  let n = Double(count)
+  /// Sum over the first `count` values in turn that have another one `overlap` later.
+  func sum(overlap: Int = 0, _ term: (_ part: [Double], _ index: Int) -> Double) -> Double {
+    var total = 0.0
+    var left = count
+    values.forEachPart(overlap: overlap) { part, own in
+      var sum = total
+      for index in 0..<max(0, min(own, min(part.count, left) - overlap)) { sum += term(part, index) }
+      total = sum
+      left -= min(own, left)
+    }
+    return total
   }
-  if sum.isComplete { return variance * Swift.max(sum.factor, 1 / n) }
-  let whole = values.count / 64
-  let blocks = (0..<whole).map { block in values[(block * 64)..<(block * 64 + 64)].reduce(0, +) }
-  return longRunVariance(blocks) / 64
+  let mean = sum { $0[$1] } / n
+  let variance = sum { ($0[$1] - mean) * ($0[$1] - mean) } / n
+  guard variance > 0 else { return 0 }
+  let correlations = geyerSum(count: count) { lag in
+    sum(overlap: lag) { ($0[$1] - mean) * ($0[$1 + lag] - mean) } / n / variance
+  }
+  if correlations.isComplete { return variance * Swift.max(correlations.factor, 1 / n) }
+  let blocks = values.map { part, own in
+    (0..<own / 64).map { block in part[(block * 64)..<(block * 64 + 64)].reduce(0, +) }
+  }
+  return longRunVariance(blocks, count: count / 64) / 64
 }

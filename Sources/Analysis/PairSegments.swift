@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import Recording
+package import Recording
 
 /// The pairs of a tap as segments from `wire-in` to `wire-out`, one a name, so that reports and gates work on them.
 ///
@@ -7,7 +7,6 @@ import Recording
 /// byte. What became of the requests that have no pair is known by protocol: each of its segments shows all of it.
 func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
   guard let pairing = recording.machine.pairing else { return [] }
-  let machine = recording.machine.name
   let pairs = recording.pairs
   // There may be tens of millions: numbers take a tenth of the pairs' memory.
   var numbers = [[UInt32]](repeating: [], count: pairing.names.count)
@@ -15,12 +14,9 @@ func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
     numbers[Int(pair.name)].append(UInt32(truncatingIfNeeded: number))
   }
   return zip(pairing.names, numbers).flatMap { name, numbers in
-    let counts = pairing.protocols.first { $0.name == name.ofProtocol }?.counts ?? [:]
     let sorted = numbers.sorted { pairs[Int($0)].start < pairs[Int($1)].start }
     func segment(_ suffix: String, _ end: (RecordedPair) -> Int64?) -> SegmentResult {
-      var segment = SegmentResult(
-        name: name.name + suffix, direction: name.ofProtocol, from: Point(hook: .wireIn, machine: machine),
-        to: Point(hook: .wireOut, machine: machine), isNeighbour: false)
+      var segment = recording.machine.segment(of: name, suffix, pairing)
       segment.starts.reserveCapacity(sorted.count)
       segment.delays.reserveCapacity(sorted.count)
       segment.packets.reserveCapacity(sorted.count)
@@ -31,10 +27,6 @@ func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
         segment.delays.append(end.subtractingReportingOverflow(pair.start).partialValue)
         segment.packets.append(number)
       }
-      segment.lost = counts["unanswered"] ?? 0
-      segment.unmatched = (counts["abandoned"] ?? 0) + (counts["evicted"] ?? 0)
-      segment.ambiguous = counts["ambiguous"] ?? 0
-      segment.duplicate = counts["repeated_requests"] ?? 0
       segment.summary = Summary(delays: segment.delays, errorBound: 0)
       return segment
     }
@@ -44,5 +36,53 @@ func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
       return pair.last != nil && pair.last != pair.end
     }
     return hasLast ? [first, segment("-last") { $0.last }] : [first]
+  }
+}
+
+/// The same of pairs that are on disk: the numbers are those, exactly, but the delays themselves are not held.
+package func pairSegments(_ machine: Machine, _ pairs: PairSpill) throws(RecordingError) -> [SegmentResult] {
+  guard let pairing = machine.pairing else { return [] }
+  var segments = pairing.names.map { [machine.segment(of: $0, "", pairing)] }
+  var name: UInt16?
+  var first = pairs.makeDelays()
+  var last = pairs.makeDelays()
+  var hasLast = false
+  func end() throws(RecordingError) {
+    guard let number = name.map(Int.init), segments.indices.contains(number) else { return }
+    segments[number][0].summary = try Summary(first)
+    guard hasLast else { return }
+    var segment = machine.segment(of: pairing.names[number], "-last", pairing)
+    segment.summary = try Summary(last)
+    segments[number].append(segment)
+  }
+  try pairs.forEachByStart { (pair) throws(RecordingError) in
+    if pair.name != name {
+      try end()
+      name = pair.name
+      (first, last, hasLast) = (pairs.makeDelays(), pairs.makeDelays(), false)
+    }
+    try first.append(pair.end.subtractingReportingOverflow(pair.start).partialValue)
+    guard let end = pair.last else { return }
+    try last.append(end.subtractingReportingOverflow(pair.start).partialValue)
+    if end != pair.end { hasLast = true }
+  }
+  try end()
+  return segments.flatMap(\.self)
+}
+
+extension Machine {
+  /// Without delays.
+  fileprivate func segment(
+    of name: Recording.Pairing.Name, _ suffix: String, _ pairing: Recording.Pairing
+  ) -> SegmentResult {
+    let counts = pairing.protocols.first { $0.name == name.ofProtocol }?.counts ?? [:]
+    var segment = SegmentResult(
+      name: name.name + suffix, direction: name.ofProtocol, from: Point(hook: .wireIn, machine: self.name),
+      to: Point(hook: .wireOut, machine: self.name), isNeighbour: false)
+    segment.lost = counts["unanswered"] ?? 0
+    segment.unmatched = (counts["abandoned"] ?? 0) + (counts["evicted"] ?? 0)
+    segment.ambiguous = counts["ambiguous"] ?? 0
+    segment.duplicate = counts["repeated_requests"] ?? 0
+    return segment
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Recording
 
 /// Rank of the type-1 quantile, ⌈np⌉ within 1 … n; the product's rounding never adds a rank.
 package func quantileRank(_ probability: Double, count: Int) -> Int {
@@ -10,7 +11,8 @@ package func quantileRank(_ probability: Double, count: Int) -> Int {
 }
 
 /// x₍⌈np⌉₎ of ascending values; nil without values.
-package func quantile(_ probability: Double, ofSorted sorted: [Int64]) -> Int64? {
+package func quantile<Values: RandomAccessCollection>(_ probability: Double, ofSorted sorted: Values) -> Int64?
+where Values.Element == Int64, Values.Index == Int {
   sorted.isEmpty ? nil : sorted[quantileRank(probability, count: sorted.count) - 1]
 }
 
@@ -39,6 +41,30 @@ extension Summary {
   /// - Complexity: O(n log n).
   package init?(delays: [Int64], errorBound: Int64 = 0) {
     let sorted = delays.sorted()
+    self.init(inOrder: delays, ascending: sorted, errorBound: errorBound)
+    self.sorted = sorted
+  }
+
+  /// The same of delays that are on disk, without ``sorted``; nil without any.
+  package init?(_ delays: DelaySpill, errorBound: Int64 = 0) throws(RecordingError) {
+    if let all = delays.allHeld {
+      self.init(delays: all, errorBound: errorBound)
+      sorted = []
+      return
+    }
+    let (inOrder, ascending) = try delays.finish()
+    let scratch = delays.scratch
+    self.init(inOrder: inOrder, ascending: ascending, errorBound: errorBound, on: scratch)
+    if let failure = inOrder.failure ?? ascending.failure ?? scratch.failure { throw failure }
+  }
+
+  /// - Parameters:
+  ///   - delays: in time order.
+  ///   - sorted: the same ones, ascending.
+  ///   - scratch: takes what grows with their number; nil: it is held.
+  private init?<Values: RandomAccessCollection>(
+    inOrder delays: Values, ascending sorted: Values, errorBound: Int64, on scratch: Scratch? = nil
+  ) where Values.Element == Int64, Values.Index == Int {
     guard let min = sorted.first, let max = sorted.last, let median = quantile(0.5, ofSorted: sorted),
       let low = quantile(0.25, ofSorted: sorted), let high = quantile(0.75, ofSorted: sorted)
     else { return nil }
@@ -53,13 +79,17 @@ extension Summary {
     var quantiles: [Quantile] = []
     for probability in Summary.probabilities {
       guard let value = quantile(probability, ofSorted: sorted) else { continue }
-      let independent = Analysis.effectiveCount(of: delays, exceeding: value)
+      let independent = Analysis.effectiveCount(of: delays, exceeding: value, on: scratch)
       if probability == 0.99 { effective = independent }
       let ranks = quantileIntervalRanks(probability, count: sorted.count, effectiveCount: independent)
       quantiles.append(
         Quantile(
           probability: probability, value: value,
-          interval: ranks.map { sorted[$0.lowerBound - 1]...sorted[$0.upperBound - 1] },
+          interval: ranks.map { ranks in
+            let low = sorted[ranks.lowerBound - 1]
+            // A disk that fails in between gives 0.
+            return low...Swift.max(low, sorted[ranks.upperBound - 1])
+          },
           isResolved: ranks != nil && value >= errorBound,
           hasEnoughSamples: n * (1 - probability) >= 10 * (1 - 1e-9)))
     }
@@ -67,13 +97,14 @@ extension Summary {
       count: sorted.count, effectiveCount: effective, min: min, max: max, mean: mean + Double(min),
       standardDeviation: sorted.count > 1 ? (squares / (n - 1)).squareRoot() : nil,
       medianAbsoluteDeviation: medianDistance(from: median, ofSorted: sorted),
-      halfInterquartileRange: Double(high - low) / 2, quantiles: quantiles, sorted: sorted)
+      halfInterquartileRange: Double(high - low) / 2, quantiles: quantiles, sorted: [])
   }
 }
 
 /// Median (type 1) of |x − centre|, by walking outwards from the centre.
 /// - Complexity: O(n).
-private func medianDistance(from centre: Int64, ofSorted sorted: [Int64]) -> Int64 {
+private func medianDistance<Values: RandomAccessCollection>(from centre: Int64, ofSorted sorted: Values) -> Int64
+where Values.Element == Int64, Values.Index == Int {
   var above = sorted.partitioningIndex { $0 >= centre }
   var below = above - 1
   var distance: Int64 = 0
@@ -90,12 +121,12 @@ private func medianDistance(from centre: Int64, ofSorted sorted: [Int64]) -> Int
   return distance
 }
 
-extension Array {
+extension RandomAccessCollection where Index == Int {
   /// Index of the first element for which `isReached` holds; it must hold for all that follow.
   /// - Complexity: O(log n).
   func partitioningIndex(_ isReached: (Element) -> Bool) -> Int {
-    var low = 0
-    var high = count
+    var low = startIndex
+    var high = endIndex
     while low < high {
       let middle = low + (high - low) / 2
       if isReached(self[middle]) { high = middle } else { low = middle + 1 }

@@ -79,7 +79,7 @@ package struct SegmentResult: Sendable {
     wireEnds = []
   }
 
-  package var count: Int { delays.count }
+  package var count: Int { delays.isEmpty ? summary?.count ?? 0 : delays.count }
 
   /// The delays of each queue at `from`, ascending by queue; empty unless the options asked for queues.
   package var byQueue: [(queue: UInt16, summary: Summary)] {
@@ -131,7 +131,7 @@ package struct Summary: Sendable {
   package var halfInterquartileRange: Double
   /// p50, p90, p99, p99.9, p99.99, in this order.
   package var quantiles: [Quantile]
-  /// The delays, ascending.
+  /// The delays, ascending; empty where they were too many to be held.
   package var sorted: [Int64]
 
   package init(

@@ -2,7 +2,7 @@
 internal import CLatprobeABI
 
 /// A request and its answer at a tap, or a message that entered a station and left it; nanoseconds of the capture.
-package struct RecordedPair: Sendable, Hashable {
+package struct RecordedPair: Sendable, Hashable, BitwiseCopyable {
   /// Place in ``Pairing/names``.
   package var name: UInt16
   /// The packet that completes the request, its first copy.

@@ -8,13 +8,21 @@ struct PairCollector {
   private static let nameLimit = 4096
 
   let pairer: Pairer
+  /// Those that are held.
   private(set) var pairs: [RecordedPair] = []
+  /// Takes them where they become too many; nil: all are held.
+  private let spill: PairSpill?
+  /// Why pairs could not be put away: none was taken from then on.
+  private(set) var failure: RecordingError?
   private var numbers: [String: UInt16] = [:]
   private var names: [Recording.Pairing.Name] = []
   /// Pairs that were left out because there were too many names.
   private var nameless = 0
 
-  init(_ pairer: Pairer) { self.pairer = pairer }
+  init(_ pairer: Pairer, spill: PairSpill? = nil) {
+    self.pairer = pairer
+    self.spill = spill
+  }
 
   mutating func take() {
     for (kind, found) in pairer.takePairsByProtocol() {
@@ -23,11 +31,19 @@ struct PairCollector {
           nameless += 1
           continue
         }
+        if let spill, pairs.count == spill.limit { putAway(spill) }
         pairs.append(
           RecordedPair(
             name: number, start: pair.start, end: pair.end, last: pair.endLast, isRepeated: pair.retransmitted))
       }
     }
+  }
+
+  private mutating func putAway(_ spill: PairSpill) {
+    if failure == nil {
+      do throws(RecordingError) { try spill.take(&pairs) } catch { failure = error }
+    }
+    if failure != nil { pairs = [] }
   }
 
   private mutating func number(of name: String, _ kind: String) -> UInt16? {
@@ -39,15 +55,22 @@ struct PairCollector {
     return number
   }
 
-  /// The capture is over: all pairs and counts, as the recording of `machine`.
+  /// The capture is over: all pairs and counts, as the recording of `machine`; without pairs where they are on disk.
   mutating func finish(_ machine: Machine, stoppedBy reason: String) -> MachineRecording {
     pairer.finish()
     take()
     var recording = MachineRecording(machine: machine)
-    swap(&recording.pairs, &pairs)
-    recording.pairs.sort { $0.end < $1.end }
-    recording.machine.startedAt = recording.pairs.lazy.map { UInt64(clamping: $0.start) }.min() ?? 0
-    recording.machine.stoppedAt = UInt64(clamping: recording.pairs.last?.end ?? 0)
+    if let spill, spill.count > 0 {
+      putAway(spill)
+      pairs = []
+      recording.machine.startedAt = UInt64(clamping: spill.earliestStart)
+      recording.machine.stoppedAt = UInt64(clamping: spill.latestEnd)
+    } else {
+      swap(&recording.pairs, &pairs)
+      recording.pairs.sort { $0.end < $1.end }
+      recording.machine.startedAt = recording.pairs.lazy.map { UInt64(clamping: $0.start) }.min() ?? 0
+      recording.machine.stoppedAt = UInt64(clamping: recording.pairs.last?.end ?? 0)
+    }
     recording.machine.stoppedBy = reason
     recording.machine.pairing = pairing
     return recording

@@ -16,15 +16,19 @@ package struct PairImport {
   }
 
   /// Opens all files, so that a wrong one leaves nothing behind.
-  package init(paths: [String], pairer: Pairer) throws(CaptureError) {
-    collector = PairCollector(pairer)
+  ///
+  /// - Parameter spill: takes all pairs where there are more than its limit; nil: they are held.
+  package init(paths: [String], pairer: Pairer, spill: PairSpill? = nil) throws(CaptureError) {
+    collector = PairCollector(pairer, spill: spill)
     for path in paths { files.append(File(reader: try CaptureReader(path: path), next: nil)) }
   }
 
   /// Reads to the end of all files.
   ///
   /// - Parameter stopRequested: ends the reading early; what was read until then is paired.
-  package mutating func run(hostname: String, session: String, stopRequested: () -> String?) -> MachineRecording {
+  package mutating func run(
+    hostname: String, session: String, stopRequested: () -> String?
+  ) throws(RecordingError) -> MachineRecording {
     for index in files.indices { advance(index) }
     var count = 0
     var reason = "end of file"
@@ -34,6 +38,7 @@ package struct PairImport {
       count += 1
       if count % 65_536 == 0 {
         collector.take()
+        if let failure = collector.failure { throw failure }
         if let stop = stopRequested() {
           reason = stop
           break
@@ -47,6 +52,7 @@ package struct PairImport {
     machine.takeCaptureClock(session: session)
     machine.captures = files.map { capture($0.reader) }
     var recording = collector.finish(machine, stoppedBy: failures.isEmpty ? reason : "error")
+    if let failure = collector.failure { throw failure }
     recording.damage = failures.map(\.description)
     return recording
   }
@@ -91,14 +97,19 @@ extension PairingPacket {
 }
 
 extension MachineRecording {
-  /// Writes pairs below `directory`, which holds `session.json`.
-  package func writePairs(session: Session, directory: String) throws(RecordingError) {
+  /// Writes pairs below `directory`, which holds `session.json`: its own, or those on disk.
+  package func writePairs(
+    session: Session, directory: String, spill: PairSpill? = nil
+  ) throws(RecordingError) {
     // Times count from 1970, so CTF readers need no offset to show them.
     let writer = try MachineWriter(directory: directory, machine: machine, session: session, utcOffset: 0)
     for interface in machine.interfaces ?? [] {
       writer.discarded(cpu: Int(interface.number), total: interface.ringDrops)
     }
     for pair in pairs { try writer.append(cpu: 0, pair.bytes) }
+    if let spill, spill.count > 0 {
+      try spill.forEachByEnd { (pair) throws(RecordingError) in try writer.append(cpu: 0, pair.bytes) }
+    }
     try writer.close(machine)
   }
 }

@@ -21,6 +21,7 @@ struct PairCommand: ParsableCommand {
         latprobe pair --proto dns capture.pcapng
         latprobe pair --proto memcached --port memcached=11311 in.pcap out.pcap -o run1
         latprobe gate run1 --require 'memcached-get p99 < 500us'
+      Beyond a million pairs, temporary files of up to 120 bytes a pair are made: in DIR of -o, else in TMPDIR (/var/tmp).
 
       At devices packets are paired as they come, by the kernel's time: this machine's own traffic at IF, that of others
       beside a path at wire-in=IF and wire-out=IF. Of a name that is a device and a file, ./NAME is the file.
@@ -149,13 +150,14 @@ struct PairCommand: ParsableCommand {
         "--netns, --filter, --duration, --count and --require-hw are for devices; of '\(files[0])' all packets are read"
       )
     }
-    var reading = try PairImport(paths: files, pairer: pairer)
+    let spill = PairSpill(in: output ?? PairSpill.temporaryDirectory, byEnd: output != nil)
+    var reading = try PairImport(paths: files, pairer: pairer, spill: spill)
     let hostname = ProcessInfo.processInfo.hostName
     let session = session(of: MachineName.make(role: "wire", hostname: hostname))
     StopSignal.watch()
     if let output { try Session.prepare(directory: output, force: force) }
-    let recording = reading.run(hostname: hostname, session: session.id) { StopSignal.name }
-    try finish(recording, session, failures: reading.failures.map(\.description))
+    let recording = try reading.run(hostname: hostname, session: session.id) { StopSignal.name }
+    try finish(recording, session, spill, failures: reading.failures.map(\.description))
   }
 
   private func listen(_ devices: [TapDevice], _ pairer: Pairer) throws {
@@ -193,13 +195,16 @@ struct PairCommand: ParsableCommand {
   }
 
   /// Writes and prints what was paired, also where there were failures, which then end the command.
-  private func finish(_ recording: MachineRecording, _ session: Session, failures: [String]) throws {
+  private func finish(
+    _ recording: MachineRecording, _ session: Session, _ spill: PairSpill? = nil, failures: [String]
+  ) throws {
     if let output {
       try session.write(to: output)
-      try recording.writePairs(session: session, directory: output)
+      try recording.writePairs(session: session, directory: output, spill: spill)
       Console.error("recording in \(output). Next: latprobe report \(output)")
     }
-    let result = try analyse(session: session, recordings: [recording])
+    var result = try analyse(session: session, recordings: [recording])
+    if let spill, spill.count > 0 { result.segments = try pairSegments(recording.machine, spill) }
     Console.output(json ? Report.json(result).text : Report.table(result))
     guard failures.isEmpty else { throw PairFailure(description: failures.joined(separator: "; ")) }
   }

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
+import Recording
+import Testing
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+@Suite struct SpillTests {
+  private func pairs(_ range: Range<Int>) -> [RecordedPair] {
+    range.map { RecordedPair(name: 0, start: Int64($0), end: Int64($0) + 7, last: nil, isRepeated: $0 % 2 == 0) }
+  }
+
+  @Test func filesHaveNoNames() throws {
+    let scratch = try Scratch()
+    let spill = PairSpill(in: scratch.path, byEnd: true, limit: 100)
+    var part = pairs(0..<100)
+    try spill.take(&part)
+    let delays = spill.makeDelays()
+    for delay in 0..<300 { try delays.append(Int64(300 - delay)) }
+    let (inOrder, ascending) = try delays.finish()
+    #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path).isEmpty)
+    #expect(Array(inOrder) == (1...300).reversed().map(Int64.init) && Array(ascending) == (1...300).map(Int64.init))
+    #expect(inOrder.failure == nil && ascending.failure == nil)
+  }
+
+  @Test func aFullDiskIsOneClearLine() throws {
+    let scratch = try Scratch()
+    let spill = PairSpill(in: scratch.path, byEnd: false, limit: 100) { descriptor, bytes in
+      errno = ENOSPC
+      return -1
+    }
+    var part = pairs(0..<100)
+    let problem = try #require(throws: RecordingError.self) { try spill.take(&part) }
+    #expect(problem.kind == .diskFull && problem.path == scratch.path && problem.description.contains("TMPDIR"))
+    #expect(!problem.description.contains("\n") && !problem.description.contains("--max-size"))
+    #expect(spill.count == 0)
+  }
+
+  @Test func aMissingFolderIsNamed() throws {
+    let spill = PairSpill(in: "/nonexistent/folder", byEnd: false, limit: 100)
+    var part = pairs(0..<100)
+    let problem = try #require(throws: RecordingError.self) { try spill.take(&part) }
+    #expect(problem.description.hasPrefix("/nonexistent/folder/") && problem.errno == ENOENT)
+  }
+
+  @Test func nothingIsWrittenBeforeThePairsAreTooMany() throws {
+    let spill = PairSpill(in: "/nonexistent/folder", byEnd: true, limit: 100)
+    try spill.forEachByStart { _ in Issue.record("there is no pair") }
+    #expect(spill.count == 0)
+  }
+}
