@@ -7,8 +7,11 @@ struct TCPDirection {
   private struct Piece {
     var range: Range<Int>
     var time: Int64
-    /// Not captured: its length is known, its bytes are not.
+    /// Not captured: its length is known, its bytes are not, and have no place in ``buffer``.
     var isBlank: Bool
+
+    /// What it takes in memory beside the bytes.
+    static let cost = MemoryLayout<Piece>.stride
   }
   private struct Segment {
     var range: Range<Int>
@@ -34,6 +37,7 @@ struct TCPDirection {
   private(set) var end = 0
   /// Up to here they are used up.
   private(set) var start = 0
+  /// The bytes that were captured, used up as far as `head`.
   private var buffer: [UInt8] = []
   private var head = 0
   private var pieces: [Piece] = []
@@ -55,7 +59,7 @@ struct TCPDirection {
   init(next: UInt32) { self.next = next }
 
   /// Bytes kept in memory.
-  var buffered: Int { buffer.count - head + heldBytes }
+  var buffered: Int { buffer.count - head + pieces.count * Piece.cost + heldBytes }
   /// Payload that has come and was not used up.
   var unread: Int { available + held.reduce(0) { $0 + $1.range.count } }
   /// Bytes in order that are not used up.
@@ -97,7 +101,8 @@ struct TCPDirection {
         return repeats(range)
       }
       let place = held.firstIndex { $0.range.lowerBound > from } ?? held.count
-      let segment = Segment(range: range, time: time, payload: payload)
+      // A copy, as the payload keeps the whole packet in memory.
+      let segment = Segment(range: range, time: time, payload: ByteView(payload.bytes))
       held.insert(segment, at: place)
       heldBytes += segment.cost
       return .waiting
@@ -128,7 +133,6 @@ struct TCPDirection {
     let seen = end..<end + bytes.count
     if !bytes.isEmpty { pieces.append(Piece(range: seen, time: segment.time, isBlank: false)) }
     if seen.upperBound < segment.range.upperBound {
-      buffer += [UInt8](repeating: 0, count: segment.range.upperBound - seen.upperBound)
       pieces.append(Piece(range: seen.upperBound..<segment.range.upperBound, time: segment.time, isBlank: true))
     }
     end = segment.range.upperBound
@@ -156,16 +160,17 @@ struct TCPDirection {
       guard piece.range.lowerBound < upTo else { break }
       if first == nil { first = piece.time }
       complete = max(complete, piece.time)
+      if !piece.isBlank { head += min(upTo, piece.range.upperBound) - max(start, piece.range.lowerBound) }
       if piece.range.upperBound <= upTo { used += 1 }
     }
     pieces.removeFirst(used)
     start = upTo
-    head += bytes
     if head == buffer.count {
       buffer.removeAll(keepingCapacity: buffer.count <= 4_096)
       head = 0
-    } else if head > 65_536 {
-      buffer.removeFirst(head)
+    } else if head > 4_096 && head > buffer.count / 2 {
+      // Into an array of its own size.
+      buffer = Array(buffer[head...])
       head = 0
     }
   }

@@ -194,6 +194,29 @@ import Testing
     #expect(tally.truncated == 1 && tally.unreadBytes > 0 && ledger.packets.truncated == 2)
   }
 
+  @Test(arguments: [false, true]) func packetsOfImpossibleLengthAreMalformed(isIPv6: Bool) {
+    let (client, server) = (
+      Station(number: 1, port: 40_000, isIPv6: isIPv6), Station(number: 2, port: 80, isIPv6: isIPv6)
+    )
+    func ledger(_ length: Int) -> PairLedger {
+      let wire = Wire()
+      var packets = [
+        wire.tcp(0, client, server, sequence: 99, acknowledgment: 0, flags: 2),
+        wire.tcp(1, server, client, sequence: 199, acknowledgment: 100, flags: 0x12),
+        wire.tcp(2, client, server, sequence: 100, acknowledgment: 200, Array("GET / HTTP/1.1\r\n".utf8)),
+      ]
+      packets[2].bytes.replaceSubrange(isIPv6 ? 18..<20 : 16..<18, with: [0, 0])
+      packets[2].length = length
+      return paired(packets, as: .http).ledger
+    }
+    let whole = ledger(14 + 1 << 19)
+    #expect(whole.packets.malformed == 0 && whole["http"]?.truncated == 1)
+    for length in [15 + 1 << 19, 1_000_000_000, 0xffff_fff0] {
+      let ledger = ledger(length)
+      #expect(ledger.packets.malformed == 1 && ledger["http"]?.unreadBytes == 0)
+    }
+  }
+
   @Test func startsAnewWithAReusedPort() {
     var first = Talk(port: 11_211)
     first.ask(100, "get key\r\n")
