@@ -156,8 +156,12 @@ package struct PairingLimits: Sendable {
   package var connections = 65_536
   /// TCP payload held back behind missing segments, or for a message that is not complete: on one direction of a
   /// connection, and altogether.
-  package var bufferedOnDirection = 1 << 18
+  package var bufferedOnDirection = 1 << 20
   package var buffered = 1 << 26
+  /// Segments held back behind missing ones on one direction, however short they are.
+  package var heldOnDirection = 2_048
+  /// For so long, in nanoseconds, an acknowledgment may be ahead of its data: two CPUs stamp packets, or two clocks.
+  package var disorder: Int64 = 5_000_000
   /// The part of a message that must be looked at as one, such as the header of an HTTP request.
   package var header = 1 << 16
   /// After a gap, a connection counts as idle (so that the next request is the first one waiting) if nothing was owed

@@ -46,6 +46,8 @@ struct TCPDirection {
   /// Where the stream ends, once its FIN was seen.
   private var closedAt: Int?
   var lastACK: UInt32?
+  /// An acknowledgment of bytes that were not seen yet, and when the first such one came.
+  var awaited: (upTo: UInt32, since: Int64)?
 
   // The message that has begun.
   private var first: Int64?
@@ -65,6 +67,7 @@ struct TCPDirection {
   /// Bytes in order that are not used up.
   var available: Int { end - start }
   var hasHeld: Bool { !held.isEmpty }
+  var heldSegments: Int { held.count }
   var isClosed: Bool { closedAt.map { $0 <= end } ?? false }
   var hasBegun: Bool { first != nil }
 
@@ -75,6 +78,12 @@ struct TCPDirection {
     let offset = offset(of: acknowledgment)
     guard offset - end < 1 << 30 else { return 0 }
     return max(0, offset - end - (isClosed ? 1 : 0))
+  }
+
+  /// Notes an acknowledgment that came before its bytes.
+  mutating func expect(_ acknowledgment: UInt32, _ time: Int64) {
+    guard let earlier = awaited else { return awaited = (acknowledgment, time) }
+    if offset(of: acknowledgment) > offset(of: earlier.upTo) { awaited?.upTo = acknowledgment }
   }
 
   /// Whether an acknowledgment covers all that was seen.
@@ -101,8 +110,9 @@ struct TCPDirection {
         return repeats(range)
       }
       let place = held.firstIndex { $0.range.lowerBound > from } ?? held.count
-      // A copy, as the payload keeps the whole packet in memory.
-      let segment = Segment(range: range, time: time, payload: ByteView(payload.bytes))
+      // Of what will be passed over the length is enough. Else a copy, as the payload keeps the whole packet in memory.
+      let isSkipped = range.upperBound <= start + skip
+      let segment = Segment(range: range, time: time, payload: ByteView(isSkipped ? [] : payload.bytes))
       held.insert(segment, at: place)
       heldBytes += segment.cost
       return .waiting
@@ -191,5 +201,6 @@ struct TCPDirection {
     (start, end) = (to, to)
     (buffer, head, pieces, held, heldBytes) = ([], 0, [], [], 0)
     (first, complete, isRepeated, skip, skipEnds) = (nil, .min, false, 0, false)
+    awaited = nil
   }
 }
