@@ -86,12 +86,15 @@ private func networkLayer(_ frame: ByteView, linkType: Int) -> Int? {
 
 private func isVLAN(_ type: UInt16) -> Bool { type == 0x8100 || type == 0x88a8 || type == 0x9100 }
 
+/// A packet taken before segmentation or after its offloaded reversal can be longer than the length field can say, which is 0
+/// then; Linux makes none of more than 512 KiB.
+private let mostBytes = 1 << 19
+
 private func ipv4(_ datagram: ByteView, wire: Int, time: Int64) -> Dissection {
   guard datagram.count >= 20 else { return wire > datagram.count ? .truncated : .malformed }
   let header = Int(datagram[0] & 0x0f) * 4
-  // 0: a packet taken before segmentation offload that is longer than the field can say.
   let total = datagram.u16(2) == 0 ? wire : Int(datagram.u16(2))
-  guard header >= 20, total >= header, total <= wire else { return .malformed }
+  guard header >= 20, total >= header, total <= wire, total <= mostBytes else { return .malformed }
   if datagram.u16(6) & 0x3fff != 0 { return .fragment }
   guard datagram.count >= header else { return .truncated }
   return transport(
@@ -102,7 +105,7 @@ private func ipv4(_ datagram: ByteView, wire: Int, time: Int64) -> Dissection {
 private func ipv6(_ datagram: ByteView, wire: Int, time: Int64) -> Dissection {
   guard datagram.count >= 40 else { return wire > datagram.count ? .truncated : .malformed }
   let total = datagram.u16(4) == 0 ? wire : 40 + Int(datagram.u16(4))
-  guard total <= wire else { return .malformed }
+  guard total <= wire, total <= mostBytes else { return .malformed }
   let whole = datagram.prefix(total)
   var at = 40
   var next = datagram[6]

@@ -57,16 +57,10 @@ struct KeyedExchanges {
       book.tally.unmatchedResponses += 1
       return false
     }
-    guard time >= request.time else {
-      book.tally.disordered += 1
-      book.tally.abandoned += 1
-      return false
-    }
-    book.settle(
+    return book.settle(
       Pair(
         name: request.name, start: request.time, end: time, endLast: last, label: request.label,
         retransmitted: request.isRepeated, client: key.client, server: key.server))
-    return true
   }
 
   /// A part of the request came once more.

@@ -71,11 +71,6 @@ struct OrderedRequests {
     } else {
       list.remove(at: head + index)
     }
-    guard answer.first >= request.time else {
-      book.tally.disordered += 1
-      book.tally.abandoned += 1
-      return
-    }
     book.settle(
       Pair(
         name: request.name, start: request.time, end: answer.first, endLast: answer.complete,

@@ -42,6 +42,12 @@ package struct Pair: Sendable, Equatable {
 
   /// Response time or forward delay.
   package var delay: Int64 { span(from: start, to: end) }
+
+  /// Whether no part of the answer comes before the request, or so long after it that 64 bits cannot hold the delay.
+  var isOrdered: Bool {
+    let last = endLast ?? end
+    return min(end, last) >= start && !max(end, last).subtractingReportingOverflow(start).overflow
+  }
 }
 
 /// What told a pair from others; text only where somebody reads it, since there are millions.
@@ -100,7 +106,7 @@ package struct PairTally: Sendable, Equatable {
   package var malformed = 0
   /// Answers that may belong to more than one request.
   package var ambiguous = 0
-  /// Answers whose time lies before their request's.
+  /// Answers whose time lies before their request's, or beyond what 64 bits can hold after it.
   package var disordered = 0
   /// TCP payload passed over while requests and answers of its connection could not be told apart.
   package var unreadBytes = 0
@@ -150,8 +156,12 @@ package struct PairingLimits: Sendable {
   package var connections = 65_536
   /// TCP payload held back behind missing segments, or for a message that is not complete: on one direction of a
   /// connection, and altogether.
-  package var bufferedOnDirection = 1 << 18
+  package var bufferedOnDirection = 1 << 20
   package var buffered = 1 << 26
+  /// Segments held back behind missing ones on one direction, however short they are.
+  package var heldOnDirection = 2_048
+  /// For so long, in nanoseconds, an acknowledgment may be ahead of its data: two CPUs stamp packets, or two clocks.
+  package var disorder: Int64 = 5_000_000
   /// The part of a message that must be looked at as one, such as the header of an HTTP request.
   package var header = 1 << 16
   /// After a gap, a connection counts as idle (so that the next request is the first one waiting) if nothing was owed
@@ -175,10 +185,17 @@ final class Book {
 
   init(_ name: String) { self.name = name }
 
-  /// Notes a pair that settles its request.
-  func settle(_ pair: Pair) {
+  /// Notes a pair that settles its request; false if its times make no sense, so that the request is abandoned.
+  @discardableResult
+  func settle(_ pair: Pair) -> Bool {
+    guard pair.isOrdered else {
+      tally.disordered += 1
+      tally.abandoned += 1
+      return false
+    }
     tally.paired += 1
     if pair.retransmitted { tally.retransmitted += 1 }
     pairs.append(pair)
+    return true
   }
 }

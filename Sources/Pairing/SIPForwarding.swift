@@ -76,16 +76,10 @@ final class SIPForwarding: SIPDialogue {
 
   private func leave(_ visit: inout Visit, _ message: SIPMessage, first: Int64, last: Int64) {
     visit.hasLeft = true
-    guard first >= visit.time else {
-      book.tally.disordered += 1
-      book.tally.abandoned += 1
-      return
-    }
-    if forwarders.count < limit { forwarders.insert(visit.leg.to) }
-    book.settle(
-      Pair(
-        name: "sip-forward-\(message.name)", start: visit.time, end: first, endLast: last, label: .text(message.label),
-        retransmitted: visit.isRepeated, client: visit.from, server: visit.to))
+    let pair = Pair(
+      name: "sip-forward-\(message.name)", start: visit.time, end: first, endLast: last, label: .text(message.label),
+      retransmitted: visit.isRepeated, client: visit.from, server: visit.to)
+    if book.settle(pair), forwarders.count < limit { forwarders.insert(visit.leg.to) }
   }
 
   private func close(_ message: Message) {

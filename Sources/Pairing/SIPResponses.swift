@@ -40,13 +40,13 @@ final class SIPResponses: SIPDialogue {
       book.tally.repeatedResponses += 1
       return
     }
-    guard first >= transaction.start else {
-      book.tally.disordered += 1
-      return
-    }
     let pair = Pair(
       name: "sip-\(message.name)", start: transaction.start, end: first, endLast: last, label: .text(message.label),
       retransmitted: transaction.isRepeated, client: transaction.client, server: transaction.server)
+    guard pair.isOrdered else {
+      book.tally.disordered += 1
+      return
+    }
     transactions.update(key) {
       $0.statuses.insert(status)
       $0.isSettled = status >= 200

@@ -86,14 +86,19 @@ final class TCPConnection {
       if side == .client { synSequence = header.sequence }
     }
     if directions[side] == nil { directions[side] = TCPDirection(next: sequence) }
+    giveUpLate(packet.time)
     if header.isACK {
       let acknowledgment = header.acknowledgment
       if directions[side.other] == nil {
         directions[side.other] = TCPDirection(next: acknowledgment)
       } else if let missing = directions[side.other]?.missing(before: acknowledgment), missing > 0 {
-        // The receiver has it, so it is the capture that lacks it.
-        if isInStep { loseStep(.gap) }
-        directions[side.other]?.forget(goingOnAt: acknowledgment)
+        // The receiver has it, so it is the capture that lacks it, or has it a little later.
+        if isInStep && packet.payloadLength == 0 {
+          directions[side.other]?.expect(acknowledgment, packet.time)
+        } else {
+          loseStep(.gap)
+          directions[side.other]?.forget(goingOnAt: acknowledgment)
+        }
         lastPayload = (side.other, packet.time)
       }
       directions[side]?.lastACK = acknowledgment
@@ -103,6 +108,19 @@ final class TCPConnection {
       directions[side]?.close(at: sequence &+ UInt32(truncatingIfNeeded: packet.payloadLength))
     }
     if isInStep, directions[side]?.isClosed == true { closed(side) }
+  }
+
+  /// What was acknowledged some time ago and has not come will not come.
+  private func giveUpLate(_ now: Int64) {
+    for side in [Side.client, .server] {
+      guard let awaited = directions[side]?.awaited, isInStep else { continue }
+      if directions[side]?.missing(before: awaited.upTo) == 0 {
+        directions[side]?.awaited = nil
+      } else if !(0..<limits.disorder).contains(span(from: awaited.since, to: now)) {
+        loseStep(.gap)
+        directions[side]?.forget(goingOnAt: awaited.upTo)
+      }
+    }
   }
 
   private func takePayload(_ packet: Dissected, _ header: Dissected.TCPHeader, _ side: Side, _ sequence: UInt32) {
@@ -125,7 +143,10 @@ final class TCPConnection {
       read(side)
     case .repeated(let range): dialogue.repeated(side, range)
     case .waiting:
-      if let direction = directions[side], direction.buffered > limits.bufferedOnDirection { loseStep(.gap) }
+      guard let direction = directions[side] else { break }
+      if direction.buffered > limits.bufferedOnDirection || direction.heldSegments > limits.heldOnDirection {
+        loseStep(.gap)
+      }
     case .stray, .nothing, nil: break
     }
   }
@@ -244,6 +265,7 @@ final class TCPConnection {
   func end(evicted: Bool) {
     let before = buffered
     defer { budget.used += buffered - before }
+    giveUpLate(.max)
     for side in [Side.client, .server] where isInStep && directions[side]?.hasHeld == true { loseStep(.gap) }
     let lost = dialogue.forget()
     if evicted { book.tally.evicted += lost } else { book.tally.unanswered += lost }

@@ -7,8 +7,11 @@ struct TCPDirection {
   private struct Piece {
     var range: Range<Int>
     var time: Int64
-    /// Not captured: its length is known, its bytes are not.
+    /// Not captured: its length is known, its bytes are not, and have no place in ``buffer``.
     var isBlank: Bool
+
+    /// What it takes in memory beside the bytes.
+    static let cost = MemoryLayout<Piece>.stride
   }
   private struct Segment {
     var range: Range<Int>
@@ -34,6 +37,7 @@ struct TCPDirection {
   private(set) var end = 0
   /// Up to here they are used up.
   private(set) var start = 0
+  /// The bytes that were captured, used up as far as `head`.
   private var buffer: [UInt8] = []
   private var head = 0
   private var pieces: [Piece] = []
@@ -42,6 +46,8 @@ struct TCPDirection {
   /// Where the stream ends, once its FIN was seen.
   private var closedAt: Int?
   var lastACK: UInt32?
+  /// An acknowledgment of bytes that were not seen yet, and when the first such one came.
+  var awaited: (upTo: UInt32, since: Int64)?
 
   // The message that has begun.
   private var first: Int64?
@@ -55,12 +61,13 @@ struct TCPDirection {
   init(next: UInt32) { self.next = next }
 
   /// Bytes kept in memory.
-  var buffered: Int { buffer.count - head + heldBytes }
+  var buffered: Int { buffer.count - head + pieces.count * Piece.cost + heldBytes }
   /// Payload that has come and was not used up.
   var unread: Int { available + held.reduce(0) { $0 + $1.range.count } }
   /// Bytes in order that are not used up.
   var available: Int { end - start }
   var hasHeld: Bool { !held.isEmpty }
+  var heldSegments: Int { held.count }
   var isClosed: Bool { closedAt.map { $0 <= end } ?? false }
   var hasBegun: Bool { first != nil }
 
@@ -71,6 +78,12 @@ struct TCPDirection {
     let offset = offset(of: acknowledgment)
     guard offset - end < 1 << 30 else { return 0 }
     return max(0, offset - end - (isClosed ? 1 : 0))
+  }
+
+  /// Notes an acknowledgment that came before its bytes.
+  mutating func expect(_ acknowledgment: UInt32, _ time: Int64) {
+    guard let earlier = awaited else { return awaited = (acknowledgment, time) }
+    if offset(of: acknowledgment) > offset(of: earlier.upTo) { awaited?.upTo = acknowledgment }
   }
 
   /// Whether an acknowledgment covers all that was seen.
@@ -97,7 +110,9 @@ struct TCPDirection {
         return repeats(range)
       }
       let place = held.firstIndex { $0.range.lowerBound > from } ?? held.count
-      let segment = Segment(range: range, time: time, payload: payload)
+      // Of what will be passed over the length is enough. Else a copy, as the payload keeps the whole packet in memory.
+      let isSkipped = range.upperBound <= start + skip
+      let segment = Segment(range: range, time: time, payload: ByteView(isSkipped ? [] : payload.bytes))
       held.insert(segment, at: place)
       heldBytes += segment.cost
       return .waiting
@@ -128,7 +143,6 @@ struct TCPDirection {
     let seen = end..<end + bytes.count
     if !bytes.isEmpty { pieces.append(Piece(range: seen, time: segment.time, isBlank: false)) }
     if seen.upperBound < segment.range.upperBound {
-      buffer += [UInt8](repeating: 0, count: segment.range.upperBound - seen.upperBound)
       pieces.append(Piece(range: seen.upperBound..<segment.range.upperBound, time: segment.time, isBlank: true))
     }
     end = segment.range.upperBound
@@ -156,16 +170,17 @@ struct TCPDirection {
       guard piece.range.lowerBound < upTo else { break }
       if first == nil { first = piece.time }
       complete = max(complete, piece.time)
+      if !piece.isBlank { head += min(upTo, piece.range.upperBound) - max(start, piece.range.lowerBound) }
       if piece.range.upperBound <= upTo { used += 1 }
     }
     pieces.removeFirst(used)
     start = upTo
-    head += bytes
     if head == buffer.count {
       buffer.removeAll(keepingCapacity: buffer.count <= 4_096)
       head = 0
-    } else if head > 65_536 {
-      buffer.removeFirst(head)
+    } else if head > 4_096 && head > buffer.count / 2 {
+      // Into an array of its own size.
+      buffer = Array(buffer[head...])
       head = 0
     }
   }
@@ -186,5 +201,6 @@ struct TCPDirection {
     (start, end) = (to, to)
     (buffer, head, pieces, held, heldBytes) = ([], 0, [], [], 0)
     (first, complete, isRepeated, skip, skipEnds) = (nil, .min, false, 0, false)
+    awaited = nil
   }
 }

@@ -116,11 +116,6 @@ final class TCPAcknowledgment: DatagramDialogue {
     ways.update(way) { outstanding in
       let count = outstanding.segments.firstIndex { isAfter($0.end, upTo) } ?? outstanding.segments.count
       for segment in outstanding.segments.prefix(count) {
-        guard time >= segment.time else {
-          book.tally.disordered += 1
-          book.tally.abandoned += 1
-          continue
-        }
         book.settle(
           Pair(
             name: "tcp-ack", start: segment.time, end: time, endLast: time,

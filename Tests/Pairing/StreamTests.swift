@@ -52,6 +52,31 @@ import Testing
     #expect(tally.paired == 2 && tally.gaps == 0 && tally.disordered == 0)
   }
 
+  /// Times at the ends of what 64 bits hold, as an interface's time offset can make them: no delay wraps.
+  @Test func delaysBeyond64BitsAreDisordered() {
+    var talk = Talk(port: 11_211)
+    talk.ask(100, "get one\r\nget two\r\n")
+    talk.answer(200, "END\r\n")
+    talk.answer(300, "VALUE two 0 4\r\n")
+    talk.answer(400, "abcd\r\nEND\r\n")
+    let early: Int64 = -9_000_000_000_000_000_000
+    var packets = talk.packets
+    for index in packets.indices { packets[index].time = early + Int64(index) }
+    #expect(paired(packets, as: .memcached).pairs.map(\.delay) == [1, 2])
+    // Only the last byte of the second answer is too late, then both answers.
+    packets[6].time = -early
+    let second = paired(packets, as: .memcached)
+    #expect(second.pairs.map(\.delay) == [1] && second.tally.disordered == 1 && second.tally.abandoned == 1)
+    for index in 4...6 { packets[index].time = -early }
+    let both = paired(packets, as: .memcached, .tcpAcknowledgment)
+    #expect(both.pairs.allSatisfy { $0.delay >= 0 } && both.tally.disordered == 2 && both.tally.waiting == 0)
+
+    let (client, server) = (Station(number: 1), Station(number: 2))
+    let echoes = [Wire().echo(early, client, server), Wire().echo(-early, server, client, isReply: true)]
+    let (pairs, tally, _) = paired(echoes, as: .icmp)
+    #expect(pairs.isEmpty && tally.disordered + tally.unanswered == 1)
+  }
+
   @Test func trimsOverlaps() {
     var talk = Talk(port: 11_211)
     let (client, server) = (talk.client, talk.server)
@@ -167,6 +192,29 @@ import Testing
     let (pairs, tally, ledger) = paired(talk.packets, as: .memcached)
     #expect(pairs.map(\.delay) == [50_000] && pairs.first?.endLast == 160_000)
     #expect(tally.truncated == 1 && tally.unreadBytes > 0 && ledger.packets.truncated == 2)
+  }
+
+  @Test(arguments: [false, true]) func packetsOfImpossibleLengthAreMalformed(isIPv6: Bool) {
+    let (client, server) = (
+      Station(number: 1, port: 40_000, isIPv6: isIPv6), Station(number: 2, port: 80, isIPv6: isIPv6)
+    )
+    func ledger(_ length: Int) -> PairLedger {
+      let wire = Wire()
+      var packets = [
+        wire.tcp(0, client, server, sequence: 99, acknowledgment: 0, flags: 2),
+        wire.tcp(1, server, client, sequence: 199, acknowledgment: 100, flags: 0x12),
+        wire.tcp(2, client, server, sequence: 100, acknowledgment: 200, Array("GET / HTTP/1.1\r\n".utf8)),
+      ]
+      packets[2].bytes.replaceSubrange(isIPv6 ? 18..<20 : 16..<18, with: [0, 0])
+      packets[2].length = length
+      return paired(packets, as: .http).ledger
+    }
+    let whole = ledger(14 + 1 << 19)
+    #expect(whole.packets.malformed == 0 && whole["http"]?.truncated == 1)
+    for length in [15 + 1 << 19, 1_000_000_000, 0xffff_fff0] {
+      let ledger = ledger(length)
+      #expect(ledger.packets.malformed == 1 && ledger["http"]?.unreadBytes == 0)
+    }
   }
 
   @Test func startsAnewWithAReusedPort() {
