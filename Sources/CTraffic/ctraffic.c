@@ -4,8 +4,11 @@
 
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <linux/ethtool.h>
 #include <linux/net_tstamp.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netdb.h>
@@ -129,6 +132,22 @@ int lp_device_is_ethernet(const char *device)
 	}
 }
 
+uint32_t lp_device_speed(const char *device)
+{
+	struct ethtool_cmd command = { .cmd = ETHTOOL_GSET };
+	struct ifreq request = { .ifr_data = (void *)&command };
+	uint32_t speed = 0;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return 0;
+	strncpy(request.ifr_name, device, sizeof(request.ifr_name) - 1);
+	if (!ioctl(fd, SIOCETHTOOL, &request))
+		speed = ethtool_cmd_speed(&command);
+	close(fd);
+	return speed == (uint32_t)SPEED_UNKNOWN ? 0 : speed;
+}
+
 int lp_udp_open(const struct lp_peer *peer, enum lp_tx_clock clock, int only_stamps, int room)
 {
 	int stamping = SOF_TIMESTAMPING_OPT_ID, error;
@@ -142,11 +161,13 @@ int lp_udp_open(const struct lp_peer *peer, enum lp_tx_clock clock, int only_sta
 			    SOF_TIMESTAMPING_RAW_HARDWARE;
 	else if (clock == LP_TX_KERNEL)
 		stamping |= SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
-	else
+	else if (clock == LP_TX_QUEUED)
 		stamping |= SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_SOFTWARE;
+	else
+		stamping = SOF_TIMESTAMPING_SOFTWARE;
 	if (clock != LP_TX_HARDWARE)
 		stamping |= SOF_TIMESTAMPING_RX_SOFTWARE;
-	if (only_stamps)
+	if (only_stamps && clock != LP_TX_NONE)
 		stamping |= SOF_TIMESTAMPING_OPT_TSONLY;
 	// Beyond the system's limit only with CAP_NET_ADMIN.
 	if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, room))
@@ -240,6 +261,15 @@ int lp_udp_receive(int fd, void *buffer, uint32_t size, struct lp_answer *answer
 			answer->time_ns = nanoseconds(times->ts[0]);
 	}
 	return 1;
+}
+
+uint32_t lp_udp_drops(int fd)
+{
+	uint32_t values[SK_MEMINFO_VARS] = { 0 };
+	socklen_t length = sizeof(values);
+
+	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, values, &length) ? 0
+								       : values[SK_MEMINFO_DROPS];
 }
 
 int lp_udp_wait_until(int fd, int64_t monotonic_ns)

@@ -38,6 +38,17 @@ package struct TrafficError: Error, CustomStringConvertible, Sendable {
   }
 }
 
+extension Peer {
+  /// Megabits a second of the device by which packets leave now; nil where its driver does not know.
+  package func speed() throws(TrafficError) -> Int? {
+    let speed = unsafe lp_device_speed(try device())
+    return speed > 0 ? Int(speed) : nil
+  }
+
+  /// Whether the address is an IPv6 one.
+  package var isIPv6: Bool { address.address.ss_family == AF_INET6 }
+}
+
 /// Who stamps a packet on its way out.
 package enum TransmitClock: Sendable, Hashable {
   /// The stack, before the packet goes to the device's queue; it needs nothing of the driver. CLOCK_REALTIME.
@@ -46,6 +57,8 @@ package enum TransmitClock: Sendable, Hashable {
   case kernel
   /// The device, when it sends the packet; by its own clock.
   case hardware
+  /// What comes in alone is stamped.
+  case nobody
 }
 
 /// A stamp that came back for a packet.
@@ -94,6 +107,7 @@ package struct UDPSocket: ~Copyable {
       case .queue: LP_TX_QUEUED
       case .kernel: LP_TX_KERNEL
       case .hardware: LP_TX_HARDWARE
+      case .nobody: LP_TX_NONE
       }
     descriptor = unsafe lp_udp_open(&address, way, keepsPackets ? 0 : 1, room)
     guard descriptor >= 0 else {
@@ -155,6 +169,9 @@ package struct UDPSocket: ~Copyable {
     }
     return nil
   }
+
+  /// Packets that came in and found no room.
+  var drops: Int { Int(lp_udp_drops(descriptor)) }
 
   /// Waits until a stamp or an answer is there, at most until then; a signal ends it early.
   package func wait(until time: Instant<Monotonic>) { _ = lp_udp_wait_until(descriptor, time.nanoseconds) }

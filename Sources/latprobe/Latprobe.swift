@@ -19,7 +19,8 @@ struct Latprobe: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      Record.self, TapCommand.self, PairCommand.self, SendCommand.self, ReflectCommand.self, TimerCommand.self,
-      AgentCommand.self, ReportCommand.self, GateCommand.self, Hooks.self, DoctorCommand.self, RepairCommand.self,
+      Record.self, TapCommand.self, PairCommand.self, SendCommand.self, ReflectCommand.self, RFC2544Command.self,
+      TimerCommand.self, AgentCommand.self, ReportCommand.self, GateCommand.self, Hooks.self, DoctorCommand.self,
+      RepairCommand.self,
     ])
 }

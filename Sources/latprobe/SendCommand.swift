@@ -175,6 +175,9 @@ struct RateArgument: ExpressibleByArgument, CustomStringConvertible {
     (value, isBits, description) = (number * (unit ?? 1), unit != nil, argument)
   }
 
+  /// Bits a second; nil for packets a second.
+  var bits: Double? { isBits && value > 0 ? value : nil }
+
   /// - Parameter size: bytes of a frame, without its check sequence.
   func packets(ofFrames size: Int) -> Double { isBits ? value / Double(size * 8) : value }
 }

@@ -22,12 +22,15 @@ int lp_peer_text(const struct lp_peer *peer, char *text, uint32_t size);
 int lp_peer_device(const struct lp_peer *peer, char device[16]);
 // 1: frames of the device begin with an Ethernet header; 0: with the IP header; -EPROTOTYPE: with anything else.
 int lp_device_is_ethernet(const char *device);
+// Megabits a second, as the driver has it; 0 where it does not know.
+uint32_t lp_device_speed(const char *device);
 
 // Who stamps a packet that is sent.
 enum lp_tx_clock {
 	LP_TX_QUEUED = 0,   // the stack, before the packet goes to the device's queue
 	LP_TX_KERNEL = 1,   // the driver, with CLOCK_REALTIME
 	LP_TX_HARDWARE = 2, // the device, with its own clock
+	LP_TX_NONE = 3,	    // nobody: what comes in alone is stamped
 };
 
 // A connected socket. Each packet is stamped by `clock`; stamps come back with the whole packet, or with its number
@@ -57,6 +60,8 @@ struct lp_answer {
 
 // Fetches one answer: 1; 0 where there is none now; -errno also for what was heard of a packet that was sent.
 int lp_udp_receive(int fd, void *buffer, uint32_t size, struct lp_answer *answer);
+// Packets that came in and found no room, or were broken.
+uint32_t lp_udp_drops(int fd);
 // Waits until a stamp or an answer is there, at most until a time of CLOCK_MONOTONIC, or a signal.
 int lp_udp_wait_until(int fd, int64_t monotonic_ns);
 

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+/// Packets of one size at one rate, or one burst of them, and what became of them: a trial of RFC 2544.
+package struct Trial: Sendable, Hashable {
+  package enum Purpose: String, Sendable, CaseIterable {
+    case search
+    case confirmation
+    case lossCurve = "loss-curve"
+    case burstSearch = "burst-search"
+    case burstConfirmation = "burst-confirmation"
+
+    package var isBurst: Bool { self == .burstSearch || self == .burstConfirmation }
+  }
+
+  package enum Verdict: String, Sendable {
+    case clean
+    case lossy
+    /// This machine did not send what was due, or dropped answers itself: nothing is known of the path.
+    case notOffered = "not-offered"
+  }
+
+  package var purpose: Purpose
+  /// Bytes with the check sequence.
+  package var frame: Int
+  /// Packets a second that were due.
+  package var rate: Double
+  /// Seconds; of a burst the time that it takes at the rate.
+  package var duration: Double
+  /// Packets that were due, that left, and that were answered once at least.
+  package var due = 0
+  package var sent = 0
+  package var answered = 0
+  /// Answers that came again, and those behind answers to later packets.
+  package var repeated = 0
+  package var disordered = 0
+  /// Answers for which this machine had no room.
+  package var ownDrops = 0
+  /// Packets a second that left.
+  package var sentRate = 0.0
+  /// Nanoseconds from a packet's send call to its answer; nil without answers.
+  package var latency: Quantiles?
+  /// Nanoseconds from when a packet was due to its send call.
+  package var lateness: Quantiles?
+  package var verdict = Verdict.notOffered
+
+  package struct Quantiles: Sendable, Hashable {
+    package var p50: Int64
+    package var p99: Int64
+    package var p999: Int64
+    package var max: Int64
+
+    package init(p50: Int64, p99: Int64, p999: Int64, max: Int64) {
+      (self.p50, self.p99, self.p999, self.max) = (p50, p99, p999, max)
+    }
+  }
+
+  package init(purpose: Purpose, frame: Int, rate: Double, duration: Double) {
+    (self.purpose, self.frame, self.rate, self.duration) = (purpose, frame, rate, duration)
+  }
+
+  package var lost: Int { max(0, sent - answered) }
+  package var lossShare: Double { sent > 0 ? Double(lost) / Double(sent) : 0 }
+
+  /// Share of the packets due that must have left.
+  package static let offeredShare = 0.995
+
+  /// Sets the verdict from the counts.
+  ///
+  /// - Parameter acceptedLoss: share of the packets sent.
+  package mutating func judge(acceptedLoss: Double) {
+    if sent == 0 || Double(sent) < Double(due) * Trial.offeredShare || ownDrops > 0 {
+      verdict = .notOffered
+    } else {
+      verdict = Double(lost) <= acceptedLoss * Double(sent) ? .clean : .lossy
+    }
+  }
+}
+
+/// What the trials of one frame size have shown.
+package struct FrameResult: Sendable, Hashable {
+  /// Bytes with the check sequence.
+  package var frame: Int
+  /// Packets a second that fit on the line.
+  package var lineRate: Double
+  /// The highest rate that was tried.
+  package var highest: Double
+  /// Packets a second that left in every confirmation without loss, the fewest of them; nil: no rate was confirmed.
+  package var throughput: Double?
+  /// The lowest rate that failed, and how; nil: none did.
+  package var failingRate: Double?
+  package var failingVerdict = Trial.Verdict.lossy
+  /// At the throughput: means over the confirmations, and the largest maximum.
+  package var latency: Trial.Quantiles?
+  package var lossCurve: [Trial] = []
+  /// Packets of the longest burst that was confirmed.
+  package var burst: Int?
+  /// Packets a second in it.
+  package var burstRate = 0.0
+  /// No longer burst was tried.
+  package var isBurstLimit = false
+
+  package init(frame: Int, lineRate: Double, highest: Double) {
+    (self.frame, self.lineRate, self.highest) = (frame, lineRate, highest)
+  }
+}

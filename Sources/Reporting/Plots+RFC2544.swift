@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Recording
+
+extension Plots {
+  /// Throughput beside the line's maximum, and loss by rate.
+  static func write(_ results: [FrameResult], conditions: String, to directory: String) async throws -> [String] {
+    let figures = [throughputFigure(results, conditions), lossFigure(results, conditions)].compactMap(\.self)
+    for figure in figures {
+      for file in figure.data { try OutputFile.write(file.text, to: "\(directory)/\(file.name)") }
+      try OutputFile.write(figure.script, to: "\(directory)/\(figure.name).gp")
+    }
+    return await Gnuplot.draw(figures.map(\.name), in: directory)
+  }
+
+  private static func throughputFigure(_ results: [FrameResult], _ conditions: String) -> Figure? {
+    guard results.contains(where: { $0.throughput != nil }) else { return nil }
+    let rows = results.map { "\($0.frame),\($0.lineRate),\($0.throughput ?? 0)" }
+    let body = """
+      set title 'Throughput without loss by frame size' font ',16'
+      set xlabel 'frame in bytes, with check sequence'
+      set ylabel 'packets per second'
+      set yrange [0:*]
+      set style data histograms
+      set style histogram clustered gap 1
+      set style fill solid 0.85 noborder
+      set key outside right top Left reverse samplen 2 spacing 1.4
+      set bmargin 5.5
+      plot 'throughput.csv' using 2:xtic(1) linecolor rgb '#bbbbbb' title 'fits on the line', '' using 3 linecolor rgb '\(Gnuplot.colours[0])' title 'throughput'
+      """
+    return Figure(
+      name: "throughput", script: Gnuplot.script(name: "throughput", footer: conditions, body: body),
+      data: [
+        ("throughput.csv", "# frame,line_rate_pps,throughput_pps\n" + rows.joined(separator: "\n") + "\n")
+      ])
+  }
+
+  private static func lossFigure(_ results: [FrameResult], _ conditions: String) -> Figure? {
+    var data: [(name: String, text: String)] = []
+    var curves: [String] = []
+    for result in results {
+      // Where less was sent than was due, the loss is not that of the rate.
+      let trials = result.lossCurve.filter { $0.verdict != .notOffered }
+      guard !trials.isEmpty else { continue }
+      let file = "loss-\(result.frame).csv"
+      let rows = trials.map { "\($0.rate / result.lineRate * 100),\($0.lossShare * 100)" }
+      data.append((file, "# line_rate_percent,loss_percent\n" + rows.joined(separator: "\n") + "\n"))
+      let colour = Gnuplot.colours[curves.count % Gnuplot.colours.count]
+      curves.append(
+        "'\(file)' using 1:2 with linespoints linewidth 2 pointtype 7 linecolor rgb '\(colour)' title '\(result.frame) bytes'"
+      )
+    }
+    guard !curves.isEmpty else { return nil }
+    let body = """
+      set title 'Loss by rate' font ',16'
+      set xlabel 'rate in % of what fits on the line'
+      set ylabel 'packets lost in %'
+      set xrange [0:*]
+      set yrange [0:100]
+      set key outside right top Left reverse samplen 2 spacing 1.4
+      set bmargin 5.5
+      plot \(curves.joined(separator: ", \\\n  "))
+      """
+    return Figure(
+      name: "loss", script: Gnuplot.script(name: "loss", footer: conditions, body: body), data: data)
+  }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+package import Recording
+
+/// What `latprobe rfc2544` shows and writes.
+extension Report {
+  /// One row a trial, in the order in which they were done.
+  package static func writeTrials(_ trials: [Trial], to directory: String) throws(FileError) {
+    try OutputFile.makeDirectory(directory)
+    try OutputFile.write(trialsCSV(trials), to: directory + "/trials.csv")
+  }
+
+  /// Writes `throughput.csv` and `loss-curve.csv`, and draws both.
+  ///
+  /// - Returns: one line for each picture that is missing, with the remedy.
+  package static func write(
+    _ results: [FrameResult], conditions: String, to directory: String
+  ) async throws -> [String] {
+    try OutputFile.makeDirectory(directory + "/plots")
+    try OutputFile.write(throughputCSV(results), to: directory + "/throughput.csv")
+    try OutputFile.write(lossCSV(results), to: directory + "/loss-curve.csv")
+    return try await Plots.write(results, conditions: conditions, to: directory + "/plots")
+  }
+
+  static func trialsCSV(_ trials: [Trial]) -> String {
+    let header =
+      "purpose,frame,rate_pps,duration_s,due,sent,answered,lost,repeated,disordered,own_drops,sent_rate_pps,"
+      + "latency_p50_ns,latency_p99_ns,latency_p99_9_ns,latency_max_ns,late_p50_ns,late_p99_ns,late_p99_9_ns,late_max_ns,verdict"
+    let rows = trials.map { trial in
+      ([
+        trial.purpose.rawValue, String(trial.frame), Text.fixed(trial.rate, 3), Text.fixed(trial.duration, 6),
+      ]
+        + [
+          trial.due, trial.sent, trial.answered, trial.lost, trial.repeated, trial.disordered, trial.ownDrops,
+        ].map { String($0) } + [Text.fixed(trial.sentRate, 3)] + cells(trial.latency) + cells(trial.lateness)
+        + [trial.verdict.rawValue]).joined(separator: ",")
+    }
+    return ([header] + rows).joined(separator: "\n") + "\n"
+  }
+
+  static func throughputCSV(_ results: [FrameResult]) -> String {
+    let header =
+      "frame,line_rate_pps,highest_tried_pps,throughput_pps,throughput_share,failing_rate_pps,failing_verdict,"
+      + "latency_p50_ns,latency_p99_ns,latency_p99_9_ns,latency_max_ns,back_to_back_packets,back_to_back_rate_pps,"
+      + "back_to_back_limit"
+    let rows = results.map { result in
+      ([
+        String(result.frame), Text.fixed(result.lineRate, 3), Text.fixed(result.highest, 3),
+        result.throughput.map { Text.fixed($0, 3) } ?? "",
+        result.throughput.map { Text.fixed($0 / result.lineRate, 6) } ?? "",
+        result.failingRate.map { Text.fixed($0, 3) } ?? "",
+        result.failingRate == nil ? "" : result.failingVerdict.rawValue,
+      ] + cells(result.latency)
+        + [
+          result.burst.map { String($0) } ?? "", result.burst == nil ? "" : Text.fixed(result.burstRate, 3),
+          result.burst == nil ? "" : result.isBurstLimit ? "true" : "false",
+        ]).joined(separator: ",")
+    }
+    return ([header] + rows).joined(separator: "\n") + "\n"
+  }
+
+  static func lossCSV(_ results: [FrameResult]) -> String {
+    let rows = results.flatMap { result in
+      result.lossCurve.map { trial in
+        [
+          String(trial.frame), Text.fixed(trial.rate / result.lineRate, 6), Text.fixed(trial.rate, 3),
+          Text.fixed(trial.sentRate, 3), Text.fixed(trial.lossShare, 9), trial.verdict.rawValue,
+        ].joined(separator: ",")
+      }
+    }
+    return (["frame,line_rate_share,rate_pps,sent_rate_pps,loss,verdict"] + rows).joined(separator: "\n") + "\n"
+  }
+
+  private static func cells(_ quantiles: Trial.Quantiles?) -> [String] {
+    guard let quantiles else { return ["", "", "", ""] }
+    return [quantiles.p50, quantiles.p99, quantiles.p999, quantiles.max].map { String($0) }
+  }
+
+  /// - Parameters:
+  ///   - acceptedLoss: share of the packets.
+  package static func table(
+    _ results: [FrameResult], acceptedLoss: Double, measured: (throughput: Bool, bursts: Bool)
+  ) -> String {
+    var lines: [String] = []
+    let columns = [("frame", 6), ("line pps", 12), ("pps", 12), ("of line", 9), ("Mbit/s", 10)]
+    let latencies = ["p50", "p99", "max"].map { ($0, 10) }
+    var header = columns.map { Text.aligned($0.0, $0.1) } + latencies.map { Text.aligned($0.0, $0.1) }
+    if measured.bursts { header.append(Text.aligned("back-to-back", 14)) }
+    lines.append(header.joined())
+    for result in results {
+      let throughput = result.throughput
+      // On the wire, with preamble and gap.
+      let bits = throughput.map { $0 * Double(8 * (result.frame + 20)) / 1e6 }
+      var cells = [
+        String(result.frame), Text.fixed(result.lineRate, 1), throughput.map { Text.fixed($0, 1) } ?? "–",
+        throughput.map { Text.percent($0 / result.lineRate) } ?? "–", bits.map { Text.fixed($0, 3) } ?? "–",
+      ]
+      cells += [result.latency?.p50, result.latency?.p99, result.latency?.max].map {
+        $0.map { Text.duration(Double($0)) } ?? "–"
+      }
+      var row = zip(cells, columns.map(\.1) + latencies.map(\.1)).map { Text.aligned($0, $1) }.joined()
+      if measured.bursts {
+        row += Text.aligned(result.burst.map { (result.isBurstLimit ? "≥ " : "") + String($0) } ?? "–", 14)
+      }
+      if measured.throughput { row += "  " + remark(result) }
+      lines.append(row.trimmingTrailingSpaces())
+    }
+    lines.append("")
+    lines.append(
+      "Accepted loss: "
+        + (acceptedLoss == 0
+          ? "0: every packet was answered."
+          : "\(Text.percent(acceptedLoss)) of the packets: not the throughput of RFC 2544."))
+    lines.append("Round trips through the reflector: loss on either way counts, delays are of both ways together.")
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// Why the throughput is no higher.
+  static func remark(_ result: FrameResult) -> String {
+    guard let failing = result.failingRate else { return "at the highest rate tried" }
+    let rate = Text.fixed(failing, 1)
+    let why =
+      switch result.failingVerdict {
+      case .notOffered: "this machine did not keep \(rate) up: no limit of the path"
+      case .lossy, .clean: "loss at \(rate)"
+      }
+    return result.throughput == nil ? "not confirmed at any rate; \(why)" : why
+  }
+}

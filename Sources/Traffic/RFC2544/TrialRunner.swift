@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import Clocks
+internal import Glibc
+package import Recording
+package import Timing
+
+/// Does trials with a STAMP reflector at the far end: what is lost on either way counts.
+package struct TrialRunner: Sendable {
+  /// Bytes of a frame around the UDP payload: Ethernet with its check sequence, IP and UDP.
+  package static func overhead(isIPv6: Bool) -> Int { isIPv6 ? 66 : 46 }
+
+  private let peer: Peer
+  package var tuning = ThreadTuning()
+  package var key: TestKey?
+  package var acceptedLoss = 0.0
+  /// Nanoseconds of packets before the trial that are not counted.
+  package var warmUp: Int64 = 100_000_000
+  /// Nanoseconds after the last packet in which its answer may come.
+  package var patience: Int64 = 2_000_000_000
+
+  package init(to peer: Peer) { self.peer = peer }
+
+  /// Sends a few packets slowly, so that everybody on the way has learnt the addresses.
+  ///
+  /// - Returns: what the kernel refuses of the sending thread's scheduling, one line each.
+  /// - Throws: ``TrafficError`` if none is answered, or they do not fit.
+  package func learn(frame: Int) throws -> [String] {
+    var runner = self
+    (runner.warmUp, runner.acceptedLoss) = (0, 1)
+    let done = try runner.perform(
+      Benchmark.Plan(purpose: .search, frame: frame, rate: 50, duration: 0.2), stopRequested: { false })
+    if let done, done.trial.answered > 0 { return done.warnings }
+    throw TrafficError(
+      "\(peer.name): no packet of \(frame) bytes was answered; is 'latprobe reflect' running there, and does nothing drop them?"
+    )
+  }
+
+  /// - Returns: nil if it was stopped.
+  package func run(_ plan: Benchmark.Plan, stopRequested: () -> Bool) throws -> Trial? {
+    try perform(plan, stopRequested: stopRequested)?.trial
+  }
+
+  private func perform(
+    _ plan: Benchmark.Plan, stopRequested: () -> Bool
+  ) throws -> (trial: Trial, warnings: [String])? {
+    let warmUp = plan.count == nil ? Int(plan.rate * Double(self.warmUp) / 1e9) : 0
+    let counted = plan.count ?? max(1, Int(plan.rate * (plan.duration ?? 0)))
+    let duration = plan.duration ?? Double(counted) / plan.rate
+    // Tells late answers to the trial before from this one's.
+    let id = UInt16.random(in: 1...(.max))
+    var socket = try UDPSocket(to: peer, stampedBy: .nobody)
+    var tally = TrialTally(first: warmUp)
+    // A burst takes as long as it takes; else what is not sent in time is not sent.
+    let limit = plan.count == nil ? Int64((Double(warmUp) / plan.rate + duration) * 1e9) : nil
+    let thread = PacedThread(
+      PacedThread.Plan(
+        pace: Pace(rate: plan.rate), tuning: tuning, duration: limit, count: UInt64(warmUp + counted),
+        size: plan.frame - TrialRunner.overhead(isIPv6: peer.isIPv6), key: key, session: id), to: socket.sending)
+    defer { thread.finish() }
+    while thread.state.stoppedBy == nil {
+      if stopRequested() { return nil }
+      socket.wait(until: Instant(nanoseconds: Instant<Monotonic>.now.nanoseconds + 20_000_000))
+      take(&socket, thread, id, &tally)
+    }
+    thread.finish()
+    let state = thread.state
+    if state.refused.error == EMSGSIZE {
+      throw TrafficError(
+        "frames of \(plan.frame) bytes are longer than the device's MTU allows; leave them out of --sizes")
+    }
+    take(&socket, thread, id, &tally)
+    if state.heard == ECONNREFUSED || socket.lastError == ECONNREFUSED {
+      throw TrafficError("\(peer.name): nobody listens there: start 'latprobe reflect'")
+    }
+    let end = Instant<Monotonic>.now.nanoseconds + patience
+    while !tally.isComplete, case let now = Instant<Monotonic>.now.nanoseconds, now < end {
+      if stopRequested() { return nil }
+      socket.wait(until: Instant(nanoseconds: min(now + 50_000_000, end)))
+      take(&socket, thread, id, &tally)
+    }
+    var trial = Trial(purpose: plan.purpose, frame: plan.frame, rate: plan.rate, duration: duration)
+    tally.finish(
+      &trial, due: counted, refused: Int(state.refused.count), ownDrops: socket.drops, acceptedLoss: acceptedLoss)
+    return (trial, state.warnings)
+  }
+
+  private func take(_ socket: inout UDPSocket, _ thread: PacedThread, _ id: UInt16, _ tally: inout TrialTally) {
+    var answers: [(sequence: UInt32, time: Int64)] = []
+    while answers.count < 10_000, let answer = socket.nextAnswer() {
+      guard let reflection = Reflection(payload: answer.payload, key: key),
+        reflection.session == id || reflection.session == 0
+      else { continue }
+      answers.append((reflection.senderSequence, answer.time ?? Instant<Realtime>.now.nanoseconds))
+    }
+    // Last: whatever was answered is among them by now.
+    for packet in thread.take() { tally.sent(packet) }
+    for answer in answers { tally.came(answer.sequence, at: answer.time) }
+  }
+}

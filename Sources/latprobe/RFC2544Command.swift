@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import ArgumentParser
+import Foundation
+import Probing
+import Recording
+import Remote
+import Reporting
+import Timing
+import Traffic
+
+struct RFC2544Command: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "rfc2544",
+    abstract: "Find the highest rate without loss, the latency at it, loss by rate, and the longest burst.",
+    discussion: """
+      The measurements of RFC 2544 between this machine and 'latprobe reflect', for frames of several sizes: packets go
+      there and back, and loss on either way counts. Short trials look for the rate; long ones confirm it, and lower it if
+      they lose a packet. Where this machine does not send what a trial asks for, that is said, and is no loss.
+
+        latprobe reflect --rate-limit 10000000                      # on 10.0.0.2
+        sudo latprobe rfc2544 10.0.0.2 --line-rate 1G -o run1
+
+      A quick look:
+        sudo latprobe rfc2544 10.0.0.2 --sizes 512 --trial 5s --repeat 2 --measure throughput -o run2
+      """)
+
+  @Argument(
+    help: ArgumentHelp(
+      "The reflector: a host or an address, [ADDRESS] with a port; port 862.", valueName: "host[:port]"))
+  var peer: PeerArgument
+
+  @Option(
+    help: ArgumentHelp(
+      "Frame sizes with check sequence, joined by commas; those too small for a test packet are made larger.",
+      valueName: "bytes"))
+  var sizes = "64,128,256,512,1024,1280,1518"
+
+  @Option(
+    help: ArgumentHelp("throughput, loss-curve, back-to-back, joined by commas; default: all.", valueName: "what"))
+  var measure: String?
+
+  @Option(
+    help: ArgumentHelp("Speed of the line, where rates begin: 1G; default: the device's.", valueName: "bits/s"))
+  var lineRate: RateArgument?
+
+  @Option(help: "Length of the trials that confirm.")
+  var trial = TimeArgument(nanoseconds: 60_000_000_000)
+
+  @Option(name: .customLong("repeat"), help: ArgumentHelp("Trials that confirm.", valueName: "times"))
+  var repeats = 10
+
+  @Option(help: "Length of the trials that search, and of those of the loss curve.")
+  var searchTrial = TimeArgument(nanoseconds: 2_000_000_000)
+
+  @Option(help: ArgumentHelp("How far below the limit a result may be.", valueName: "percent"))
+  var resolution = 0.5
+
+  @Option(
+    help: ArgumentHelp("Share of the packets that may be lost; RFC 2544 knows 0 alone.", valueName: "percent"))
+  var acceptLoss = 0.0
+
+  @Option(help: "Packets at the rate before a trial that are not counted.")
+  var warmUp = TimeArgument(nanoseconds: 100_000_000)
+
+  @Option(help: "How long answers to the last packets may take.")
+  var wait = TimeArgument(nanoseconds: 2_000_000_000)
+
+  @Option(help: "Rest between trials.")
+  var pause = TimeArgument(nanoseconds: 5_000_000_000)
+
+  @Option(help: "The only CPU to send on.")
+  var cpu: Int?
+
+  @Option(help: ArgumentHelp("Send with SCHED_FIFO and this priority, 1 to 99.", valueName: "priority"))
+  var fifo: Int?
+
+  @Option(
+    help: ArgumentHelp("Key shared with the reflector, at least 16 bytes: authenticated mode.", valueName: "file"))
+  var key: String?
+
+  @Option(help: "Network namespace to send from: a name, a process id or a path.")
+  var netns: String?
+
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("Directory for the trials, the results and the plots.", valueName: "dir"))
+  var output: String
+
+  @Flag(help: "Replace results that are in DIR.")
+  var force = false
+
+  private func frames() throws -> [Int] {
+    try sizes.split(separator: ",").map { text in
+      guard let size = Int(text), 64...65_553 ~= size else {
+        throw ValidationError("--sizes takes frames of 64 to 65553 bytes, not '\(text)'")
+      }
+      return size
+    }
+  }
+
+  private func measurements() throws -> Set<Benchmark.Measurement> {
+    guard let measure else { return Set(Benchmark.Measurement.allCases) }
+    return Set(
+      try measure.split(separator: ",").map { name in
+        guard let kind = Benchmark.Measurement(rawValue: String(name)) else {
+          let names = Benchmark.Measurement.allCases.map(\.rawValue).joined(separator: ", ")
+          throw ValidationError("no measurement '\(name)'; there are \(names)")
+        }
+        return kind
+      })
+  }
+
+  func validate() throws {
+    guard try !frames().isEmpty else { throw ValidationError("--sizes takes a frame size at least") }
+    guard try !measurements().isEmpty else { throw ValidationError("--measure takes a measurement at least") }
+    guard 1...1000 ~= repeats else { throw ValidationError("--repeat takes a number from 1 to 1000") }
+    guard 0.01...20 ~= resolution else { throw ValidationError("--resolution takes 0.01 to 20 percent") }
+    guard 0...50 ~= acceptLoss else { throw ValidationError("--accept-loss takes 0 to 50 percent") }
+    let lengths = [trial, searchTrial].map(\.nanoseconds)
+    guard lengths.allSatisfy({ 100_000_000...3_600_000_000_000 ~= $0 }) else {
+      throw ValidationError("--trial and --search-trial take 100ms to 1h")
+    }
+    guard [warmUp, wait, pause].allSatisfy({ $0.nanoseconds <= 60_000_000_000 }) else {
+      throw ValidationError("--warm-up, --wait and --pause take 1m at most")
+    }
+    if let fifo, !(1...99 ~= fifo) { throw ValidationError("--fifo takes a priority from 1 to 99") }
+    if let cpu, cpu < 0 { throw ValidationError("--cpu takes the number of a CPU") }
+    if let lineRate, lineRate.bits == nil { throw ValidationError("--line-rate takes bits a second: 100M, 1G") }
+  }
+
+  func run() async throws {
+    if let netns { try NetworkNamespace.named(netns).enter() }
+    if !force, FileManager.default.fileExists(atPath: output + "/trials.csv") {
+      throw TrafficError("\(output): there are results already; give another -o, or --force")
+    }
+    let target = try Peer(host: peer.host, port: peer.port)
+    var runner = TrialRunner(to: target)
+    runner.tuning = ThreadTuning(cpu: cpu, priority: fifo)
+    runner.key = try key.map { TestKey(bytes: try SharedKey.bytes(file: $0)) }
+    (runner.acceptedLoss, runner.warmUp, runner.patience) = (acceptLoss / 100, warmUp.nanoseconds, wait.nanoseconds)
+    var benchmark = Benchmark()
+    benchmark.measurements = try measurements()
+    benchmark.trial = Double(trial.nanoseconds) / 1e9
+    benchmark.searchTrial = Double(searchTrial.nanoseconds) / 1e9
+    (benchmark.repeats, benchmark.resolution) = (repeats, resolution / 100)
+    let rate = try rate(to: target)
+    StopSignal.watch()
+    var trials: [Trial] = []
+    var results: [FrameResult] = []
+    do {
+      for frame in try possible(try frames(), target) {
+        let warnings = try runner.learn(frame: frame)
+        if trials.isEmpty { for warning in warnings { Console.error("warning: \(warning)") } }
+        let result = try benchmark.run(frame: frame, lineRate: rate) { plan in
+          if !trials.isEmpty { Thread.sleep(forTimeInterval: Double(pause.nanoseconds) / 1e9) }
+          guard StopSignal.name == nil,
+            let trial = try runner.run(plan, stopRequested: { StopSignal.name != nil })
+          else { throw Stopped() }
+          Console.error(RFC2544Command.line(trial))
+          trials.append(trial)
+          // At once: whatever happens later, what was measured is kept.
+          try Report.writeTrials(trials, to: output)
+          return trial
+        }
+        results.append(result)
+      }
+    } catch is Stopped {
+      Console.error("stopped by \(StopSignal.name ?? "?"); the sizes that were done follow")
+    }
+    let conditions =
+      "to \(target.name)  ·  line \(Int(rate / 1e6)) Mbit/s  ·  \(repeats) trials of \(trial)  ·  accepted loss \(acceptLoss) %"
+    for line in try await Report.write(results, conditions: conditions, to: output) {
+      Console.error("warning: \(line)")
+    }
+    Console.output(
+      Report.table(
+        results, acceptedLoss: acceptLoss / 100,
+        measured: (
+          benchmark.measurements.contains(.throughput), benchmark.measurements.contains(.backToBack)
+        )))
+    Console.error("trials and plots in \(output)")
+  }
+
+  private struct Stopped: Error {}
+
+  /// Bits a second of the line.
+  private func rate(to target: Traffic.Peer) throws -> Double {
+    if let bits = lineRate?.bits { return bits }
+    let device = try target.device()
+    guard let speed = try target.speed() else {
+      throw TrafficError("\(device): its driver does not say how fast it is; give --line-rate, such as 1G")
+    }
+    Console.error("\(device): \(speed) Mbit/s by its driver")
+    return Double(speed) * 1e6
+  }
+
+  /// Sizes that hold a test packet, each once.
+  private func possible(_ frames: [Int], _ target: Traffic.Peer) throws -> [Int] {
+    let payload = key == nil ? TestPacket.smallest : TestPacket.smallestAuthenticated
+    let smallest = payload + TrialRunner.overhead(isIPv6: target.isIPv6)
+    var sizes: [Int] = []
+    for frame in frames {
+      if frame < smallest {
+        Console.error("warning: a frame of \(frame) bytes is too small for a test packet: \(smallest) instead")
+      }
+      let size = max(frame, smallest)
+      if !sizes.contains(size) { sizes.append(size) }
+    }
+    return sizes
+  }
+
+  private static func line(_ trial: Trial) -> String {
+    let what = trial.purpose.isBurst ? "burst of \(trial.due)" : "\(Int(trial.rate.rounded())) packets/s"
+    let outcome =
+      switch trial.verdict {
+      case .clean: trial.lost == 0 ? "no loss" : "\(trial.lost) of \(trial.sent) lost, accepted"
+      case .lossy: "\(trial.lost) of \(trial.sent) lost"
+      case .notOffered where trial.ownDrops > 0: "not offered: this machine dropped \(trial.ownDrops) answers itself"
+      case .notOffered: "not offered: \(trial.sent) of \(trial.due) sent"
+      }
+    return "\(trial.frame) bytes, \(trial.purpose.rawValue), \(what): \(outcome)"
+  }
+}

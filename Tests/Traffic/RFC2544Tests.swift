@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Recording
+import Testing
+
+@testable import Traffic
+
+/// Devices are made up; nothing is sent.
+@Suite struct RFC2544Tests {
+  /// What lets so many packets a second through, and queues so many beyond that.
+  private struct Device {
+    /// Packets a second, by trial.
+    var capacity: (Int) -> Double = { _ in .infinity }
+    var queue = 0.0
+    /// Of each packet by itself.
+    var loss = 0.0
+    /// Packets a second that the sender manages.
+    var sender = Double.infinity
+    private(set) var plans: [Benchmark.Plan] = []
+    private var random = SystemRandom(state: 7)
+
+    init(queue: Double = 0, loss: Double = 0, sender: Double = .infinity, capacity: @escaping (Int) -> Double) {
+      (self.capacity, self.queue, self.loss, self.sender) = (capacity, queue, loss, sender)
+    }
+
+    mutating func perform(_ plan: Benchmark.Plan) -> Trial {
+      defer { plans.append(plan) }
+      let due = plan.count ?? max(1, Int(plan.rate * (plan.duration ?? 0)))
+      let rate = min(plan.rate, sender)
+      let sent = plan.count ?? min(due, Int((rate * (plan.duration ?? 0)).rounded()))
+      let time = Double(sent) / rate
+      let passing = min(Double(sent), (capacity(plans.count) * time + queue).rounded(.down))
+      var answered = 0
+      for _ in 0..<Int(passing) where loss == 0 || random.next() >= loss { answered += 1 }
+      var trial = Trial(purpose: plan.purpose, frame: plan.frame, rate: plan.rate, duration: plan.duration ?? time)
+      (trial.due, trial.sent, trial.answered, trial.sentRate) = (due, sent, answered, rate)
+      trial.latency = Trial.Quantiles(p50: 100, p99: 200, p999: 300, max: 400 + Int64(plans.count))
+      trial.judge(acceptedLoss: acceptedLoss)
+      return trial
+    }
+    var acceptedLoss = 0.0
+  }
+
+  private struct SystemRandom {
+    var state: UInt64
+    mutating func next() -> Double {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Double(state >> 11) / 9_007_199_254_740_992
+    }
+  }
+
+  private func benchmark(_ measurements: Set<Benchmark.Measurement> = [.throughput]) -> Benchmark {
+    var benchmark = Benchmark()
+    (benchmark.measurements, benchmark.repeats, benchmark.trial) = (measurements, 3, 10)
+    return benchmark
+  }
+
+  /// 100 Mbit/s with frames of 512 bytes: 23 496 packets/s.
+  private func run(_ device: inout Device, _ benchmark: Benchmark) throws -> FrameResult {
+    try benchmark.run(frame: 512, lineRate: 100e6) { device.perform($0) }
+  }
+
+  @Test func lineRates() throws {
+    for (frame, rate) in [(64, 14_880_952.4), (1518, 812_743.8)] {
+      var benchmark = benchmark()
+      benchmark.mostPackets = 1e9
+      var device = Device { _ in 1e12 }
+      device.acceptedLoss = 0
+      let result = try benchmark.run(frame: frame, lineRate: 10e9) { plan in
+        // Counts alone: so many packets take their time.
+        var trial = Trial(purpose: plan.purpose, frame: plan.frame, rate: plan.rate, duration: 1)
+        (trial.due, trial.sent, trial.answered, trial.sentRate) = (1000, 1000, 1000, plan.rate)
+        trial.judge(acceptedLoss: 0)
+        return trial
+      }
+      #expect(abs(result.lineRate - rate) < 0.1 && result.throughput == result.lineRate)
+      #expect(result.failingRate == nil)
+    }
+  }
+
+  /// Found within the resolution, in few trials, and confirmed by as many as were asked for.
+  @Test(arguments: [300.0, 1000, 2345, 9876, 23_000, 23_490])
+  func fixedCapacity(capacity: Double) throws {
+    var device = Device { _ in capacity }
+    let result = try run(&device, benchmark())
+    let found = try #require(result.throughput)
+    // A packet more or less in a short trial.
+    #expect(found <= capacity + 0.5 && found >= capacity * 0.985, "\(found)")
+    let failing = try #require(result.failingRate)
+    #expect(failing > capacity && result.failingVerdict == .lossy)
+    let confirmations = device.plans.filter { $0.purpose == .confirmation }
+    #expect(confirmations.suffix(3).allSatisfy { $0.rate == confirmations.last?.rate && $0.duration == 10 })
+    #expect(device.plans.count <= 14, "\(device.plans.map(\.rate))")
+    #expect(result.latency?.p50 == 100 && result.latency?.max == 399 + Int64(device.plans.count))
+  }
+
+  /// A queue lets short trials pass at rates that long ones do not.
+  @Test func queuesAreSeenThrough() throws {
+    var device = Device(queue: 500) { _ in 5000 }
+    let result = try run(&device, benchmark())
+    let found = try #require(result.throughput)
+    // 500 packets are 1 % of 10 s.
+    #expect(4900...5051 ~= found, "\(found)")
+    #expect(device.plans.contains { $0.purpose == .search && $0.rate > 5100 && $0.rate < 5300 })
+  }
+
+  /// A long trial that fails lowers the rate by the resolution, whatever the search did before it.
+  @Test func stepsOfConfirmation() {
+    var search = RateSearch(highest: 1000, resolution: 0.01, floor: 10, confirmations: 2)
+    search.took(.lossy, survived: 500)
+    #expect(search.next == RateSearch.Step(value: 500, isConfirmation: false))
+    search.took(.clean, survived: 500)
+    #expect(search.next == RateSearch.Step(value: 505, isConfirmation: false))
+    search.took(.lossy, survived: 503)
+    for (value, verdict, survived) in [(500.0, .clean, 500), (500, .lossy, 499), (495, .lossy, 494.9)]
+      as [(Double, Trial.Verdict, Double)]
+    {
+      #expect(search.next == RateSearch.Step(value: value, isConfirmation: true))
+      search.took(verdict, survived: survived)
+    }
+    #expect(abs((search.next?.value ?? 0) - 490.05) < 1e-9)
+    search.took(.clean, survived: 490)
+    #expect(search.result == nil)
+    search.took(.clean, survived: 490)
+    #expect(abs((search.result ?? 0) - 490.05) < 1e-9 && search.next == nil)
+  }
+
+  /// One packet in a thousand is lost at any rate: no rate is confirmed, and the search ends.
+  @Test func randomLoss() throws {
+    var device = Device(loss: 0.001) { _ in .greatestFiniteMagnitude }
+    let result = try run(&device, benchmark())
+    #expect(result.throughput == nil && result.latency == nil)
+    #expect(result.failingVerdict == .lossy)
+    #expect(device.plans.count < 40, "\(device.plans.count)")
+    // The same with 1 % accepted: all is clean.
+    device = Device(loss: 0.001) { _ in .greatestFiniteMagnitude }
+    device.acceptedLoss = 0.01
+    #expect(try run(&device, benchmark()).throughput == 100e6 / 8 / 532)
+  }
+
+  /// Capacity differs from trial to trial by up to 5 %: what is found was confirmed, and never above the best.
+  @Test func noisyCapacity() throws {
+    for seed in 0..<50 as Range<UInt64> {
+      var random = SystemRandom(state: seed)
+      let capacities = (0..<200).map { _ in 5000 * (0.95 + 0.1 * random.next()) }
+      var device = Device { capacities[$0 % 200] }
+      let result = try run(&device, benchmark())
+      let found = try #require(result.throughput)
+      #expect(4000...5250 ~= found, "\(found) by seed \(seed)")
+      // Each of the last three trials let as much through.
+      let last = device.plans.indices.suffix(3)
+      #expect(last.allSatisfy { found <= capacities[$0] + 0.5 && device.plans[$0].purpose == .confirmation })
+    }
+  }
+
+  /// The sender's limit is not the device's: what it managed is confirmed, and the result says whose limit it was.
+  @Test func senderLimit() throws {
+    var device = Device(sender: 3000) { _ in 5000 }
+    let result = try run(&device, benchmark())
+    let found = try #require(result.throughput)
+    #expect(2950...3000 ~= found, "\(found)")
+    #expect(result.failingVerdict == .notOffered)
+    // Slower than the sender, a device is seen.
+    device = Device(sender: 8000) { _ in 5000 }
+    let slower = try run(&device, benchmark())
+    #expect(4925...5000.5 ~= slower.throughput ?? 0)
+    #expect(slower.failingVerdict == .lossy)
+  }
+
+  @Test func verdicts() {
+    func verdict(_ due: Int, _ sent: Int, _ answered: Int, drops: Int = 0, accepted: Double = 0) -> Trial.Verdict {
+      var trial = Trial(purpose: .search, frame: 64, rate: 1, duration: 1)
+      (trial.due, trial.sent, trial.answered, trial.ownDrops) = (due, sent, answered, drops)
+      trial.judge(acceptedLoss: accepted)
+      return trial.verdict
+    }
+    #expect(verdict(1000, 1000, 1000) == .clean && verdict(1000, 1000, 999) == .lossy)
+    #expect(verdict(100_000, 100_000, 99_999) == .lossy)
+    #expect(verdict(1000, 995, 995) == .clean && verdict(1000, 994, 994) == .notOffered)
+    #expect(verdict(1000, 990, 500) == .notOffered && verdict(1000, 1000, 990, drops: 10) == .notOffered)
+    #expect(verdict(1000, 1000, 990, accepted: 0.01) == .clean && verdict(1000, 1000, 989, accepted: 0.01) == .lossy)
+    #expect(verdict(0, 0, 0) == .notOffered)
+  }
+
+  /// From the top in tenths, until two in a row are without loss.
+  @Test func lossCurve() throws {
+    var device = Device { _ in 23_496.0 * 0.55 }
+    let result = try run(&device, benchmark([.lossCurve]))
+    #expect(result.lossCurve.map { ($0.rate / result.highest * 10).rounded() } == [10, 9, 8, 7, 6, 5, 4])
+    let shares = result.lossCurve.map(\.lossShare)
+    #expect(abs(shares[0] - 0.45) < 0.001 && abs(shares[4] - 1 / 12) < 0.001 && shares[5] == 0 && shares[6] == 0)
+    #expect(result.throughput == nil && result.burst == nil)
+  }
+
+  /// At 23 496 packets/s into 10 000 packets/s and a queue of 287: 287 / (1 − 10 000 / 23 496) packets in a burst, 499.
+  @Test func backToBack() throws {
+    var device = Device(queue: 287) { _ in 10_000 }
+    let result = try run(&device, benchmark([.backToBack]))
+    #expect(490...500 ~= result.burst ?? 0, "\(String(describing: result.burst))")
+    #expect(!result.isBurstLimit && abs(result.burstRate - 23_496) < 1)
+    device = Device { _ in 1e9 }
+    let all = try run(&device, benchmark([.backToBack]))
+    #expect(all.burst == 46_992 && all.isBurstLimit)
+  }
+
+  /// Of 10 packets, the first 3 not counted: 4 is lost, 6 comes behind 7, 8 twice, an unknown one.
+  @Test func tally() {
+    var tally = TrialTally(first: 3)
+    for number in 0..<10 as Range<Int64> {
+      tally.sent(
+        SentPacket(number: UInt64(number), due: number * 1000, actual: number * 1000 + 7, time: 1_000_000 + number))
+    }
+    for number in [0, 1, 3, 5, 7, 6, 8, 8, 77] as [UInt32] { tally.came(number, at: 1_000_050 + Int64(number)) }
+    var trial = Trial(purpose: .search, frame: 64, rate: 1000, duration: 1)
+    #expect(!tally.isComplete)
+    tally.finish(&trial, due: 7, refused: 0, ownDrops: 0, acceptedLoss: 0)
+    #expect(trial.sent == 7 && trial.answered == 5 && trial.lost == 2 && trial.verdict == .lossy)
+    #expect(trial.repeated == 1 && trial.disordered == 1 && trial.sentRate == 1000)
+    #expect(trial.latency == Trial.Quantiles(p50: 50, p99: 50, p999: 50, max: 50))
+    #expect(trial.lateness?.max == 7)
+    // Refused by the stack is not lost.
+    tally.finish(&trial, due: 7, refused: 2, ownDrops: 0, acceptedLoss: 0)
+    #expect(trial.sent == 5 && trial.lost == 0 && trial.verdict == .notOffered)
+  }
+}
