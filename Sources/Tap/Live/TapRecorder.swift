@@ -65,14 +65,16 @@ package struct TapRecorder: ~Copyable {
       machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
       started()
       machine.stoppedBy = try listen(writer, stopRequested, progress)
+      try takeRest(writer)
+    } catch let error as RecordingError {
+      failure = error
+      machine.stoppedBy = error.kind == .diskFull ? "disk full" : "error"
       machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-      source.settle()
-      try pour(writer)
-      try clocks.take(.all, writer)
     } catch {
       failure = error
-      machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
-      machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+      machine.stoppedBy = "error"
+      // A device that is down still has packets in its ring.
+      do { try takeRest(writer) } catch { failure = error }
     }
     takeLedger(writer)
     do { try writer.close(machine) } catch { failure = failure ?? error }
@@ -108,6 +110,14 @@ package struct TapRecorder: ~Copyable {
       }
       return nil
     }
+  }
+
+  /// Records what came before now.
+  private mutating func takeRest(_ writer: MachineWriter) throws(RecordingError) {
+    machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+    source.settle()
+    try pour(writer)
+    try clocks.take(.all, writer)
   }
 
   /// Stamps what the rings hold.
