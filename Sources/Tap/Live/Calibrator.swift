@@ -30,7 +30,9 @@ package struct Calibrator: ~Copyable {
 
     init(_ device: String, to other: String, number: UInt8, filter: Filter) throws(TapError) {
       self.number = number
-      _ = try PacketRing.index(of: device)
+      guard try LinkType(device: device) == .ethernet else {
+        throw TapError("\(device) has no Ethernet: a calibration needs two ports that a cable joins")
+      }
       receiving = HardwareStamping(device: device, of: .received)
       sending = HardwareStamping(device: device, of: .sent)
       let isGranted = receiving.refusal == nil

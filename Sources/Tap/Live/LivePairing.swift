@@ -129,7 +129,7 @@ package struct LivePairing: ~Copyable {
       tapped.count(frame, at: place)
       order.add(
         PairingPacket(
-          time: frame.time, linkType: LinkType.ethernet.number, length: frame.length,
+          time: frame.time, linkType: tapped.linkType.number, length: frame.length,
           bytes: unsafe Array(frame.bytes), interface: Int(tapped.number)))
     }
     order.endRound(now, isGap: source.takeDrops())

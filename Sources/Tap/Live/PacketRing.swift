@@ -21,7 +21,7 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   var source: WireClock
   /// Bytes on the wire.
   var length: Int
-  /// What was captured, from the Ethernet header on.
+  /// What was captured, from the link layer's header on.
   var bytes: UnsafeBufferPointer<UInt8>
   /// This machine sends it.
   var isOutgoing: Bool

@@ -167,7 +167,7 @@ private final class DeviceStamper {
       hook: tapped.hook(place), read: read, time: frame.time, source: frame.source, length: frame.length,
       interface: tapped.number, device: frame.source == .hardware ? tapped.hardwareClock ?? 0 : 0)
     let isStamped = stamper.append(
-      unsafe LinkFrame(linkType: .ethernet, bytes: frame.bytes), about, to: &records)
+      unsafe LinkFrame(linkType: tapped.linkType, bytes: frame.bytes), about, to: &records)
     guard isStamped else {
       tapped.otherFrames += 1
       return

@@ -31,6 +31,7 @@ final class TappedDevice {
   let device: TapDevice
   let number: UInt8
   let hooks: [HookPoint]
+  let linkType: LinkType
   let stamping: HardwareStamping
   fileprivate let rings: [PacketRing]
   private var interface: TapInterface
@@ -51,6 +52,9 @@ final class TappedDevice {
     self.number = number
     // First: a device that is not there is told as such.
     _ = try PacketRing.index(of: device.name)
+    let linkType = try LinkType(device: device.name)
+    self.linkType = linkType
+    let filter = try filter?.of(linkType, device: device.name)
     stamping =
       hardware ? HardwareStamping(device: device.name, of: .received) : HardwareStamping(unasked: device.name)
     let isGranted = stamping.refusal == nil
