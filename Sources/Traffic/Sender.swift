@@ -98,7 +98,7 @@ package struct Sender: ~Copyable {
     self.stamping = stamping
     self.linkType = linkType
     counters = DriverCounters(device: device)
-    interface = TapInterface(device: device, hooks: [.wireOut], hardware: refusal ?? "granted")
+    interface = TapInterface(device: device, hooks: [.wireOut], hardware: refusal ?? TapInterface.granted)
     let clockNumber = clock == .hardware ? interface.hardwareClock.flatMap { UInt16(exactly: $0) } : nil
     clocks = ClockKeeper(side: nil, devices: clockNumber.map { [$0] } ?? [], warn: warn)
     machine = Environment.machine(role: "wire", topology: "wire")
@@ -141,6 +141,7 @@ package struct Sender: ~Copyable {
     }
     missing = sent > stamped ? sent - stamped : 0
     interface.driverCounters = counters.since
+    if clock == .hardware, deliveredNothing { interface.hardware = TapInterface.notDelivered }
     takeLedger()
     writer.discarded(cpu: 0, total: missing)
     do { try writer.close(machine) } catch { failure = failure ?? error }

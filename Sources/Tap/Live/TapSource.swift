@@ -67,7 +67,7 @@ final class TappedDevice {
     rings =
       !isGranted ? [try ring(.both)] : mustBeHardware ? [try ring(.received)] : [try ring(.received), try ring(.sent)]
     interface = TapInterface(
-      device: device.name, number: number, hooks: hooks, hardware: stamping.refusal ?? "granted")
+      device: device.name, number: number, hooks: hooks, hardware: stamping.refusal ?? TapInterface.granted)
     counts = hooks.map { _ in (0, 0, 0) }
     counters = DriverCounters(device: device.name)
     dropsBefore = deviceDrops(device.name)
@@ -140,6 +140,9 @@ final class TappedDevice {
     let drops = deviceDrops(device.name)
     interface.deviceDrops = drops > dropsBefore ? drops - dropsBefore : 0
     interface.otherFrames = otherFrames
+    if stamping.refusal == nil, received.all > 0, received.hardware == 0 {
+      interface.hardware = TapInterface.notDelivered
+    }
     return interface
   }
 }
