@@ -66,15 +66,11 @@ package struct TapRecorder: ~Copyable {
       started()
       machine.stoppedBy = try listen(writer, stopRequested, progress)
       try takeRest(writer)
-    } catch let error as RecordingError {
-      failure = error
-      machine.stoppedBy = error.kind == .diskFull ? "disk full" : "error"
-      machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
     } catch {
       failure = error
-      machine.stoppedBy = "error"
-      // A device that is down still has packets in its ring.
-      do { try takeRest(writer) } catch { failure = error }
+      machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
+      // A device that is down still has packets in its ring; those of a writer that failed are counted as unwritten.
+      try? takeRest(writer)
     }
     takeLedger(writer)
     do { try writer.close(machine) } catch { failure = failure ?? error }
@@ -120,14 +116,20 @@ package struct TapRecorder: ~Copyable {
     try clocks.take(.all, writer)
   }
 
-  /// Stamps what the rings hold.
+  /// Stamps what the rings hold: all of it, also if some cannot be written.
   private mutating func pour(_ writer: MachineWriter) throws(RecordingError) {
     let read = UInt64(Instant<Monotonic>.now.nanoseconds)
     let stampers = stampers
-    try source.drain { (tapped, frame) throws(RecordingError) in
-      try stampers[Int(tapped.number)].take(frame, read: read, into: writer)
+    var failure: RecordingError?
+    source.drain { tapped, frame in
+      do throws(RecordingError) { try stampers[Int(tapped.number)].take(frame, read: read, into: writer) } catch {
+        failure = failure ?? error
+      }
     }
-    for stamper in stampers { try stamper.put(into: writer) }
+    for stamper in stampers {
+      do throws(RecordingError) { try stamper.put(into: writer) } catch { failure = failure ?? error }
+    }
+    if let failure { throw failure }
   }
 
   private mutating func takeLedger(_ writer: MachineWriter) {
@@ -178,7 +180,7 @@ private final class DeviceStamper {
 
   func put(into writer: MachineWriter) throws(RecordingError) {
     guard !records.isEmpty else { return }
+    defer { records.removeAll(keepingCapacity: true) }
     try writer.append(cpu: Int(tapped.number), records)
-    records.removeAll(keepingCapacity: true)
   }
 }
