@@ -7,10 +7,10 @@
 
 _Static_assert(sizeof(struct lp_cbpf_instruction) == sizeof(struct bpf_insn), "bpf_insn");
 
-int lp_pcap_compile(const char *expression, struct lp_cbpf_instruction *program, size_t capacity,
-		    char *error)
+int lp_pcap_compile(const char *expression, int raw_ip, struct lp_cbpf_instruction *program,
+		    size_t capacity, char *error)
 {
-	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, 262144);
+	pcap_t *pcap = pcap_open_dead(raw_ip ? DLT_RAW : DLT_EN10MB, 262144);
 	struct bpf_program compiled;
 	int count = -1;
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if.h>
+#include <linux/if_arp.h>
 #include <linux/net_tstamp.h>
 #include <linux/ptp_clock.h>
 #include <linux/sockios.h>
@@ -35,6 +36,26 @@ int lp_device_index(const char *device)
 	int error = ask(device, SIOCGIFINDEX, &request);
 
 	return error ? error : request.ifr_ifindex;
+}
+
+int lp_device_is_ethernet(const char *device)
+{
+	struct ifreq request = { 0 };
+	int error = ask(device, SIOCGIFHWADDR, &request);
+
+	if (error)
+		return error;
+	switch (request.ifr_hwaddr.sa_family) {
+	case ARPHRD_ETHER:
+	case ARPHRD_LOOPBACK:
+		return 1;
+	case ARPHRD_NONE:
+	case ARPHRD_RAWIP:
+	case ARPHRD_PPP:
+		return 0;
+	default:
+		return -EPROTOTYPE;
+	}
 }
 
 int lp_device_driver(const char *device, char driver[32])

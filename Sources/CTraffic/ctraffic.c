@@ -103,35 +103,6 @@ int lp_peer_device(const struct lp_peer *peer, char device[16])
 	return error;
 }
 
-int lp_device_is_ethernet(const char *device)
-{
-	struct ifreq request = { 0 };
-	int error = 0, fd;
-
-	if (strlen(device) >= sizeof(request.ifr_name))
-		return -ENAMETOOLONG;
-	strcpy(request.ifr_name, device);
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (ioctl(fd, SIOCGIFHWADDR, &request))
-		error = -errno;
-	close(fd);
-	if (error)
-		return error;
-	switch (request.ifr_hwaddr.sa_family) {
-	case ARPHRD_ETHER:
-	case ARPHRD_LOOPBACK:
-		return 1;
-	case ARPHRD_NONE:
-	case 519: // ARPHRD_RAWIP
-	case ARPHRD_PPP:
-		return 0;
-	default:
-		return -EPROTOTYPE;
-	}
-}
-
 uint32_t lp_device_speed(const char *device)
 {
 	struct ethtool_cmd command = { .cmd = ETHTOOL_GSET };

@@ -35,7 +35,7 @@ package struct FilterError: Error, CustomStringConvertible, Sendable {
   package var description: String
 }
 
-/// A filter in pcap syntax, compiled by libpcap for Ethernet frames.
+/// A filter in pcap syntax, compiled by libpcap.
 package struct Filter: Sendable {
   /// Bytes of a frame that a program in the kernel looks at.
   package static let visibleBytes = 128
@@ -50,10 +50,11 @@ package struct Filter: Sendable {
   package let expression: String
   package let steps: [Step]
 
-  package init(_ expression: String) throws(FilterError) {
+  /// - Parameter isRawIP: packets begin with the IP header, not with Ethernet's.
+  package init(_ expression: String, isRawIP: Bool = false) throws(FilterError) {
     var program = [lp_cbpf_instruction](repeating: lp_cbpf_instruction(), count: 4096)
     var message = [CChar](repeating: 0, count: 256)
-    let count = unsafe lp_pcap_compile(expression, &program, program.count, &message)
+    let count = unsafe lp_pcap_compile(expression, isRawIP ? 1 : 0, &program, program.count, &message)
     guard count >= 0 else {
       let text = String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
       throw FilterError(

@@ -2,6 +2,10 @@
 
 /// A network interface that a tap listened on, or that a sender's packets left by.
 package struct TapInterface: Codable, Sendable, Equatable {
+  package static let granted = "granted"
+  /// Packets came, and none had a stamp.
+  package static let notDelivered = "granted and not delivered"
+
   /// As in ``WireStamp/interface``.
   package var number: UInt8
   package var name: String

@@ -68,10 +68,7 @@ package struct Sender: ~Copyable {
   /// - Parameter warn: told in one line each what will be missing.
   package init(to peer: Peer, options: SenderOptions, warn: @escaping (String) -> Void) throws(TrafficError) {
     let device = try peer.device()
-    let isEthernet = unsafe lp_device_is_ethernet(device)
-    guard isEthernet >= 0 else {
-      throw TrafficError("\(device): frames of this kind of device cannot be read; send by another one")
-    }
+    let linkType = try Sender.linkType(device)
     let wantsHardware = options.clock == nil || options.clock == .hardware
     let stamping = wantsHardware ? HardwareStamping(device: device, of: .sent) : HardwareStamping(unasked: device)
     let refusal = stamping.refusal
@@ -99,9 +96,9 @@ package struct Sender: ~Copyable {
     self.options = options
     self.clock = clock
     self.stamping = stamping
-    linkType = isEthernet == 1 ? .ethernet : .raw
+    self.linkType = linkType
     counters = DriverCounters(device: device)
-    interface = TapInterface(device: device, hooks: [.wireOut], hardware: refusal ?? "granted")
+    interface = TapInterface(device: device, hooks: [.wireOut], hardware: refusal ?? TapInterface.granted)
     let clockNumber = clock == .hardware ? interface.hardwareClock.flatMap { UInt16(exactly: $0) } : nil
     clocks = ClockKeeper(side: nil, devices: clockNumber.map { [$0] } ?? [], warn: warn)
     machine = Environment.machine(role: "wire", topology: "wire")
@@ -114,6 +111,10 @@ package struct Sender: ~Copyable {
     machine.paths = [Path(name: HookPoint.wireOut.name, hooks: [HookPoint.wireOut.name])]
     machine.settings["traffic"] =
       "STAMP to \(peer.name), \(options.pace.rate) packets/s of \(options.size) bytes, \(options.pace.text); round trips by \(basis.rawValue) time"
+  }
+
+  private static func linkType(_ device: String) throws(TrafficError) -> LinkType {
+    do throws(TapError) { return try LinkType(device: device) } catch { throw TrafficError("\(error)") }
   }
 
   /// Sends until the duration or count is reached, or `stopRequested` says why to stop.
@@ -140,6 +141,7 @@ package struct Sender: ~Copyable {
     }
     missing = sent > stamped ? sent - stamped : 0
     interface.driverCounters = counters.since
+    if clock == .hardware, deliveredNothing { interface.hardware = TapInterface.notDelivered }
     takeLedger()
     writer.discarded(cpu: 0, total: missing)
     do { try writer.close(machine) } catch { failure = failure ?? error }

@@ -31,13 +31,15 @@ enum Console {
   }
 }
 
-/// SIGINT and SIGTERM ask for an orderly end.
+/// SIGINT, SIGTERM, SIGHUP (the terminal is gone) and SIGQUIT ask for an orderly end.
 enum StopSignal {
+  private static let names = [SIGINT: "SIGINT", SIGTERM: "SIGTERM", SIGHUP: "SIGHUP", SIGQUIT: "SIGQUIT"]
   private static let received = Atomic<Int32>(0)
   private static let times = Atomic<Int>(0)
 
+  /// To be called before anything is changed that has to be put back.
   static func watch() {
-    for number in [SIGINT, SIGTERM] {
+    for number in names.keys where number != SIGHUP || !isIgnored(SIGHUP) {
       signal(number) { number in
         StopSignal.received.store(number, ordering: .relaxed)
         StopSignal.times.add(1, ordering: .relaxed)
@@ -45,17 +47,21 @@ enum StopSignal {
     }
     // A limit on file sizes then fails a write, which is handled, instead of ending the process.
     signal(SIGXFSZ, SIG_IGN)
+    // Nobody reads what is said any more: that is no reason to lose the recording.
+    signal(SIGPIPE, SIG_IGN)
+  }
+
+  /// As `nohup` leaves it.
+  private static func isIgnored(_ number: Int32) -> Bool {
+    var action = sigaction()
+    guard unsafe sigaction(number, nil, &action) == 0 else { return false }
+    return unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+      == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
   /// How many there were.
   static var count: Int { times.load(ordering: .relaxed) }
 
-  /// `SIGINT`, `SIGTERM`, or nil while there was none.
-  static var name: String? {
-    switch received.load(ordering: .relaxed) {
-    case SIGINT: "SIGINT"
-    case SIGTERM: "SIGTERM"
-    default: nil
-    }
-  }
+  /// `SIGINT`, say, or nil while there was none.
+  static var name: String? { names[received.load(ordering: .relaxed)] }
 }

@@ -9,7 +9,7 @@ struct Record: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Stamp packets at the hook points of a topology and write a recording.",
     discussion: """
-      Stops on --duration, --count, Ctrl-C or SIGTERM, and keeps what it has. Needs CAP_BPF and CAP_PERFMON.
+      Stops on --duration, --count, Ctrl-C, SIGTERM, SIGHUP or SIGQUIT, and keeps what it has. Needs CAP_BPF and CAP_PERFMON.
 
       Two containers or namespaces behind a bridge, for ten seconds:
         sudo latprobe record --topology veth --netns web --netns db --duration 10s -o run1

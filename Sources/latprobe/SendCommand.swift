@@ -122,13 +122,13 @@ struct SendCommand: ParsableCommand {
     options.recorder.duration = duration?.nanoseconds
     options.recorder.count = count
     let target = try Peer(host: peer.host, port: peer.port)
+    StopSignal.watch()
     var sender = try Sender(to: target, options: options) { Console.error("warning: \($0)") }
     let session = Session(
       id: session ?? UUID().uuidString.lowercased(), members: [sender.machine.name],
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
     if interval != .constant { Console.error("seed \(seed)") }
-    StopSignal.watch()
     try Session.prepare(directory: output, force: force)
     try session.write(to: output)
     Console.error(

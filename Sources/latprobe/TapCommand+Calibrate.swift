@@ -10,6 +10,7 @@ extension TapCommand {
   /// Sends and records the frames, fits the constants and writes them beside the recording.
   func fit() throws {
     if let netns { try NetworkNamespace.named(netns).enter() }
+    StopSignal.watch()
     var calibrator = try Calibrator(devices, count: count ?? 1_000, requiresHardware: requireHw) {
       Console.error("warning: \($0)")
     }
@@ -17,7 +18,6 @@ extension TapCommand {
       id: UUID().uuidString.lowercased(), members: [calibrator.machine.name],
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
-    StopSignal.watch()
     try Session.prepare(directory: output, force: force)
     try session.write(to: output)
     Console.error("sending \(count ?? 1_000) frames each way between \(devices[0]) and \(devices[1])")

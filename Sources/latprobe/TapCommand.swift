@@ -135,12 +135,12 @@ struct TapCommand: ParsableCommand {
     options.recorder.duration = duration?.nanoseconds
     options.recorder.count = count
     options.recorder.writer.maxSize = maxSize?.bytes
+    StopSignal.watch()
     var recorder = try TapRecorder(devices.map { TapDevice($0) }, options: options) { Console.error("warning: \($0)") }
     let session = Session(
       id: session ?? UUID().uuidString.lowercased(), members: [recorder.machine.name],
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
-    StopSignal.watch()
     try Session.prepare(directory: output, force: force)
     try session.write(to: output)
     let line =

@@ -18,22 +18,28 @@ extension IntegrationSuites {
       let complaint = "eth0 granted hardware time stamps and delivered none"
       let tap = try lab.tap("eth0 --filter icmp", "t") { try lab.ping(count: 23) }
       #expect(tap.status == 0 && tap.text.contains("warning: \(complaint): its 23 received packets"), "\(tap.text)")
-      let both = try lab.load("t").wireStamps
+      func state(_ recording: MachineRecording) -> String? { recording.machine.interfaces?.first?.hardware }
+      let recorded = try lab.load("t")
+      #expect(state(recorded) == "granted and not delivered")
+      let both = recorded.wireStamps
       #expect([HookPoint.wireIn, .wireOut].map { hook in both.count { $0.stamp.hook == hook } } == [23, 23])
       let strict = try lab.tap("eth0 --filter icmp --require-hw", "r") { try lab.ping(count: 23) }
       #expect(strict.status == 1 && strict.text.contains("\nError: \(complaint)"), "\(strict.text)")
       let kept = try lab.load("r")
       #expect(kept.wireStamps.count == 23 && kept.wireStamps.allSatisfy { $0.clock == .kernel })
-      #expect(kept.machine.hooks.map(\.name) == ["wire-in"])
+      #expect(kept.machine.hooks.map(\.name) == ["wire-in"] && state(kept) == "granted and not delivered")
       let pair = try lab.listen("pair --proto icmp wire-in=eth0 --require-hw --filter icmp", "q") {
         try lab.ping(count: 11)
       }
       #expect(pair.status == 1 && pair.text.contains("Error: \(complaint): its 11 received packets"), "\(pair.text)")
-      #expect(try lab.load("q").machine.ledger.first?.filtered == 11)
+      let unpaired = try lab.load("q")
+      #expect(unpaired.machine.ledger.first?.filtered == 11 && state(unpaired) == "granted and not delivered")
 
       let sent = try lab.latprobe("send 10.77.0.1 --rate 10 --count 11 --timestamps hardware", "s")
       #expect(sent.status == 1 && sent.text.contains("\nError: \(complaint) for its 11 packets"), "\(sent.text)")
-      let machine = try lab.load("s").machine
+      let unstamped = try lab.load("s")
+      let machine = unstamped.machine
+      #expect(state(unstamped) == "granted and not delivered")
       #expect(machine.ledger == [LedgerRow(hook: "wire-out", cpu: 0, seen: 11, emitted: 0, lost: 11)])
       let counters = try #require(machine.interfaces?.first?.driverCounters)
       // One stamp is waited for at a time: the driver gives up, or leaves the next packets out.

@@ -48,6 +48,50 @@ extension IntegrationSuites {
         row.lost == machine.interfaces?.first?.ringDrops && row.emitted == machine.interfaces?.first?.clocks["kernel"])
     }
 
+    /// A tap that had no time for its ring before the device went down: what is in the ring is recorded.
+    @Test func whatCameBeforeTheDeviceWentDownIsKept() throws {
+      let tap = try bed.start([Testbed.latprobe, "tap", "--netns", bed.b, "wire-in=f1", "-o", bed.path("d")])
+      try tap.expect("listening on")
+      usleep(300_000)
+      let before = try received()
+      tap.signal(SIGSTOP)
+      try bed.run(
+        "ip", "netns", "exec", bed.a, "python3", Testbed.fixture("flood.py"), "198.18.0.2", "5001", "10000", "0.5")
+      usleep(100_000)
+      let passed = try received() - before
+      try bed.run("ip", "-n", bed.b, "link", "set", "f1", "down")
+      tap.signal(SIGCONT)
+      let output = try tap.wait(limit: 60)
+      #expect(output.status == 1 && output.errors.contains("f1 is down or gone; what came before"), "\(output.errors)")
+      let recording = try bed.load("d").only()
+      let row = try #require(recording.machine.ledger.only)
+      #expect(passed >= 4000 && row.seen == passed && row.lost == 0 && row.seen == row.emitted + row.filtered)
+      #expect(UInt64(recording.wireStamps.count) == row.emitted && recording.machine.stoppedBy == "error")
+    }
+
+    /// Files may have 100 KiB: every packet is recorded, or counted as unwritten.
+    @Test func whatIsNotWrittenIsCounted() throws {
+      let tap = try bed.start([
+        "bash", "-c", "ulimit -f 100; exec \(Testbed.latprobe) tap --netns \(bed.b) wire-in=f1 -o \(bed.path("u"))",
+      ])
+      try tap.expect("listening on")
+      usleep(300_000)
+      let before = try received()
+      tap.signal(SIGSTOP)
+      try bed.run(
+        "ip", "netns", "exec", bed.a, "python3", Testbed.fixture("flood.py"), "198.18.0.2", "5001", "20000", "1")
+      usleep(100_000)
+      let passed = try received() - before
+      tap.signal(SIGCONT)
+      let output = try tap.wait(limit: 60)
+      #expect(output.status == 1, "\(output.errors)")
+      let recording = try bed.load("u").only()
+      let (row, unwritten) = (try #require(recording.machine.ledger.only), recording.machine.unwritten)
+      #expect(passed > 6000 && row.seen == passed && row.lost == 0 && recording.machine.stoppedBy == "disk full")
+      // Clock samples may be unwritten too.
+      #expect(unwritten > 0 && row.emitted...row.emitted + 50 ~= UInt64(recording.wireStamps.count) + unwritten)
+    }
+
     /// Packets that `f1` says it has received.
     private func received() throws -> UInt64 {
       let text = try bed.run("ip", "-n", bed.b, "-s", "-j", "link", "show", "f1")

@@ -34,7 +34,7 @@ enum lp_ring_clock {
 };
 
 struct lp_ring_frame {
-	const uint8_t *bytes; // from the Ethernet header on
+	const uint8_t *bytes; // from the link layer's header on
 	uint32_t captured;
 	uint32_t length; // on the wire
 	int64_t time_ns;

@@ -14,10 +14,10 @@ struct lp_cbpf_instruction {
 	uint32_t k;
 };
 
-// Compiles a filter in pcap syntax for Ethernet frames. Returns the number of instructions placed in
+// Compiles a filter in pcap syntax for Ethernet frames, or for packets that begin with the IP header. Returns the number of instructions placed in
 // `program`, or -1 with libpcap's words in `error` (at least 256 bytes).
-int lp_pcap_compile(const char *expression, struct lp_cbpf_instruction *program, size_t capacity,
-		    char *error);
+int lp_pcap_compile(const char *expression, int raw_ip, struct lp_cbpf_instruction *program,
+		    size_t capacity, char *error);
 // What libpcap's own interpreter says of a frame: 0 leaves it out.
 uint32_t lp_pcap_run(const struct lp_cbpf_instruction *program, size_t count, const uint8_t *frame,
 		     uint32_t length, uint32_t captured);

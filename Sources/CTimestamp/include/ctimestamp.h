@@ -60,6 +60,8 @@ int lp_device_counters(const char *device, struct lp_device_counter *counters, u
 
 // Index of a device, or -errno.
 int lp_device_index(const char *device);
+// 1: its frames begin with an Ethernet header; 0: with the IP header; -EPROTOTYPE: with anything else, or -errno.
+int lp_device_is_ethernet(const char *device);
 // Its driver's name, at most 31 characters; 0, or -errno.
 int lp_device_driver(const char *device, char driver[32]);
 

@@ -20,8 +20,6 @@ int lp_peer_find(const char *host, const char *port, struct lp_peer *peer);
 int lp_peer_text(const struct lp_peer *peer, char *text, uint32_t size);
 // Name of the device by which packets to the peer leave now; -ENETUNREACH where there is none.
 int lp_peer_device(const struct lp_peer *peer, char device[16]);
-// 1: frames of the device begin with an Ethernet header; 0: with the IP header; -EPROTOTYPE: with anything else.
-int lp_device_is_ethernet(const char *device);
 // Megabits a second, as the driver has it; 0 where it does not know.
 uint32_t lp_device_speed(const char *device);
 

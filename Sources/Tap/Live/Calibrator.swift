@@ -30,7 +30,9 @@ package struct Calibrator: ~Copyable {
 
     init(_ device: String, to other: String, number: UInt8, filter: Filter) throws(TapError) {
       self.number = number
-      _ = try PacketRing.index(of: device)
+      guard try LinkType(device: device) == .ethernet else {
+        throw TapError("\(device) has no Ethernet: a calibration needs two ports that a cable joins")
+      }
       receiving = HardwareStamping(device: device, of: .received)
       sending = HardwareStamping(device: device, of: .sent)
       let isGranted = receiving.refusal == nil
@@ -44,7 +46,7 @@ package struct Calibrator: ~Copyable {
         device: device, to: other, port: 50_000 + UInt16(number), hardware: sending.refusal == nil)
       let refusals = [receiving.refusal, sending.refusal].compactMap { $0 }
       interface = TapInterface(
-        device: device, number: number, hooks: [.wireIn, .wireOut], hardware: refusals.first ?? "granted")
+        device: device, number: number, hooks: [.wireIn, .wireOut], hardware: refusals.first ?? TapInterface.granted)
     }
 
     /// Why some of its frames will have no hardware stamps; nil if both directions are granted.
@@ -168,6 +170,10 @@ package struct Calibrator: ~Copyable {
     for port in ports {
       let lost = port.rings.map { $0.drops() }
       port.interface.ringDrops = lost.reduce(0, +)
+      let clocks = port.interface.clocks
+      if port.refusal == nil, !clocks.isEmpty, clocks[WireClock.hardware.name] == nil {
+        port.interface.hardware = TapInterface.notDelivered
+      }
       writer.discarded(cpu: Int(port.number), total: port.interface.ringDrops)
       for (hook, lost) in zip([HookPoint.wireIn, .wireOut], lost) {
         var row = LedgerRow(hook: hook.name, cpu: Int(port.number))

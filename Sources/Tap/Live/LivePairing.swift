@@ -56,14 +56,24 @@ package struct LivePairing: ~Copyable {
     let source = try TapSource(
       devices, filter: options.filter, captured: PacketRing.wholePackets, hardware: options.requiresHardware,
       mustBeHardware: true, warn: warn)
-    if options.requiresHardware, source.hardwareClocks.count > 1 {
-      throw TapError(
-        "\(devices.map(\.name).joined(separator: " ")) have different hardware clocks: request and answer must be of one"
-      )
+    if options.requiresHardware,
+      let complaint = LivePairing.complaint(about: source.devices.map { ($0.device.name, $0.hardwareClock) })
+    {
+      throw TapError(complaint)
     }
     self.options = options
     self.source = source
     collector = PairCollector(pairer)
+  }
+
+  /// Why hardware stamps of these devices are not known to be of one clock; nil if they are.
+  static func complaint(about devices: [(name: String, clock: UInt16?)]) -> String? {
+    if let unknown = devices.first(where: { $0.clock == nil }) {
+      return "\(unknown.name) does not say which hardware clock it has: request and answer must be of one"
+    }
+    guard Set(devices.map(\.clock)).count > 1 else { return nil }
+    let names = devices.map(\.name).joined(separator: " ")
+    return "\(names) have different hardware clocks: request and answer must be of one"
   }
 
   /// Pairs until the duration or count is reached, or `stopRequested` says why to stop.
@@ -129,7 +139,7 @@ package struct LivePairing: ~Copyable {
       tapped.count(frame, at: place)
       order.add(
         PairingPacket(
-          time: frame.time, linkType: LinkType.ethernet.number, length: frame.length,
+          time: frame.time, linkType: tapped.linkType.number, length: frame.length,
           bytes: unsafe Array(frame.bytes), interface: Int(tapped.number)))
     }
     order.endRound(now, isGap: source.takeDrops())

@@ -21,7 +21,7 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   var source: WireClock
   /// Bytes on the wire.
   var length: Int
-  /// What was captured, from the Ethernet header on.
+  /// What was captured, from the link layer's header on.
   var bytes: UnsafeBufferPointer<UInt8>
   /// This machine sends it.
   var isOutgoing: Bool
@@ -52,9 +52,10 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   init(
     device: String, filter: Filter?, _ direction: Direction, captured: UInt32, hardware: Bool, promiscuous: Bool
   ) throws(TapError) {
+    // Before anything is stored: what is never complete is never closed.
+    let index = try PacketRing.index(of: device)
     self.device = device
     self.direction = direction
-    let index = try PacketRing.index(of: device)
     let program = (direction == .sent ? PacketRing.onlySent : []) + PacketRing.program(filter, captured)
     let result = unsafe lp_ring_open(
       &ring, index, PacketRing.blockSize, PacketRing.blocks, program, UInt16(program.count), hardware ? 1 : 0,

@@ -65,14 +65,12 @@ package struct TapRecorder: ~Copyable {
       machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
       started()
       machine.stoppedBy = try listen(writer, stopRequested, progress)
-      machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-      source.settle()
-      try pour(writer)
-      try clocks.take(.all, writer)
+      try takeRest(writer)
     } catch {
       failure = error
       machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
-      machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+      // A device that is down still has packets in its ring; those of a writer that failed are counted as unwritten.
+      try? takeRest(writer)
     }
     takeLedger(writer)
     do { try writer.close(machine) } catch { failure = failure ?? error }
@@ -110,14 +108,28 @@ package struct TapRecorder: ~Copyable {
     }
   }
 
-  /// Stamps what the rings hold.
+  /// Records what came before now.
+  private mutating func takeRest(_ writer: MachineWriter) throws(RecordingError) {
+    machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+    source.settle()
+    try pour(writer)
+    try clocks.take(.all, writer)
+  }
+
+  /// Stamps what the rings hold: all of it, also if some cannot be written.
   private mutating func pour(_ writer: MachineWriter) throws(RecordingError) {
     let read = UInt64(Instant<Monotonic>.now.nanoseconds)
     let stampers = stampers
-    try source.drain { (tapped, frame) throws(RecordingError) in
-      try stampers[Int(tapped.number)].take(frame, read: read, into: writer)
+    var failure: RecordingError?
+    source.drain { tapped, frame in
+      do throws(RecordingError) { try stampers[Int(tapped.number)].take(frame, read: read, into: writer) } catch {
+        failure = failure ?? error
+      }
     }
-    for stamper in stampers { try stamper.put(into: writer) }
+    for stamper in stampers {
+      do throws(RecordingError) { try stamper.put(into: writer) } catch { failure = failure ?? error }
+    }
+    if let failure { throw failure }
   }
 
   private mutating func takeLedger(_ writer: MachineWriter) {
@@ -157,7 +169,7 @@ private final class DeviceStamper {
       hook: tapped.hook(place), read: read, time: frame.time, source: frame.source, length: frame.length,
       interface: tapped.number, device: frame.source == .hardware ? tapped.hardwareClock ?? 0 : 0)
     let isStamped = stamper.append(
-      unsafe LinkFrame(linkType: .ethernet, bytes: frame.bytes), about, to: &records)
+      unsafe LinkFrame(linkType: tapped.linkType, bytes: frame.bytes), about, to: &records)
     guard isStamped else {
       tapped.otherFrames += 1
       return
@@ -168,7 +180,7 @@ private final class DeviceStamper {
 
   func put(into writer: MachineWriter) throws(RecordingError) {
     guard !records.isEmpty else { return }
+    defer { records.removeAll(keepingCapacity: true) }
     try writer.append(cpu: Int(tapped.number), records)
-    records.removeAll(keepingCapacity: true)
   }
 }

@@ -31,6 +31,7 @@ final class TappedDevice {
   let device: TapDevice
   let number: UInt8
   let hooks: [HookPoint]
+  let linkType: LinkType
   let stamping: HardwareStamping
   fileprivate let rings: [PacketRing]
   private var interface: TapInterface
@@ -51,6 +52,9 @@ final class TappedDevice {
     self.number = number
     // First: a device that is not there is told as such.
     _ = try PacketRing.index(of: device.name)
+    let linkType = try LinkType(device: device.name)
+    self.linkType = linkType
+    let filter = try filter?.of(linkType, device: device.name)
     stamping =
       hardware ? HardwareStamping(device: device.name, of: .received) : HardwareStamping(unasked: device.name)
     let isGranted = stamping.refusal == nil
@@ -63,7 +67,7 @@ final class TappedDevice {
     rings =
       !isGranted ? [try ring(.both)] : mustBeHardware ? [try ring(.received)] : [try ring(.received), try ring(.sent)]
     interface = TapInterface(
-      device: device.name, number: number, hooks: hooks, hardware: stamping.refusal ?? "granted")
+      device: device.name, number: number, hooks: hooks, hardware: stamping.refusal ?? TapInterface.granted)
     counts = hooks.map { _ in (0, 0, 0) }
     counters = DriverCounters(device: device.name)
     dropsBefore = deviceDrops(device.name)
@@ -136,6 +140,9 @@ final class TappedDevice {
     let drops = deviceDrops(device.name)
     interface.deviceDrops = drops > dropsBefore ? drops - dropsBefore : 0
     interface.otherFrames = otherFrames
+    if stamping.refusal == nil, received.all > 0, received.hardware == 0 {
+      interface.hardware = TapInterface.notDelivered
+    }
     return interface
   }
 }
