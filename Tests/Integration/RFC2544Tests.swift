@@ -42,7 +42,8 @@ extension IntegrationSuites {
       _ = try reflect()
       let output = try measure(
         "--sizes", "512,1280", "--line-rate", "4M", "--measure", "throughput", "--search-trial", "1s", "--trial", "5s",
-        "--repeat", "1", "--warm-up", "200ms", "--resolution", "0.5", "--wait", "300ms", "--pause", "100ms")
+        "--repeat", "1", "--warm-up", "200ms", "--resolution", "0.5", "--wait", "150ms", "--pause", "10ms", "--fifo",
+        "50")
       #expect(output.status == 0, "\(output.errors)")
       let results = try rows("throughput.csv")
       #expect(results.compactMap { $0["frame"] } == ["512", "1280"])
