@@ -108,7 +108,7 @@ import Testing
     let result = try analysed(recording)
     #expect(result.warnings == [])
     for (direction, count) in [("eth0-eth1", 200), ("eth1-eth0", 100)] {
-      let segment = try #require(result.segments.first { $0.direction == direction }, "\(result.segments.map(\.direction))")
+      let segment = try #require(result.segments.first { $0.direction == direction })
       #expect(segment.count == count && segment.lost + segment.unmatched == 0)
       #expect(segment.errorBound > 0 && segment.delays.allSatisfy { abs($0 - 12_345) <= segment.errorBound })
     }

@@ -54,7 +54,8 @@ extension IntegrationSuites {
     /// How far the throughput of each size is off.
     private func measureShapedPath() throws -> [Double] {
       let output = try measure(
-        "--force", "--sizes", "512,1280", "--line-rate", "4M", "--measure", "throughput", "--search-trial", "1s", "--trial", "5s",
+        "--force", "--sizes", "512,1280", "--line-rate", "4M", "--measure", "throughput", "--search-trial", "1s",
+        "--trial", "5s",
         "--repeat", "1", "--warm-up", "200ms", "--resolution", "0.5", "--wait", "150ms", "--pause", "10ms", "--fifo",
         "50")
       #expect(output.status == 0, "\(output.errors)")

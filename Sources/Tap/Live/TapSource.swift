@@ -164,7 +164,8 @@ final class TapSource {
   ) throws(TapError) {
     // Drivers take the tags of received frames out of them, and leave those of sent ones in.
     if let filter, filter.expression.contains(/\bvlan\b/) {
-      throw TapError("filter '\(filter.expression)': 'vlan' would match in one direction only; tap the VLAN's own device")
+      throw TapError(
+        "filter '\(filter.expression)': 'vlan' would match in one direction only; tap the VLAN's own device")
     }
     var opened: [TappedDevice] = []
     for (number, device) in devices.enumerated() {
