@@ -112,7 +112,8 @@ struct LabSession {
     }
   }
 
-  /// Every tenth packet takes 6 ms longer through some segments than in another session, and not through others.
+  /// Every tenth packet takes 12 ms longer through some segments than in another session, and nothing like it through others:
+  /// threads that stand still for 40 ms add about 30 ms there, emulation alone has added up to 6 ms elsewhere.
   func expect(slower: [String], alike: [String], comparedWith before: LabSession) throws {
     func p90(_ session: LabSession, _ name: String) throws -> Int64 {
       try #require(session.segment(name).summary?.quantiles.first { $0.probability == 0.9 }?.value)
@@ -120,9 +121,9 @@ struct LabSession {
     for name in slower + alike {
       let (then, now) = (try p90(before, name), try p90(self, name))
       if slower.contains(name) {
-        try need(now >= then + 6_000_000, "\(name): \(then) → \(now)")
+        try need(now >= then + 12_000_000, "\(name): \(then) → \(now)")
       } else {
-        try need(now <= then + 3_000_000, "\(name): \(then) → \(now)")
+        try need(now <= then + 8_000_000, "\(name): \(then) → \(now)")
       }
     }
   }
