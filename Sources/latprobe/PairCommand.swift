@@ -194,18 +194,22 @@ struct PairCommand: ParsableCommand {
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
   }
 
-  /// Writes and prints what was paired, also where there were failures, which then end the command.
+  /// Prints and writes what was paired, also where there were failures, which then end the command. Printed first: a disk
+  /// that is full must not cost the result.
   private func finish(
     _ recording: MachineRecording, _ session: Session, _ spill: PairSpill? = nil, failures: [String]
   ) throws {
-    if let output {
-      try session.write(to: output)
-      try recording.writePairs(session: session, directory: output, spill: spill)
-      Console.error("recording in \(output). Next: latprobe report \(output)")
-    }
     var result = try analyse(session: session, recordings: [recording])
     if let spill, spill.count > 0 { result.segments = try pairSegments(recording.machine, spill) }
     Console.output(json ? Report.json(result).text : Report.table(result))
+    var failures = failures
+    if let output {
+      do {
+        try session.write(to: output)
+        try recording.writePairs(session: session, directory: output, spill: spill)
+        Console.error("recording in \(output). Next: latprobe report \(output)")
+      } catch { failures.append("\(error)") }
+    }
     guard failures.isEmpty else { throw PairFailure(description: failures.joined(separator: "; ")) }
   }
 

@@ -102,6 +102,8 @@ struct TimerCommand: ParsableCommand {
     }
 
     let recording = TimerCommand.recording(series, machine)
+    let result = try analyse(session: session, recordings: [recording])
+    Console.output(json ? Report.json(result).text : Report.timerTable(result))
     if let output {
       try session.write(to: output)
       let offset = begin.realtime.nanoseconds - begin.monotonic.nanoseconds
@@ -111,8 +113,6 @@ struct TimerCommand: ParsableCommand {
       try writer.close(recording.machine)
       Console.error("recording in \(output). Next: latprobe report \(output)")
     }
-    let result = try analyse(session: session, recordings: [recording])
-    Console.output(json ? Report.json(result).text : Report.timerTable(result))
   }
 
   /// Each sample as a pair, so that reports and gates work on it: the direction is quantity and load.
