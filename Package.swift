@@ -46,7 +46,7 @@ let package = Package(
     .target(name: "CNetns", cSettings: strictC),
     .target(name: "CPacketRing", cSettings: strictC),
     .target(name: "CTimestamp", cSettings: strictC),
-    .target(name: "CTiming", cSettings: strictC),
+    .target(name: "CTiming", dependencies: ["CTimestamp"], cSettings: strictC),
     .target(name: "CTraffic", cSettings: strictC),
     .target(name: "CVsock", cSettings: strictC),
     module("Clocks", ["CTimestamp"]),

@@ -2,26 +2,13 @@
 #define _GNU_SOURCE
 #include "ctiming.h"
 
+#include <ctimestamp.h>
 #include <errno.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-static inline uint64_t counter(void)
-{
-#if defined(__x86_64__)
-	return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-	uint64_t ticks;
-
-	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
-	return ticks;
-#else
-	return 0;
-#endif
-}
 
 static inline uint64_t ordered_counter(void)
 {
@@ -31,7 +18,7 @@ static inline uint64_t ordered_counter(void)
 	return __builtin_ia32_rdtscp(&processor);
 #elif defined(__aarch64__)
 	__asm__ volatile("isb" ::: "memory");
-	return counter();
+	return lp_timestamp_counter();
 #else
 	return 0;
 #endif
@@ -50,7 +37,7 @@ void lp_read_clock(enum lp_reading reading, int clock, uint64_t *times, size_t c
 	switch (reading) {
 	case LP_READING_COUNTER:
 		for (size_t i = 0; i < count; i++)
-			times[i] = counter();
+			times[i] = lp_timestamp_counter();
 		break;
 	case LP_READING_COUNTER_ORDERED:
 		for (size_t i = 0; i < count; i++)
