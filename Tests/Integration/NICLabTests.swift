@@ -53,6 +53,7 @@ extension IntegrationSuites {
       let tap = try lab.latprobe("tap eth0 --require-hw --duration 1s", "t")
       #expect(tap.status == 1 && tap.text.split(separator: "\n").count == 1, "\(tap.text)")
       #expect(tap.text.hasPrefix("Error: eth0: the device has no hardware time stamps ("), "\(tap.text)")
+      try lab.expectDepartureTimes(packets: 97)
     }
 
     /// The NIC's clock is 1 000 s ahead, so that nobody can take another one's time for its.
@@ -97,7 +98,7 @@ extension IntegrationSuites {
 }
 
 /// A booted machine with one NIC, and this machine at the other end of the cable.
-private final class NICLab {
+final class NICLab {
   private let lab: VirtualLab
   private let scratch: URL
   private var recordings = 0
