@@ -23,10 +23,11 @@ extension NICLab {
     let paced = try send("200ms")
     #expect(paced.lateness.count == packets && paced.dropped == 0, "\(paced.text)")
     #expect(paced.lateness.allSatisfy { $0 > -10_000 }, "\(paced.lateness)")
-    try run("tc qdisc replace dev eth0 root etf clockid CLOCK_TAI delta 1000000")
+    try run("tc qdisc replace dev eth0 root etf clockid CLOCK_TAI delta 50000000")
+    // Without hardware it sends as much early; what is later than its time then is dropped.
     let timed = try send("200ms")
     #expect(timed.lateness.count == packets - timed.dropped && timed.dropped < 20, "\(timed.text)")
-    #expect(timed.lateness.allSatisfy { $0 > -1_010_000 }, "\(timed.lateness)")
+    #expect(timed.lateness.allSatisfy { $0 > -50_010_000 }, "\(timed.lateness)")
     let late = try send("1us")
     #expect(late.dropped > 0 && late.lateness.count == packets - late.dropped, "\(late.text)")
     #expect(late.text.contains("warning: \(late.dropped) packets were dropped by the device's queue"), "\(late.text)")
