@@ -20,7 +20,7 @@ package struct ReflectorOptions: Sendable {
 package struct ReflectorCounts: Sendable, Hashable {
   package var received = 0
   package var answered = 0
-  /// Too short for an answer that is no longer.
+  /// Too short for an answer that is no longer and still tells the sender which packet it is for.
   package var short = 0
   /// Without the right code where a key is set.
   package var unauthenticated = 0
@@ -124,7 +124,9 @@ package struct Reflector: ~Copyable {
       return true
     }
     let bytes = Array(buffer.prefix(Int(request.length)))
-    guard bytes.count >= Reflection.whole, request.is_cut == 0 else {
+    // Beside a number of its own, a cut answer has no room for the sender's.
+    let least = options.isStateful || options.key != nil ? Reflection.shortest : TestPacket.smallestCut
+    guard bytes.count >= least, request.is_cut == 0 else {
       counts.short += 1
       return true
     }

@@ -30,8 +30,11 @@ package struct TrialRunner: Sendable {
     let done = try runner.perform(
       Benchmark.Plan(purpose: .search, frame: frame, rate: 50, duration: 0.2), stopRequested: { false })
     if let done, done.trial.answered > 0 { return done.warnings }
+    let whole = Reflection.shortest + TrialRunner.overhead(isIPv6: peer.isIPv6)
+    let cut =
+      frame < whole && key == nil ? " With --stateful or --key it answers no frames below \(whole) bytes." : ""
     throw TrafficError(
-      "\(peer.name): no packet of \(frame) bytes was answered; is 'latprobe reflect' running there, and does nothing drop them?"
+      "\(peer.name): no packet of \(frame) bytes was answered; is 'latprobe reflect' running there, and does nothing drop them?\(cut)"
     )
   }
 
@@ -46,6 +49,7 @@ package struct TrialRunner: Sendable {
     let warmUp = plan.count == nil ? Int(plan.rate * Double(self.warmUp) / 1e9) : 0
     let counted = plan.count ?? max(1, Int(plan.rate * (plan.duration ?? 0)))
     let duration = plan.duration ?? Double(counted) / plan.rate
+    let size = plan.frame - TrialRunner.overhead(isIPv6: peer.isIPv6)
     // Tells late answers to the trial before from this one's.
     let id = UInt16.random(in: 1...(.max))
     var socket = try UDPSocket(to: peer, stampedBy: .nobody)
@@ -55,12 +59,12 @@ package struct TrialRunner: Sendable {
     let thread = PacedThread(
       PacedThread.Plan(
         pace: Pace(rate: plan.rate), tuning: tuning, duration: limit, count: UInt64(warmUp + counted),
-        size: plan.frame - TrialRunner.overhead(isIPv6: peer.isIPv6), key: key, session: id), to: socket.sending)
+        size: size, key: key, session: id), to: socket.sending)
     defer { thread.finish() }
     while thread.state.stoppedBy == nil {
       if stopRequested() { return nil }
       socket.wait(until: Instant(nanoseconds: Instant<Monotonic>.now.nanoseconds + 20_000_000))
-      take(&socket, thread, id, &tally)
+      take(&socket, thread, id, size: size, &tally)
     }
     thread.finish()
     let state = thread.state
@@ -68,7 +72,7 @@ package struct TrialRunner: Sendable {
       throw TrafficError(
         "frames of \(plan.frame) bytes are longer than the device's MTU allows; leave them out of --sizes")
     }
-    take(&socket, thread, id, &tally)
+    take(&socket, thread, id, size: size, &tally)
     if state.heard == ECONNREFUSED || socket.lastError == ECONNREFUSED {
       throw TrafficError("\(peer.name): nobody listens there: start 'latprobe reflect'")
     }
@@ -76,7 +80,7 @@ package struct TrialRunner: Sendable {
     while !tally.isComplete, case let now = Instant<Monotonic>.now.nanoseconds, now < end {
       if stopRequested() { return nil }
       socket.wait(until: Instant(nanoseconds: min(now + 50_000_000, end)))
-      take(&socket, thread, id, &tally)
+      take(&socket, thread, id, size: size, &tally)
     }
     var trial = Trial(purpose: plan.purpose, frame: plan.frame, rate: plan.rate, duration: duration)
     tally.finish(
@@ -84,10 +88,12 @@ package struct TrialRunner: Sendable {
     return (trial, state.warnings)
   }
 
-  private func take(_ socket: inout UDPSocket, _ thread: PacedThread, _ id: UInt16, _ tally: inout TrialTally) {
+  private func take(
+    _ socket: inout UDPSocket, _ thread: PacedThread, _ id: UInt16, size: Int, _ tally: inout TrialTally
+  ) {
     var answers: [(sequence: UInt32, time: Int64)] = []
     while answers.count < 10_000, let answer = socket.nextAnswer() {
-      guard let reflection = Reflection(payload: answer.payload, key: key),
+      guard let reflection = Reflection(payload: answer.payload, ofRequest: size, key: key),
         reflection.session == id || reflection.session == 0
       else { continue }
       answers.append((reflection.senderSequence, answer.time ?? Instant<Realtime>.now.nanoseconds))
