@@ -19,6 +19,8 @@ struct SentPacket: Sendable, Hashable {
 final class PacedThread: Sendable {
   struct Plan: Sendable {
     var pace: Pace
+    /// Of the first packet, CLOCK_MONOTONIC; nil, or what is over: as soon as the thread is ready.
+    var start: Int64?
     var tuning = ThreadTuning()
     /// Nanoseconds; nil: no end.
     var duration: Int64?
@@ -90,7 +92,7 @@ final class PacedThread: Sendable {
     ThreadTuning.setTimerSlack(1)
     let wait = HybridWait()
     shared.withLock { ($0.warnings, $0.guardTime) = (refused, wait.guardTime) }
-    let start = Instant<Monotonic>.now
+    let start = Instant<Monotonic>(nanoseconds: max(plan.start ?? 0, Instant<Monotonic>.now.nanoseconds))
     var schedule = Schedule(start: start, pace: plan.pace)
     let end = plan.duration.map { start.nanoseconds + $0 } ?? .max
     var estimate = ErrorEstimate.now()
