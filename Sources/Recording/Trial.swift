@@ -32,6 +32,8 @@ package struct Trial: Sendable, Hashable {
   package var due = 0
   package var sent = 0
   package var answered = 0
+  /// Of those that did not leave: refused by the stack, its queue being full.
+  package var refused = 0
   /// Answers that came again, and those behind answers to later packets.
   package var repeated = 0
   package var disordered = 0
@@ -90,7 +92,7 @@ package struct Trial: Sendable, Hashable {
 
   /// Whether another try may do: this machine was at fault, and not by much.
   package var isWorthRepeating: Bool {
-    verdict == .uneven || verdict == .notOffered && Double(sent) >= Double(due) * 0.9
+    verdict == .uneven || verdict == .notOffered && refused == 0 && Double(sent) >= Double(due) * 0.9
   }
 }
 

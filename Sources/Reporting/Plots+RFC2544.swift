@@ -28,7 +28,7 @@ extension Plots {
     ]
     if results.contains(where: { $0.throughput != nil && $0.isSendersLimit }) {
       series.append(
-        "\(bars(3)) '\(Gnuplot.colours[4])' title \"limit of this machine,\\nnot of the path\"")
+        "\(bars(3)) '\(Gnuplot.colours[4])' title 'limit of this machine'")
     }
     series += [
       "'' using 0:(108):4 with labels font ',12' notitle",

@@ -25,6 +25,8 @@ final class PacedThread: Sendable {
     /// Nanoseconds; nil: no end.
     var duration: Int64?
     var count: UInt64?
+    /// The first so many are not among those refused.
+    var uncounted: UInt64 = 0
     var size: Int
     var key: TestKey?
     /// The session's id in each packet.
@@ -118,7 +120,11 @@ final class PacedThread: Sendable {
       number += 1
       let next = schedule.next()
       shared.withLock { state in
-        if result.error == 0 { state.sent += 1 } else { state.refused = (state.refused.count + 1, result.error) }
+        if result.error == 0 {
+          state.sent += 1
+        } else {
+          state.refused = (state.refused.count + (number > plan.uncounted ? 1 : 0), result.error)
+        }
         if result.heard != 0 { state.heard = result.heard }
         if next > due, now >= next.nanoseconds { state.missed += 1 }
       }

@@ -242,6 +242,8 @@ struct RFC2544Command: AsyncParsableCommand {
       case .uneven:
         "\(trial.lost) of \(trial.sent) lost, but this machine stalled for \((trial.lateness?.max ?? 0) / 1_000_000) ms"
       case .notOffered where trial.ownDrops > 0: "not offered: this machine dropped \(trial.ownDrops) answers itself"
+      case .notOffered where trial.refused > 0:
+        "not offered: \(trial.sent) of \(trial.due) sent; this machine's queue was full"
       case .notOffered: "not offered: \(trial.sent) of \(trial.due) sent"
       }
     return "\(trial.frame) bytes, \(trial.purpose.rawValue), \(what): \(outcome)"

@@ -185,6 +185,21 @@ import Testing
     #expect(slower.failingVerdict == .lossy)
   }
 
+  /// The sender stalls in a trial below the limit: tried again, this is no limit.
+  @Test(arguments: [1, 2])
+  func oneStall(number: Int) throws {
+    var device = Device { _ in 5000 }
+    let result = try benchmark().run(frame: 512, lineRate: 100e6) { plan in
+      var trial = device.perform(plan)
+      if device.plans.count == number + 1 {
+        (trial.sent, trial.answered, trial.verdict) = (trial.due / 2, trial.due / 2, .notOffered)
+      }
+      return trial
+    }
+    #expect(4925...5000.5 ~= result.throughput ?? 0 && result.failingVerdict == .lossy, "\(result)")
+    #expect(device.plans.count < 25, "\(device.plans.map(\.rate))")
+  }
+
   @Test func verdicts() {
     func verdict(_ due: Int, _ sent: Int, _ answered: Int, drops: Int = 0, accepted: Double = 0) -> Trial.Verdict {
       var trial = Trial(purpose: .search, frame: 64, rate: 1, duration: 1)

@@ -71,6 +71,7 @@ package struct TrialRunner: Sendable {
       PacedThread.Plan(
         pace: Pace(rate: plan.rate), start: drain > 0 ? start : nil, tuning: tuning, duration: limit,
         count: UInt64(warmUp + counted),
+        uncounted: UInt64(warmUp),
         size: size, key: key, session: id), to: socket.sending)
     defer { thread.finish() }
     // A socket that nobody reads, and open to the end, so that the reflector is not told so.

@@ -69,7 +69,7 @@ struct TrialTally: Sendable {
       trial.sentRate = due > 0 ? trial.rate * Double(trial.sent) / Double(due) : 0
     }
     (trial.latency, trial.lateness) = (delays.quantiles, lateness.quantiles)
-    trial.hurried = hurried
+    (trial.refused, trial.hurried) = (refused, hurried)
     trial.judge(acceptedLoss: acceptedLoss, longestStall: longestStall)
   }
 }
