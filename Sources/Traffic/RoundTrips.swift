@@ -14,8 +14,8 @@ package struct RoundTrips: Sendable {
     var time: Int64?
     /// When it came, CLOCK_MONOTONIC.
     var monotonic: Int64
-    /// Nanoseconds that the reflector had it.
-    var residence: Int64
+    /// Nanoseconds that the reflector had it; nil: the answer does not say.
+    var residence: Int64?
   }
 
   private struct Probe {
@@ -95,9 +95,10 @@ package struct RoundTrips: Sendable {
     guard let arrival = probe.arrival, let end = arrival.time, let left = probe.left else { return }
     let delay = end - left
     delays.add(delay)
-    for (name, start) in [
-      (0, arrival.monotonic - delay), (1, arrival.monotonic - delay + arrival.residence), (2, probe.due),
-    ] {
+    let starts = [
+      (0, arrival.monotonic - delay), (1, arrival.residence.map { arrival.monotonic - delay + $0 }), (2, probe.due),
+    ]
+    for case (let name, let start?) in starts {
       pairs.append(
         RecordedPair(name: UInt16(name), start: start, end: arrival.monotonic, last: nil, isRepeated: false))
     }

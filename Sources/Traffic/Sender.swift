@@ -242,12 +242,11 @@ package struct Sender: ~Copyable {
   }
 
   private mutating func take(_ answer: Answer, real: Int64, monotonic: Int64) {
-    guard let reflection = Reflection(payload: answer.payload, key: options.key),
+    guard let reflection = Reflection(payload: answer.payload, ofRequest: options.size, key: options.key),
       // Reflectors of RFC 5357 do not hand it back.
       reflection.session == id || reflection.session == 0
     else { return trips.malformedAnswer() }
-    var arrival = RoundTrips.Arrival(
-      time: monotonic, monotonic: monotonic, residence: reflection.sent - reflection.received)
+    var arrival = RoundTrips.Arrival(time: monotonic, monotonic: monotonic, residence: reflection.residence)
     if basis != .user {
       arrival.time = answer.isHardware == (basis == .hardware) ? answer.time : nil
       // CLOCK_REALTIME as the kernel read it becomes CLOCK_MONOTONIC by what both show now.
