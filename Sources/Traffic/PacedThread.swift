@@ -13,6 +13,8 @@ struct SentPacket: Sendable, Hashable {
   var actual: Int64
   /// CLOCK_REALTIME at `actual`: the time that the packet carries.
   var time: Int64
+  /// Of that time; carried too.
+  var error = ErrorEstimate(bits: 0)
 }
 
 /// Sends packets on a schedule, on a thread of its own that does nothing else.
@@ -110,7 +112,7 @@ final class PacedThread: Sendable {
       let bytes = TestPacket(
         sequence: UInt32(truncatingIfNeeded: number), time: time, error: estimate, session: plan.session
       ).bytes(size: plan.size, key: plan.key)
-      let packet = SentPacket(number: number, due: due.nanoseconds, actual: now, time: time)
+      let packet = SentPacket(number: number, due: due.nanoseconds, actual: now, time: time, error: estimate)
       shared.withLock { $0.packets.append(packet) }
       let result = socket.send(bytes)
       number += 1

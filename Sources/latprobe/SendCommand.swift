@@ -14,7 +14,8 @@ struct SendCommand: ParsableCommand {
     discussion: """
       The packets are those of a STAMP sender (RFC 8762); 'latprobe reflect' or any other STAMP reflector answers them.
       Round trips are in the recording: of the device's clock or the kernel's, and from the time that a packet was to be
-      sent. Without a reflector there are none, and all else is as it was. Each packet's time stamp comes back with the
+      sent. Without a reflector there are none, and all else is as it was. Where both ends say that their clocks are
+      synchronised, or with --same-clock, each way has its delays. Each packet's time stamp comes back with the
       packet, so that it joins what taps and hook points recorded of it. It is at 'wire-out', by the device's clock or the
       kernel's, and says by which. Stamps that never came are counted as lost.
 
@@ -79,6 +80,10 @@ struct SendCommand: ParsableCommand {
       valueName: "whose"))
   var timestamps: SenderOptions.Clock?
 
+  @Flag(
+    help: "The reflector runs under this kernel (namespace, container), by the same clock: record one-way delays too.")
+  var sameClock = false
+
   @Option(help: "Network namespace to send from: a name, a process id or a path.")
   var netns: String?
 
@@ -114,6 +119,7 @@ struct SendCommand: ParsableCommand {
     if let netns { try NetworkNamespace.named(netns).enter() }
     var options = SenderOptions()
     options.clock = timestamps
+    options.isSameClock = sameClock
     options.size = payload
     let seed = seed ?? .random(in: 0...UInt64(UInt32.max))
     options.pace = Pace(rate: packetRate, interval: interval, burst: burst, seed: seed)
@@ -154,6 +160,9 @@ struct SendCommand: ParsableCommand {
       throw TrafficError(complaints.joined(separator: "; "))
     }
     for complaint in complaints { Console.error("warning: \(complaint)") }
+    if let breakdown = sender.breakdown {
+      throw TrafficError("\(breakdown); what was measured is kept in \(output)")
+    }
   }
 }
 
