@@ -66,6 +66,7 @@ extension IntegrationSuites {
       try lab.repeated { try lab.expectSentAndReceived(packets: 53) }
       try lab.repeated { try lab.expectStampsWhileTheDriverHasThePacket(packets: 23) }
       try lab.repeated { try lab.expectPairsOfAMirrorPort(echoes: 23) }
+      try lab.repeated { try lab.expectRoundTrips(packets: 23) }
       #expect(try lab.setting() == "tx_type 0 rx_filter 12")
     }
 
@@ -320,6 +321,30 @@ private final class NICLab {
       #expect(found.end - found.start > 40_000_000, "\(found)")
     }
     try need(recording.pairs.count * 10 >= echoes * 9, pair.text)
+  }
+
+  /// Packets that are answered, sent and received by the NIC's clock.
+  func expectRoundTrips(packets: Int) throws {
+    let reflector = try lab.startOutside([Testbed.latprobe, "reflect", "--stateful"])
+    defer { reflector.signal(SIGTERM) }
+    try reflector.expect("reflecting on ")
+    let sent = try latprobe("send 10.77.0.1 --rate 10 --count \(packets) --timestamps hardware", "v")
+    #expect(sent.status == 0 && sent.text.contains("round trip by hardware time: p50 "), "\(sent.text)")
+    let recording = try load("v")
+    var trips: [UInt32: [UInt16: RecordedPair]] = [:]
+    for pair in recording.pairs {
+      if let number = pair.number { trips[number, default: [:]][pair.name] = pair }
+    }
+    for pairs in trips.values {
+      let (whole, rest, intended) = (try #require(pairs[0]), try #require(pairs[1]), try #require(pairs[2]))
+      let length = whole.end - whole.start
+      // The NIC is between the program that sends and the reflector.
+      #expect(rest.end - rest.start < length && 0 < rest.end - rest.start, "\(length) \(rest)")
+      #expect(length <= intended.end - intended.start, "\(length) \(intended)")
+    }
+    let tally = recording.machine.pairing?.protocols.first { $0.name == "stamp" }
+    #expect(tally?.counts["paired"] == trips.count && tally?.counts["requests"] == packets, "\(sent.text)")
+    try need(trips.count * 10 >= packets * 9, sent.text)
   }
 
   /// The same packets at the hook points of the kernel: the NIC stamps each after the driver has got it and before the
