@@ -92,14 +92,15 @@ extension IntegrationSuites {
         try lab.expectAhead(recording, seconds: 1000)
         try need(row.emitted >= 209, sent.text)
       }
+      try lab.repeated { try lab.expectOneWayDelaysOfADisciplinedClock() }
       #expect(try lab.setting() == "tx_type 0 rx_filter 0")
     }
   }
 }
 
 /// A booted machine with one NIC, and this machine at the other end of the cable.
-private final class NICLab {
-  private let lab: VirtualLab
+final class NICLab {
+  let lab: VirtualLab
   private let scratch: URL
   private var recordings = 0
 
@@ -109,7 +110,9 @@ private final class NICLab {
     let tree = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent().path
     var options = LabOptions(tree: tree, latprobe: Testbed.latprobe)
-    options.programs += [try Testbed.program("phc_ctl"), try Testbed.program("hwstamp_ctl"), "ethtool"]
+    options.programs += [
+      try Testbed.program("phc_ctl"), try Testbed.program("hwstamp_ctl"), try Testbed.program("phc2sys"), "ethtool",
+    ]
     options.qemu = qemu ?? options.qemu
     let scenario = try Scenario.parse(
       """
@@ -321,30 +324,6 @@ private final class NICLab {
       #expect(found.end - found.start > 40_000_000, "\(found)")
     }
     try need(recording.pairs.count * 10 >= echoes * 9, pair.text)
-  }
-
-  /// Packets that are answered, sent and received by the NIC's clock.
-  func expectRoundTrips(packets: Int) throws {
-    let reflector = try lab.startOutside([Testbed.latprobe, "reflect", "--stateful"])
-    defer { reflector.signal(SIGTERM) }
-    try reflector.expect("reflecting on ")
-    let sent = try latprobe("send 10.77.0.1 --rate 10 --count \(packets) --timestamps hardware", "v")
-    #expect(sent.status == 0 && sent.text.contains("round trip by hardware time: p50 "), "\(sent.text)")
-    let recording = try load("v")
-    var trips: [UInt32: [UInt16: RecordedPair]] = [:]
-    for pair in recording.pairs {
-      if let number = pair.number { trips[number, default: [:]][pair.name] = pair }
-    }
-    for pairs in trips.values {
-      let (whole, rest, intended) = (try #require(pairs[0]), try #require(pairs[1]), try #require(pairs[2]))
-      let length = whole.end - whole.start
-      // The NIC is between the program that sends and the reflector.
-      #expect(rest.end - rest.start < length && 0 < rest.end - rest.start, "\(length) \(rest)")
-      #expect(length <= intended.end - intended.start, "\(length) \(intended)")
-    }
-    let tally = recording.machine.pairing?.protocols.first { $0.name == "stamp" }
-    #expect(tally?.counts["paired"] == trips.count && tally?.counts["requests"] == packets, "\(sent.text)")
-    try need(trips.count * 10 >= packets * 9, sent.text)
   }
 
   /// The same packets at the hook points of the kernel: the NIC stamps each after the driver has got it and before the
