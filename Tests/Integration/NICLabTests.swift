@@ -57,7 +57,8 @@ extension IntegrationSuites {
 
     /// The NIC's clock is 1 000 s ahead, so that nobody can take another one's time for its.
     @Test(.enabled(if: stampingQEMU != nil, reason)) func e1000eStampsEveryPacket() throws {
-      let lab = try NICLab(nic: "e1000e", qemu: Self.stampingQEMU)
+      let lab = try NICLab(nic: "e1000e", loop: true, qemu: Self.stampingQEMU)
+      try lab.repeated { try lab.expectConstantsOfTwoClocks(frames: 53) }
       try lab.run("phc_ctl eth0 adj 1000")
       try lab.run("hwstamp_ctl -i eth0 -t 0 -r 12")
       try lab.fixNeighbours()
@@ -104,7 +105,7 @@ final class NICLab {
   private let scratch: URL
   private var recordings = 0
 
-  init(nic: String, qemu: String? = nil) throws {
+  init(nic: String, loop: Bool = false, qemu: String? = nil) throws {
     scratch = FileManager.default.temporaryDirectory.appendingPathComponent("latprobe-nic-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: scratch, withIntermediateDirectories: true)
     let tree = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -119,7 +120,7 @@ final class NICLab {
       format: 1
       name: nic
       summary: a machine with one NIC
-      host: {kernel: "6.12", memory: 512, nic: \(nic)}
+      host: {kernel: "6.12", memory: 512, nic: \(nic), loop: \(loop)}
       recording: {topology: host-nic}
       workload: []
       """, file: "test")
@@ -212,6 +213,27 @@ final class NICLab {
       try run(line)
     }
     try lab.runOutside("ip route add 10.77.1.0/24 via 10.77.0.2")
+  }
+
+  /// Two more ports that a cable joins, each with a clock of its own, 500 s apart: the time through the cable by both.
+  func expectConstantsOfTwoClocks(frames: Int) throws {
+    for (port, ahead) in [("eth1", 1500), ("eth2", 2000)] {
+      try run("ip link set \(port) addrgenmode none up")
+      try run("phc_ctl \(port) adj \(ahead)")
+    }
+    for port in ["eth1", "eth2"] { try lab.host.wait(for: "grep -q up /sys/class/net/\(port)/operstate", limit: 30) }
+    let output = try latprobe("tap --calibrate eth1 eth2 --require-hw --count \(frames)", "loop")
+    #expect(output.status == 0, "\(output.text)")
+    let recording = try load("loop")
+    #expect(Set(recording.clockCrosses.map(\.device)).count == 2)
+    let found = try Calibration.load(scratch.appendingPathComponent("loop/calibration.json").path)
+    #expect(Set(found.ports.map(\.hardwareClock)).count == 2)
+    for direction in found.directions {
+      #expect(direction.isHardware && direction.error > 0, "\(direction)")
+      #expect(direction.interval[0] <= direction.constant && direction.constant <= direction.interval[1])
+      #expect(direction.constant >= -direction.error && direction.constant < 10_000_000, "\(direction)")
+      try need(direction.count * 10 >= frames * 9, "\(direction)")
+    }
   }
 
   /// In by the NIC's clock, out by the kernel's: the report brings them together.
