@@ -34,6 +34,7 @@ struct OneWayDelays: Sendable {
   /// How often the clocks moved against each other by more than they drift, as the packets prove.
   private(set) var jumps = 0
   private var isUnsynchronized = (sender: false, reflector: false)
+  private var isCut = false
   /// The largest so far, nanoseconds.
   private var errors = (sender: Int64(0), reflector: Int64(0))
   /// What the reflector's clock may be ahead, and when that was known (T4).
@@ -49,13 +50,17 @@ struct OneWayDelays: Sendable {
 
   /// Why there are none; nil if there are, or if nothing was answered.
   var refusal: String? {
-    switch isUnsynchronized {
+    if isCut { return "the packets are too short for answers with the reflector's receive time" }
+    return switch isUnsynchronized {
     case (false, false): nil
     case (true, false): "this machine's clock is not synchronised (S = 0)"
     case (false, true): "the reflector's clock is not synchronised (S = 0)"
     case (true, true): "neither this machine's clock nor the reflector's is synchronised (S = 0)"
     }
   }
+
+  /// An answer without T2.
+  mutating func takeCut() { isCut = true }
 
   /// - Returns: whether its delays can be told.
   mutating func take(_ times: FourTimes, sender: ErrorEstimate, reflector: ErrorEstimate) -> Bool {

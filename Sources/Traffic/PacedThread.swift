@@ -21,10 +21,14 @@ struct SentPacket: Sendable, Hashable {
 final class PacedThread: Sendable {
   struct Plan: Sendable {
     var pace: Pace
+    /// Of the first packet, CLOCK_MONOTONIC; nil, or what is over: as soon as the thread is ready.
+    var start: Int64?
     var tuning = ThreadTuning()
     /// Nanoseconds; nil: no end.
     var duration: Int64?
     var count: UInt64?
+    /// The first so many are not among those refused.
+    var uncounted: UInt64 = 0
     var size: Int
     var key: TestKey?
     /// The session's id in each packet.
@@ -92,7 +96,7 @@ final class PacedThread: Sendable {
     ThreadTuning.setTimerSlack(1)
     let wait = HybridWait()
     shared.withLock { ($0.warnings, $0.guardTime) = (refused, wait.guardTime) }
-    let start = Instant<Monotonic>.now
+    let start = Instant<Monotonic>(nanoseconds: max(plan.start ?? 0, Instant<Monotonic>.now.nanoseconds))
     var schedule = Schedule(start: start, pace: plan.pace)
     let end = plan.duration.map { start.nanoseconds + $0 } ?? .max
     var estimate = ErrorEstimate.now()
@@ -118,7 +122,11 @@ final class PacedThread: Sendable {
       number += 1
       let next = schedule.next()
       shared.withLock { state in
-        if result.error == 0 { state.sent += 1 } else { state.refused = (state.refused.count + 1, result.error) }
+        if result.error == 0 {
+          state.sent += 1
+        } else {
+          state.refused = (state.refused.count + (number > plan.uncounted ? 1 : 0), result.error)
+        }
         if result.heard != 0 { state.heard = result.heard }
         if next > due, now >= next.nanoseconds { state.missed += 1 }
       }

@@ -116,16 +116,15 @@ package struct RoundTrips: Sendable {
     else { return }
     let delay = end - left
     delays.add(delay)
-    let residence = reflection.sent &- reflection.received
     var spans: [(name: UInt16, start: Int64, end: Int64)] = [
-      (0, arrival.monotonic - delay, arrival.monotonic),
-      (1, arrival.monotonic - delay &+ residence, arrival.monotonic),
-      (2, probe.packet.due, arrival.monotonic),
+      (0, arrival.monotonic - delay, arrival.monotonic), (2, probe.packet.due, arrival.monotonic),
     ]
-    let times = FourTimes(
-      sent: isByKernel ? left : probe.packet.time, received: reflection.received, answered: reflection.sent,
-      came: isByKernel ? end : arrival.real)
-    if oneWay.take(times, sender: probe.packet.error, reflector: reflection.error) {
+    if let residence = reflection.residence {
+      spans.insert((1, arrival.monotonic - delay &+ residence, arrival.monotonic), at: 1)
+    }
+    if let times = times(probe, reflection, arrival, left: left, end: end),
+      oneWay.take(times, sender: probe.packet.error, reflector: reflection.error)
+    {
       let start = arrival.monotonic - delay
       spans.append((4, start, start &+ times.forward))
       spans.append((5, arrival.monotonic &- times.backward, arrival.monotonic))
@@ -135,6 +134,19 @@ package struct RoundTrips: Sendable {
       let pair = RecordedPair(name: name, start: start, end: end, last: nil, isRepeated: false, number: number)
       pairs.append(Found(pair: pair, time: arrival.monotonic))
     }
+  }
+
+  /// Nil where the answer is cut, so that it does not say when the packet came.
+  private mutating func times(
+    _ probe: Probe, _ reflection: Reflection, _ arrival: Arrival, left: Int64, end: Int64
+  ) -> FourTimes? {
+    guard let received = reflection.received else {
+      oneWay.takeCut()
+      return nil
+    }
+    return FourTimes(
+      sent: isByKernel ? left : probe.packet.time, received: received, answered: reflection.sent,
+      came: isByKernel ? end : arrival.real)
   }
 
   /// CLOCK_REALTIME − CLOCK_MONOTONIC, which is constant but where somebody sets the clock; nanoseconds ± half of `window`.

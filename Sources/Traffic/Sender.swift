@@ -259,7 +259,7 @@ package struct Sender: ~Copyable {
   }
 
   private mutating func take(_ answer: Answer, real: Int64, monotonic: Int64) {
-    guard let reflection = Reflection(payload: answer.payload, key: options.key),
+    guard let reflection = Reflection(payload: answer.payload, ofRequest: options.size, key: options.key),
       // Reflectors of RFC 5357 do not hand it back.
       reflection.session == id || reflection.session == 0
     else { return trips.malformedAnswer() }

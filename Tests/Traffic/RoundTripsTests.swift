@@ -48,6 +48,19 @@ import Testing
     }
   }
 
+  /// A cut answer does not say how long the reflector had the packet.
+  @Test func withoutResidence() throws {
+    var trips = RoundTrips()
+    trips.sent(packet(7), left: 100)
+    var cut = try reflection(7, own: 7)
+    cut.received = nil
+    trips.came(cut, arrival(400, 7_010_000))
+    let pairs = trips.takePairs().map(\.pair)
+    #expect(pairs.map(\.name) == [3, 0, 2] && pairs.map(\.start) == [7_000_000, 7_009_700, 7_000_000])
+    #expect(trips.answered == 1 && trips.delays.max == 300)
+    #expect(trips.oneWay.refusal?.contains("too short") == true)
+  }
+
   /// Of 10 packets 3 is lost on the way there, the answers to 5 and 8 are lost, 6 comes before 4, 7 twice.
   @Test func whatBecameOfPackets() throws {
     var trips = RoundTrips()
