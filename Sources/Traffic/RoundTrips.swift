@@ -73,11 +73,11 @@ package struct RoundTrips: Sendable {
     return pairs
   }
 
-  /// - Parameter left: when it left, where that is known already.
-  mutating func sent(_ packet: SentPacket, left: Int64?) {
-    lateness.add(packet.actual - packet.due)
-    let pair = RecordedPair(name: 3, start: packet.due, end: packet.actual, last: nil, isRepeated: false)
-    pairs.append(Found(pair: pair, time: packet.actual))
+  /// - Parameters:
+  ///   - left: when it left, where that is known already.
+  ///   - isHandedEarly: that it is handed over tells nothing about when it leaves: ``departed(_:at:)`` does.
+  mutating func sent(_ packet: SentPacket, left: Int64?, isHandedEarly: Bool = false) {
+    if !isHandedEarly { pace(due: packet.due, actual: packet.actual) }
     if probes.isEmpty { oldest = packet.number }
     probes[UInt32(truncatingIfNeeded: packet.number)] = Probe(packet: packet, left: left)
     next = packet.number + 1
@@ -93,6 +93,17 @@ package struct RoundTrips: Sendable {
     probe.left = time
     probes[sequence] = probe
     pair(probe)
+  }
+
+  /// - Parameter time: CLOCK_MONOTONIC.
+  mutating func departed(_ sequence: UInt32, at time: Int64) {
+    if let probe = probes[sequence] { pace(due: probe.packet.due, actual: time) }
+  }
+
+  private mutating func pace(due: Int64, actual: Int64) {
+    lateness.add(actual - due)
+    let pair = RecordedPair(name: 3, start: due, end: actual, last: nil, isRepeated: false)
+    pairs.append(Found(pair: pair, time: actual))
   }
 
   mutating func malformedAnswer() { malformed += 1 }
@@ -185,10 +196,10 @@ package struct RoundTrips: Sendable {
       counts["lost_forward"] = forward
       counts["lost_backward"] = backward
     }
-    let due = Int(lateness.count + state.overdue)
+    let due = max(Int(lateness.count), Int(state.sent + state.refused.count)) + Int(state.overdue)
     let pacing = [
       "requests": due, "paired": Int(lateness.count), "missed_slots": Int(state.missed), "overdue": Int(state.overdue),
-      "refused": Int(state.refused.count),
+      "refused": Int(state.refused.count), "dropped_late": state.droppedLate,
     ]
     return [("stamp", counts), ("pacing", pacing)].map { name, counts in
       Pairing.Tally(name: name, counts: counts.filter { $0.value > 0 || $0.key == "requests" || $0.key == "paired" })

@@ -33,11 +33,13 @@ extension Sender {
     }
     lines += oneWayFindings
     if trips.lateness.count > 0 {
-      let guardTime = state.guardTime.map { "; sleeps end \($0 / 1000) µs early and spin" } ?? ""
+      let guardTime = state.guardTime.map { "; sleeps end some \($0 / 1000) µs early and spin" } ?? ""
+      let early =
+        departure.map { "; \($0.discipline) had them \($0.lead / 1000) µs early" } ?? ""
       let missed = state.missed > 0 ? "; \(state.missed) sent after the next was due" : ""
       lines.append(
         "behind schedule: "
-          + Sender.text(trips.lateness, [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]) + missed + guardTime)
+          + Sender.text(trips.lateness, [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]) + missed + guardTime + early)
     }
     return lines
   }

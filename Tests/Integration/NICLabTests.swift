@@ -53,6 +53,7 @@ extension IntegrationSuites {
       let tap = try lab.latprobe("tap eth0 --require-hw --duration 1s", "t")
       #expect(tap.status == 1 && tap.text.split(separator: "\n").count == 1, "\(tap.text)")
       #expect(tap.text.hasPrefix("Error: eth0: the device has no hardware time stamps ("), "\(tap.text)")
+      try lab.expectDepartureTimes(packets: 97)
     }
 
     /// The NIC's clock is 1 000 s ahead, so that nobody can take another one's time for its.
