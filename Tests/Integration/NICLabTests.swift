@@ -112,9 +112,7 @@ final class NICLab {
     let tree = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent().path
     var options = LabOptions(tree: tree, latprobe: Testbed.latprobe)
-    options.programs += [
-      try Testbed.program("phc_ctl"), try Testbed.program("hwstamp_ctl"), try Testbed.program("phc2sys"), "ethtool",
-    ]
+    options.programs += try ["phc_ctl", "hwstamp_ctl", "phc2sys"].map(Testbed.program) + ["ethtool"]
     options.qemu = qemu ?? options.qemu
     let scenario = try Scenario.parse(
       """
