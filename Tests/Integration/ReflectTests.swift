@@ -52,7 +52,9 @@ extension IntegrationSuites {
       let rest = try #require(try result.segment("round-trip-less-residence", "stamp").summary)
       let intended = try #require(try result.segment("round-trip-intended", "stamp").summary)
       let pacing = try #require(try result.segment("pacing", "pacing").summary)
-      #expect([whole, rest, intended, pacing].allSatisfy { $0.count == 97 && $0.min > 0 })
+      #expect([whole, rest, intended].allSatisfy { $0.count == 97 && $0.min > 0 })
+      // A packet may be on time to the nanosecond.
+      #expect(pacing.count == 97 && pacing.min >= 0)
       let means = [rest, whole, intended].map(\.mean)
       #expect(means == means.sorted() && means[2] < 1_000_000_000, "\(means)")
       #expect(try bed.latprobe("gate", bed.path("s"), "--require", "stamp/round-trip p50 < 1s").status == 0)
