@@ -44,7 +44,7 @@ SWIFT_PATHS = Package.swift Sources $(wildcard Tests benchmarks lab)
 
 .DELETE_ON_ERROR:
 
-.PHONY: all deps bpf build share test demo lab bench check format install clean help
+.PHONY: all deps bpf build share test demo lab bench soak check format install clean help
 
 all: build ## build the BPF object and the program (the default)
 
@@ -97,6 +97,9 @@ lab: deps build ## the same on a KVM host and its guest, under QEMU; SCENARIO=la
 
 bench: deps build build/bpf/overhead.bpf.o ## measure what a stamp costs (needs root)
 	benchmarks/overhead/run.sh
+
+soak: deps build ## send and reflect for SECONDS (600): memory stays, no packet is lost uncounted (needs root)
+	LATPROBE="$(LATPROBE)" benchmarks/soak/run.sh $(or $(SECONDS),600)
 
 check: ## formatting and lint, as CI sees them
 	$(SWIFT) format lint --strict --parallel --recursive $(SWIFT_PATHS)

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The demo: two network namespaces ("containers") behind a bridge, real traffic of programs that we did not write
-# (sockperf UDP ping-pong over IPv4, iperf3 TCP over IPv6), recorded, reported and gated by latprobe.
+# (sockperf UDP ping-pong over IPv4, iperf3 TCP over IPv6) and latprobe's own test packets (send and reflect), recorded,
+# reported and gated by latprobe.
 #
 #   namespace a            namespace br           namespace b
 #   eth0 10.77.0.1  ----  to-a  bridge  to-b  ----  eth0 10.77.0.2
 #
-# Everything happens inside these namespaces, and nothing is left behind but out/demo/{session,report}.
+# Everything happens inside these namespaces, and nothing is left behind but out/demo/{session,sent,report}.
 # DEMO_SECONDS: how long the traffic runs (10). LATPROBE: the program (.build/release/latprobe).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -76,7 +77,7 @@ await_port() {
 }
 
 traffic_and_recording() {
-  local a=latprobe-a-$$ b=latprobe-b-$$ begun recorder udp tcp try status
+  local a=latprobe-a-$$ b=latprobe-b-$$ begun recorder udp tcp stamp session try status
   bridge=latprobe-br-$$
   trap clean_up EXIT
   trap 'exit 130' INT
@@ -94,12 +95,15 @@ traffic_and_recording() {
 
   start "$b" sockperf-server.log sockperf server --ip 10.77.0.2 --port 11111
   start "$b" iperf3-server.log iperf3 --server --port 5201
+  start "$b" reflect.log "$latprobe" reflect --stateful
   await_port "$b" udp 11111
   await_port "$b" tcp 5201
+  await_port "$b" udp 862
 
   # A second on either side of the traffic: packets near an end of the recording cannot be told from lost ones.
   begun=$(mktemp)
-  "$latprobe" record --topology veth --netns "$a" --netns "$b" --duration "$((seconds + 4))s" \
+  session=$(cat /proc/sys/kernel/random/uuid)
+  "$latprobe" record --topology veth --netns "$a" --netns "$b" --duration "$((seconds + 4))s" --session "$session" \
     -o "$out/session" --force </dev/null &
   recorder=$!
   for try in {1..150}; do
@@ -115,14 +119,21 @@ traffic_and_recording() {
   [ "$try" -lt 150 ] || fail "latprobe record did not begin within 15 s"
   sleep 1
 
-  echo "demo: $seconds s of UDP ping-pong (sockperf, 5000 messages a second) and TCP (iperf3, 200 Mbit/s)"
+  echo "demo: $seconds s of UDP ping-pong (sockperf, 5000 messages a second), TCP (iperf3, 200 Mbit/s) and test packets" \
+    "(latprobe send, 1000 a second)"
   start "$a" sockperf.log sockperf ping-pong --ip 10.77.0.2 --port 11111 --time "$seconds" --mps 5000 --msg-size 200
   udp=$!
   start "$a" iperf3.log iperf3 --client fd77::2 --port 5201 --time "$seconds" --bitrate 200M
   tcp=$!
+  start "$a" send.log "$latprobe" send 10.77.0.2 --rate 1000 --duration "${seconds}s" --fifo 50 --timestamps kernel \
+    --session "$session" -o "$out/sent" --force
+  stamp=$!
   wait "$udp" || fail "sockperf failed; see $logs/sockperf.log"
   wait "$tcp" || fail "iperf3 failed; see $logs/iperf3.log"
+  wait "$stamp" || fail "latprobe send failed; see $logs/send.log"
   wait "$recorder" || fail "latprobe record failed with status $?; its message is above"
+  echo "demo: what latprobe send says:"
+  sed 's/^/  /' "$logs/send.log"
 }
 
 if [ "${1:-}" = --record ]; then
@@ -144,23 +155,24 @@ else
 fi
 
 echo
-"$latprobe" report "$out/session" -o "$out/report"
+"$latprobe" report "$out/session" "$out/sent" -o "$out/report"
 
-echo
 gate() {
   local status=0
-  echo "\$ latprobe gate $out/session --require '$1'"
-  "$latprobe" gate "$out/session" --require "$1" || status=$?
+  echo
+  echo "\$ latprobe gate $out/session $out/sent --require '$1'"
+  "$latprobe" gate "$out/session" "$out/sent" --require "$1" || status=$?
   case $status in
     0 | 2 | 3) ;; # PASS; FAIL; INCONCLUSIVE or INVALID: all of them are answers
     *) fail "latprobe gate failed with status $status" ;;
   esac
 }
-# From one guest's device to the other's: generous, so that it holds on a small virtual machine as well.
+# From one guest's device to the other's, and there and back: generous, so that they hold on a small virtual machine as well.
 gate 'txg1-rxg0 p99 < 5ms'
+gate 'stamp/round-trip p99 < 10ms'
 
 echo
-echo "session:  $out/session"
+echo "session:  $out/session (latprobe record), $out/sent (latprobe send)"
 echo "report:   $out/report (segments.csv, ccdf.csv, pit.csv, report.json)"
 echo "pictures: $out/report/plots"
 find "$out/report/plots" -name '*.png' 2>/dev/null | sort | sed 's/^/  /' || true

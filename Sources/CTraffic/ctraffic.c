@@ -190,6 +190,8 @@ int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp)
 				 (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_RECVERR))
 				error = (const struct sock_extended_err *)CMSG_DATA(c);
 		}
+		if (error && error->ee_origin == SO_EE_ORIGIN_TXTIME)
+			return 2;
 		if (!times || !error || error->ee_errno != ENOMSG ||
 		    error->ee_origin != SO_EE_ORIGIN_TIMESTAMPING)
 			continue;

@@ -13,6 +13,8 @@ struct SentPacket: Sendable, Hashable {
   var actual: Int64
   /// CLOCK_REALTIME at `actual`: the time that the packet carries.
   var time: Int64
+  /// Of that time; carried too.
+  var error = ErrorEstimate(bits: 0)
 }
 
 /// Sends packets on a schedule, on a thread of its own that does nothing else.
@@ -31,11 +33,11 @@ final class PacedThread: Sendable {
     var key: TestKey?
     /// The session's id in each packet.
     var session: UInt16
+    /// Packets are handed over early, and the device's queue sends them on time.
+    var departure: DepartureTimes?
   }
 
   struct State: Sendable {
-    /// Not taken yet.
-    fileprivate var packets: [SentPacket] = []
     /// Packets that the stack took.
     var sent: UInt64 = 0
     var refused: (count: UInt64, error: Int32) = (0, 0)
@@ -45,20 +47,28 @@ final class PacedThread: Sendable {
     var missed: UInt64 = 0
     /// Packets that were due before the end and not sent by then.
     var overdue: UInt64 = 0
+    /// Packets that the device's queue dropped as late; of whoever reads the socket.
+    var droppedLate = 0
     /// What the kernel refused of the thread's scheduling.
     var warnings: [String] = []
-    /// How long before its time a packet's wait ends sleeping; known once it sends.
+    /// How long before its time a packet's wait ends sleeping; known at the end.
     var guardTime: Int64?
     /// `count`, `duration`, or `error` where a packet does not fit; nil while it sends.
     var stoppedBy: String?
   }
 
+  /// Once a millisecond at most, so that sending is not held up.
+  private static let publishInterval: Int64 = 1_000_000
+
   private let shared = Mutex(State())
+  private let queue: PacketQueue
   private let isStopped = Atomic<Bool>(false)
   private let isDone = DispatchSemaphore(value: 0)
 
   /// Starts at once. The socket must stay open until ``finish()``.
   init(_ plan: Plan, to socket: UDPSocket.Sending) {
+    // Two seconds' worth: disks may make the other thread wait.
+    queue = PacketQueue(capacity: Int(min(max(2 * plan.pace.rate, 4096), 1_048_576)))
     Thread { [self] in
       let reason = run(plan, socket)
       shared.withLock { $0.stoppedBy = reason }
@@ -67,20 +77,10 @@ final class PacedThread: Sendable {
   }
 
   /// The packets since the last time. A packet is among them before it is on its way.
-  func take() -> [SentPacket] {
-    shared.withLock { state in
-      defer { state.packets.removeAll(keepingCapacity: true) }
-      return state.packets
-    }
-  }
+  func take() -> [SentPacket] { queue.take() }
 
-  var state: State {
-    shared.withLock { state in
-      var copy = state
-      copy.packets = []
-      return copy
-    }
-  }
+  /// At most a millisecond old, or as old as the last packet; all is there once ``State/stoppedBy`` says why.
+  var state: State { shared.withLock { $0 } }
 
   /// Ends it, and waits until it has ended.
   func finish() {
@@ -90,70 +90,113 @@ final class PacedThread: Sendable {
   }
 
   private func run(_ plan: Plan, _ socket: UDPSocket.Sending) -> String {
-    let refused = plan.tuning.apply()
+    var state = State()
+    state.warnings = plan.tuning.apply()
     ThreadTuning.setTimerSlack(1)
-    let wait = HybridWait()
-    shared.withLock { ($0.warnings, $0.guardTime) = (refused, wait.guardTime) }
-    let start = Instant<Monotonic>(nanoseconds: max(plan.start ?? 0, Instant<Monotonic>.now.nanoseconds))
+    let lead = plan.departure?.lead ?? 0
+    // What is early anyway need not be on time.
+    var wait = plan.departure == nil ? AdaptiveWait() : nil
+    defer {
+      state.guardTime = wait?.guardTime
+      shared.withLock { $0 = state }
+    }
+    shared.withLock { $0 = state }
+    let start = Instant<Monotonic>(nanoseconds: max(plan.start ?? 0, Instant<Monotonic>.now.nanoseconds + lead))
+    var nextPublication = start.nanoseconds
     var schedule = Schedule(start: start, pace: plan.pace)
     let end = plan.duration.map { start.nanoseconds + $0 } ?? .max
-    var estimate = ErrorEstimate.now()
+    var packet = PreparedPacket(size: plan.size, key: plan.key, session: plan.session)
     var nextEstimate = start.nanoseconds + 1_000_000_000
     var due = schedule.next()
     var number: UInt64 = 0
     while due.nanoseconds < end {
       if let count = plan.count, number >= count { return "count" }
-      guard sleep(until: due, wait) else { return "stopped" }
+      packet.number(UInt32(truncatingIfNeeded: number))
+      guard let now = sleep(until: Instant(nanoseconds: due.nanoseconds - lead), &wait)?.nanoseconds else {
+        return "stopped"
+      }
       // In the wake of a wait that is over, when nothing is late yet.
-      let now = Instant<Monotonic>.now.nanoseconds
       if now >= end {
-        countOverdue(due, &schedule, end, plan.count.map { $0 - number })
+        state.overdue = PacedThread.count(from: due, &schedule, until: end, atMost: plan.count.map { $0 - number })
         return "duration"
       }
       let time = Instant<Realtime>.now.nanoseconds
-      let bytes = TestPacket(
-        sequence: UInt32(truncatingIfNeeded: number), time: time, error: estimate, session: plan.session
-      ).bytes(size: plan.size, key: plan.key)
-      let packet = SentPacket(number: number, due: due.nanoseconds, actual: now, time: time)
-      shared.withLock { $0.packets.append(packet) }
-      let result = socket.send(bytes)
-      number += 1
-      let next = schedule.next()
-      shared.withLock { state in
-        if result.error == 0 {
-          state.sent += 1
-        } else {
-          state.refused = (state.refused.count + (number > plan.uncounted ? 1 : 0), result.error)
-        }
-        if result.heard != 0 { state.heard = result.heard }
-        if next > due, now >= next.nanoseconds { state.missed += 1 }
+      packet.stamp(time)
+      let sent = SentPacket(number: number, due: due.nanoseconds, actual: now, time: time, error: packet.error)
+      while !queue.append(sent) {
+        if isStopped.load(ordering: .relaxed) { return "stopped" }
+        usleep(100)
       }
+      let result = socket.send(packet.bytes, at: plan.departure?.time(at: due.nanoseconds))
+      number += 1
+      if result.error == 0 {
+        state.sent += 1
+      } else {
+        state.refused = (state.refused.count + (number > plan.uncounted ? 1 : 0), result.error)
+      }
+      if result.heard != 0 { state.heard = result.heard }
+      let next = schedule.next()
+      if next > due, now >= next.nanoseconds { state.missed += 1 }
       if result.error == EMSGSIZE { return "error" }
       due = next
-      if now >= nextEstimate { (estimate, nextEstimate) = (.now(), now + 1_000_000_000) }
+      if now >= nextPublication {
+        shared.withLock { $0 = state }
+        nextPublication = now + PacedThread.publishInterval
+      }
+      if now >= nextEstimate {
+        packet.estimateError()
+        nextEstimate = now + 1_000_000_000
+      }
     }
     if let count = plan.count, number >= count { return "count" }
-    return sleep(until: Instant(nanoseconds: end), wait) ? "duration" : "stopped"
+    return sleep(until: Instant(nanoseconds: end), &wait) != nil ? "duration" : "stopped"
   }
 
-  /// - Returns: false if it was stopped.
-  private func sleep(until time: Instant<Monotonic>, _ wait: HybridWait) -> Bool {
+  /// - Returns: the clock when the wait was over; nil if it was stopped.
+  private func sleep(until time: Instant<Monotonic>, _ wait: inout AdaptiveWait?) -> Instant<Monotonic>? {
     while !isStopped.load(ordering: .relaxed) {
       let step = Instant<Monotonic>.now.nanoseconds + 50_000_000
       if step >= time.nanoseconds {
-        _ = wait.wait(until: time)
-        return !isStopped.load(ordering: .relaxed)
+        let now = wait?.wait(until: time) ?? AbsoluteSleep().wait(until: time)
+        return isStopped.load(ordering: .relaxed) ? nil : now
       }
       _ = AbsoluteSleep().wait(until: Instant(nanoseconds: step))
     }
-    return false
+    return nil
   }
 
-  private func countOverdue(
-    _ first: Instant<Monotonic>, _ schedule: inout Schedule, _ end: Int64, _ limit: UInt64?
-  ) {
+  private static func count(
+    from first: Instant<Monotonic>, _ schedule: inout Schedule, until end: Int64, atMost limit: UInt64?
+  ) -> UInt64 {
     var (due, count) = (first, UInt64(0))
     while due.nanoseconds < end, count < limit ?? .max { (due, count) = (schedule.next(), count + 1) }
-    shared.withLock { $0.overdue = count }
+    return count
+  }
+}
+
+/// A test packet that is whole before it is due, but for its time.
+private struct PreparedPacket {
+  private(set) var bytes: [UInt8]
+  private(set) var error = ErrorEstimate.now()
+  private let key: TestKey?
+  /// Of the time stamp in the packet.
+  private let place: Int
+
+  init(size: Int, key: TestKey?, session: UInt16) {
+    bytes = TestPacket(sequence: 0, time: 0, error: error, session: session).bytes(size: size, key: key)
+    self.key = key
+    place = key == nil ? 4 : 16
+  }
+
+  mutating func number(_ sequence: UInt32) { Field.put(sequence, at: 0, in: &bytes) }
+
+  mutating func estimateError() {
+    error = .now()
+    Field.put(error.bits, at: place + 8, in: &bytes)
+  }
+
+  mutating func stamp(_ time: Int64) {
+    Field.put(time: time, at: place, in: &bytes)
+    key?.sign(&bytes)
   }
 }

@@ -24,9 +24,13 @@ package struct SenderOptions: Sendable {
   package var size = TestPacket.smallest
   package var pace = Pace(rate: 100)
   package var tuning = ThreadTuning()
+  /// The reflector has this machine's clock: it runs under the same kernel.
+  package var isSameClock = false
   /// Authenticated packets.
   package var key: TestKey?
   package var recorder = RecorderOptions()
+  /// Nanoseconds that packets are handed over early, for the device's queue to send them on time (SO_TXTIME).
+  package var lead: Int64?
 
   package init() {}
 }
@@ -38,6 +42,11 @@ package struct Sender: ~Copyable {
   /// Stamps that have not come in this time after the last packet never will: drivers give up after a second. Answers
   /// neither.
   private static let patience: Int64 = 1_100_000_000
+  /// Where the kernel says when answers came, what comes back may wait for so long: waking up for each packet would take
+  /// more of a processor than sending it.
+  private static let takeInterval: Int64 = 10_000_000
+  /// Stamps, and answers, that are taken at once.
+  private static let takeLimit = 1000
 
   private let options: SenderOptions
   private let clock: SenderOptions.Clock
@@ -49,13 +58,14 @@ package struct Sender: ~Copyable {
   private let id = UInt16.random(in: 1...(.max))
   private let linkType: LinkType
   private let counters: DriverCounters
+  let departure: DepartureTimes?
   var socket: UDPSocket
   private var clocks: ClockKeeper
   private var interface: TapInterface
   private var stamper = PacketStamper()
   private var records: [UInt8] = []
   package private(set) var machine: Machine
-  var trips = RoundTrips()
+  var trips: RoundTrips
   /// What the sending thread has counted.
   var state = PacedThread.State()
   /// Packets whose stamp came.
@@ -85,13 +95,19 @@ package struct Sender: ~Copyable {
       case .kernel: .kernel
       case .user: .queue
       }
-    socket = try UDPSocket(to: peer, stampedBy: way)
+    let departure: DepartureTimes? =
+      if let lead = options.lead { try DepartureTimes(device: device, lead: lead) } else { nil }
+    let socket = try UDPSocket(to: peer, stampedBy: way)
+    try departure?.apply(to: socket)
+    self.socket = socket
+    self.departure = departure
     let receiving =
       clock == .hardware ? HardwareStamping(device: device, of: .received) : HardwareStamping(unasked: device)
     if clock == .hardware, let refusal = receiving.refusal {
       warn("\(device): \(refusal): round trips are by this program's time")
     }
     basis = clock == .hardware && receiving.refusal != nil ? .user : clock
+    trips = RoundTrips(isByKernel: basis == .kernel, isSameClock: options.isSameClock)
     self.receiving = receiving
     self.options = options
     self.clock = clock
@@ -106,11 +122,13 @@ package struct Sender: ~Copyable {
     machine.name = MachineName.make(role: "send", hostname: machine.hostname)
     machine.hooks = [
       AttachedHook(
-        name: HookPoint.wireOut.name, attachedAs: "socket", watches: [device], devices: TapDevice.ids([device]))
+        name: HookPoint.wireOut.name, attachedAs: AttachedHook.bySocket, watches: [device],
+        devices: TapDevice.ids([device]))
     ]
     machine.paths = [Path(name: HookPoint.wireOut.name, hooks: [HookPoint.wireOut.name])]
     machine.settings["traffic"] =
       "STAMP to \(peer.name), \(options.pace.rate) packets/s of \(options.size) bytes, \(options.pace.text); round trips by \(basis.rawValue) time"
+      + (departure.map { "; sent by \($0.discipline), handed over \($0.lead) ns early" } ?? "")
   }
 
   private static func linkType(_ device: String) throws(TrafficError) -> LinkType {
@@ -161,9 +179,14 @@ package struct Sender: ~Copyable {
     if state.overdue > 0 {
       lines.append("\(state.overdue) packets that were due were not sent in time: give a lower --rate")
     }
-    if state.refused.count > 0 {
+    if state.refused.count > 0, breakdown == nil {
       let reason = unsafe String(cString: strerror(state.refused.error))
       lines.append("\(state.refused.count) packets were not sent: \(reason)")
+    }
+    if state.droppedLate > 0 {
+      lines.append(
+        "\(state.droppedLate) packets were dropped by the device's queue, because their time was over: give a longer --txtime"
+      )
     }
     guard missing > 0 else { return lines }
     let counts = (interface.driverCounters ?? [:]).filter { $0.value > 0 }.sorted { $0.key < $1.key }
@@ -177,12 +200,24 @@ package struct Sender: ~Copyable {
     return lines
   }
 
+  /// Why packets could not leave any more, one line: the device went down, or lost its address or its way to the peer.
+  package var breakdown: String? {
+    let (count, error) = state.refused
+    guard count > 0, [ENETDOWN, ENETUNREACH, EHOSTUNREACH, ENODEV, ENXIO, EADDRNOTAVAIL].contains(error) else {
+      return nil
+    }
+    let reason = unsafe String(cString: strerror(error))
+    return
+      "\(count) of \(count + state.sent) packets were not sent (\(reason)): \(interface.name) went down, or lost its "
+      + "address or its route; see 'ip address' and 'ip route'"
+  }
+
   private mutating func loop(
     _ writer: MachineWriter, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
   ) throws -> String {
     let plan = PacedThread.Plan(
       pace: options.pace, tuning: options.tuning, duration: options.recorder.duration, count: options.recorder.count,
-      size: options.size, key: options.key, session: id)
+      size: options.size, key: options.key, session: id, departure: departure)
     let thread = PacedThread(plan, to: socket.sending)
     defer {
       thread.finish()
@@ -196,6 +231,7 @@ package struct Sender: ~Copyable {
       if now >= nextFlush {
         nextFlush = now + Sender.flushInterval
         state = thread.state
+        seeClocks()
         takeLedger()
         try writer.flush()
         progress(progressState(elapsed: Double(now - start) / 1e9, writer))
@@ -208,7 +244,7 @@ package struct Sender: ~Copyable {
       // Before packets are taken: after the last one has been.
       let ended = stopRequested() ?? thread.state.stoppedBy
       if ended != nil { thread.finish() }
-      try take(thread, writer)
+      let isMoreThere = try take(thread, writer)
       if let ended {
         state = thread.state
         machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
@@ -219,26 +255,38 @@ package struct Sender: ~Copyable {
         try waitForStamps(thread, writer)
         return ended
       }
-      // Awake now and then, to hear signals and of the end.
-      socket.wait(until: Instant(nanoseconds: now + 20_000_000))
+      if isMoreThere { continue }
+      if basis == .kernel {
+        _ = AbsoluteSleep().wait(until: Instant(nanoseconds: now + Sender.takeInterval))
+      } else {
+        // Awake now and then, to hear signals and of the end.
+        socket.wait(until: Instant(nanoseconds: now + 20_000_000))
+      }
     }
   }
 
   /// Takes what has been sent, and what has come back, and writes it.
-  private mutating func take(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws {
+  ///
+  /// - Returns: whether there is more that came back.
+  @discardableResult
+  private mutating func take(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws -> Bool {
     var answers: [(Answer, real: Int64, monotonic: Int64)] = []
-    while answers.count < 1000, let answer = socket.nextAnswer() {
+    while answers.count < Sender.takeLimit, let answer = socket.nextAnswer() {
       answers.append((answer, Instant<Realtime>.now.nanoseconds, Instant<Monotonic>.now.nanoseconds))
     }
     var stamps: [TransmitStamp] = []
-    while stamps.count < 1000, let stamp = try socket.nextStamp() { stamps.append(stamp) }
+    let clockOffset = Instant<Realtime>.now.nanoseconds - Instant<Monotonic>.now.nanoseconds
+    while stamps.count < Sender.takeLimit, let stamp = try socket.nextStamp() { stamps.append(stamp) }
     // Last: whatever came back is of a packet that is here by now.
-    for packet in thread.take() { trips.sent(packet, left: basis == .user ? packet.actual : nil) }
-    for stamp in stamps { take(stamp) }
+    for packet in thread.take() {
+      trips.sent(packet, left: basis == .user ? packet.actual : nil, isHandedEarly: departure != nil)
+    }
+    for stamp in stamps { take(stamp, clockOffset) }
     for (answer, real, monotonic) in answers { take(answer, real: real, monotonic: monotonic) }
-    for pair in trips.takePairs() { records += pair.bytes }
+    for found in trips.takePairs() { records += found.pair.bytes(at: found.time) }
     try writer.append(cpu: 0, records)
     records.removeAll(keepingCapacity: true)
+    return answers.count == Sender.takeLimit || stamps.count == Sender.takeLimit
   }
 
   private mutating func take(_ answer: Answer, real: Int64, monotonic: Int64) {
@@ -246,7 +294,7 @@ package struct Sender: ~Copyable {
       // Reflectors of RFC 5357 do not hand it back.
       reflection.session == id || reflection.session == 0
     else { return trips.malformedAnswer() }
-    var arrival = RoundTrips.Arrival(time: monotonic, monotonic: monotonic, residence: reflection.residence)
+    var arrival = RoundTrips.Arrival(time: monotonic, monotonic: monotonic, real: real)
     if basis != .user {
       arrival.time = answer.isHardware == (basis == .hardware) ? answer.time : nil
       // CLOCK_REALTIME as the kernel read it becomes CLOCK_MONOTONIC by what both show now.
@@ -255,7 +303,8 @@ package struct Sender: ~Copyable {
     trips.came(reflection, arrival)
   }
 
-  private mutating func take(_ stamp: TransmitStamp) {
+  /// - Parameter clockOffset: CLOCK_REALTIME less CLOCK_MONOTONIC.
+  private mutating func take(_ stamp: TransmitStamp, _ clockOffset: Int64) {
     var packet = CapturedPacket(
       time: stamp.time, interface: 0, linkType: linkType, length: stamp.packet.count, bytes: stamp.packet,
       source: stamp.clock == .hardware ? .hardware : .kernel)
@@ -270,7 +319,9 @@ package struct Sender: ~Copyable {
     guard isStamped else { return }
     stamped += 1
     interface.clocks[packet.source.name, default: 0] += 1
-    if basis != .user, let sent { trips.left(sent.sequence, at: stamp.time) }
+    guard let sent else { return }
+    if basis != .user { trips.left(sent.sequence, at: stamp.time) }
+    if departure != nil, stamp.clock == .kernel { trips.departed(sent.sequence, at: stamp.time - clockOffset) }
   }
 
   private mutating func waitForStamps(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws {
@@ -280,15 +331,23 @@ package struct Sender: ~Copyable {
       try take(thread, writer)
     }
     trips.finish()
+    seeClocks()
+  }
+
+  private mutating func seeClocks() {
+    let clocks = ClockReading.now()
+    trips.sawClocks(offset: clocks.realtime.nanoseconds - clocks.monotonic.nanoseconds, window: clocks.window)
   }
 
   private mutating func takeLedger() {
+    state.droppedLate = socket.droppedLate
     machine.ledger = [
       LedgerRow(hook: HookPoint.wireOut.name, cpu: 0, seen: stamped + missing, emitted: stamped, lost: missing)
     ]
     machine.interfaces = [interface]
     machine.pairing = trips.pairing
     machine.pairing?.protocols = trips.tallies(state)
+    machine.settings["one_way"] = trips.oneWayText
   }
 
   private borrowing func progressState(elapsed: Double, _ writer: MachineWriter) -> RecordingProgress {

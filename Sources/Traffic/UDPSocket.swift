@@ -94,6 +94,8 @@ package struct UDPSocket: ~Copyable {
   private var answers = [UInt8](repeating: 0, count: 65536)
   /// What the stack last heard of a packet that was sent: ECONNREFUSED, EHOSTUNREACH; 0 if nothing.
   package private(set) var lastError: Int32 = 0
+  /// Packets that the device's queue dropped because their time was over, or not allowed.
+  private(set) var droppedLate = 0
 
   /// - Parameters:
   ///   - keepsPackets: stamps come with the packets.
@@ -123,21 +125,36 @@ package struct UDPSocket: ~Copyable {
 
     /// Hands a packet to the stack, without waiting for room.
     ///
+    /// - Parameter time: when it is to leave, by the clock of ``UDPSocket/keepTimes(of:)``; nil: at once.
     /// - Returns: 0 or the number of the error; and that of what was heard of an earlier packet.
-    func send(_ bytes: [UInt8]) -> (error: Int32, heard: Int32) {
+    func send(_ bytes: [UInt8], at time: UInt64? = nil) -> (error: Int32, heard: Int32) {
       // The first error may be of an earlier packet (nobody listens there): it is told only once.
-      let first = unsafe lp_udp_send(descriptor, bytes, UInt32(bytes.count))
+      let first = hand(bytes, time)
       guard first == -ECONNREFUSED || first == -EHOSTUNREACH else { return (-first, 0) }
-      return (unsafe -lp_udp_send(descriptor, bytes, UInt32(bytes.count)), -first)
+      return (-hand(bytes, time), -first)
+    }
+
+    private func hand(_ bytes: [UInt8], _ time: UInt64?) -> Int32 {
+      guard let time else { return unsafe lp_udp_send(descriptor, bytes, UInt32(bytes.count)) }
+      return unsafe lp_udp_send_at(descriptor, bytes, UInt32(bytes.count), time)
     }
   }
 
   var sending: Sending { Sending(descriptor: descriptor) }
 
+  /// Packets have times to leave at.
+  ///
+  /// - Returns: 0 or -errno.
+  func keepTimes(of clock: Int32) -> Int32 { lp_udp_keep_times(descriptor, clock) }
+
   /// The next stamp that is there; nil if there is none yet.
   package mutating func nextStamp() throws(TrafficError) -> TransmitStamp? {
     var stamp = lp_tx_stamp()
-    let result = unsafe lp_udp_stamp(descriptor, &buffer, UInt32(buffer.count), &stamp)
+    var result = unsafe lp_udp_stamp(descriptor, &buffer, UInt32(buffer.count), &stamp)
+    while result == 2 {
+      droppedLate += 1
+      result = unsafe lp_udp_stamp(descriptor, &buffer, UInt32(buffer.count), &stamp)
+    }
     guard result >= 0 else {
       throw TrafficError("time stamps cannot be read: \(unsafe String(cString: strerror(-result)))")
     }

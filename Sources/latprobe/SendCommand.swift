@@ -14,7 +14,8 @@ struct SendCommand: ParsableCommand {
     discussion: """
       The packets are those of a STAMP sender (RFC 8762); 'latprobe reflect' or any other STAMP reflector answers them.
       Round trips are in the recording: of the device's clock or the kernel's, and from the time that a packet was to be
-      sent. Without a reflector there are none, and all else is as it was. Each packet's time stamp comes back with the
+      sent. Without a reflector there are none, and all else is as it was. Where both ends say that their clocks are
+      synchronised, or with --same-clock, each way has its delays. Each packet's time stamp comes back with the
       packet, so that it joins what taps and hook points recorded of it. It is at 'wire-out', by the device's clock or the
       kernel's, and says by which. Stamps that never came are counted as lost.
 
@@ -81,12 +82,26 @@ struct SendCommand: ParsableCommand {
       valueName: "whose"))
   var timestamps: SenderOptions.Clock?
 
+  @Flag(
+    help: "The reflector runs under this kernel (namespace, container), by the same clock: record one-way delays too.")
+  var sameClock = false
+
+  @Option(
+    defaultAsFlag: TimeArgument(nanoseconds: 1_000_000), parsing: .next,
+    help: ArgumentHelp(
+      "Hand packets over so long before they are due (1ms), and have the device's queue send them (SO_TXTIME; fq or etf).",
+      valueName: "lead"))
+  var txtime: TimeArgument? = nil
+
   @Option(help: "Network namespace to send from: a name, a process id or a path.")
   var netns: String?
 
   @Option(
     help: ArgumentHelp("Id of the session, to join it with other recordings; default: a new one.", valueName: "uuid"))
   var session: String?
+
+  @Option(help: "Bound of the recording on disk: 1G. The oldest streams are deleted and counted.")
+  var maxSize: SizeArgument?
 
   @Option(name: .shortAndLong, help: ArgumentHelp("Directory for the recording.", valueName: "dir"))
   var output: String
@@ -109,6 +124,10 @@ struct SendCommand: ParsableCommand {
     if seed != nil, interval == .constant { throw ValidationError("--seed goes with --interval") }
     if let fifo, !(1...99 ~= fifo) { throw ValidationError("--fifo takes a priority from 1 to 99") }
     if let cpu, cpu < 0 { throw ValidationError("--cpu takes the number of a CPU") }
+    if let txtime {
+      guard 1000...5_000_000_000 ~= txtime.nanoseconds else { throw ValidationError("--txtime takes 1us to 5s") }
+      guard timestamps ?? .kernel == .kernel else { throw ValidationError("--txtime goes with --timestamps kernel") }
+    }
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
     if let session, !SessionID.isValid(session) {
       throw ValidationError("--session takes a UUID in lower case, as 'uuidgen' or session.json has it")
@@ -118,7 +137,9 @@ struct SendCommand: ParsableCommand {
   func run() throws {
     if let netns { try NetworkNamespace.named(netns).enter() }
     var options = SenderOptions()
-    options.clock = timestamps
+    options.clock = txtime == nil ? timestamps : .kernel
+    options.lead = txtime?.nanoseconds
+    options.isSameClock = sameClock
     options.size = payload
     let seed = seed ?? .random(in: 0...UInt64(UInt32.max))
     options.pace = Pace(rate: packetRate, interval: interval, burst: burst, seed: seed)
@@ -126,6 +147,7 @@ struct SendCommand: ParsableCommand {
     options.key = try key.map { TestKey(bytes: try SharedKey.bytes(file: $0)) }
     options.recorder.duration = duration?.nanoseconds
     options.recorder.count = count
+    options.recorder.writer.maxSize = maxSize?.bytes
     let target = try Peer(host: peer.host, port: peer.port)
     StopSignal.watch()
     var sender = try Sender(to: target, options: options) { Console.error("warning: \($0)") }
@@ -159,6 +181,9 @@ struct SendCommand: ParsableCommand {
       throw TrafficError(complaints.joined(separator: "; "))
     }
     for complaint in complaints { Console.error("warning: \(complaint)") }
+    if let breakdown = sender.breakdown {
+      throw TrafficError("\(breakdown); what was measured is kept in \(output)")
+    }
   }
 }
 

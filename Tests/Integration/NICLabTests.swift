@@ -53,6 +53,7 @@ extension IntegrationSuites {
       let tap = try lab.latprobe("tap eth0 --require-hw --duration 1s", "t")
       #expect(tap.status == 1 && tap.text.split(separator: "\n").count == 1, "\(tap.text)")
       #expect(tap.text.hasPrefix("Error: eth0: the device has no hardware time stamps ("), "\(tap.text)")
+      try lab.expectDepartureTimes(packets: 97)
     }
 
     /// The NIC's clock is 1 000 s ahead, so that nobody can take another one's time for its.
@@ -67,6 +68,7 @@ extension IntegrationSuites {
       try lab.repeated { try lab.expectSentAndReceived(packets: 53) }
       try lab.repeated { try lab.expectStampsWhileTheDriverHasThePacket(packets: 23) }
       try lab.repeated { try lab.expectPairsOfAMirrorPort(echoes: 23) }
+      try lab.repeated { try lab.expectRoundTrips(packets: 23) }
       #expect(try lab.setting() == "tx_type 0 rx_filter 12")
     }
 
@@ -92,14 +94,15 @@ extension IntegrationSuites {
         try lab.expectAhead(recording, seconds: 1000)
         try need(row.emitted >= 209, sent.text)
       }
+      try lab.repeated { try lab.expectOneWayDelaysOfADisciplinedClock() }
       #expect(try lab.setting() == "tx_type 0 rx_filter 0")
     }
   }
 }
 
 /// A booted machine with one NIC, and this machine at the other end of the cable.
-private final class NICLab {
-  private let lab: VirtualLab
+final class NICLab {
+  let lab: VirtualLab
   private let scratch: URL
   private var recordings = 0
 
@@ -109,7 +112,7 @@ private final class NICLab {
     let tree = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent().path
     var options = LabOptions(tree: tree, latprobe: Testbed.latprobe)
-    options.programs += [try Testbed.program("phc_ctl"), try Testbed.program("hwstamp_ctl"), "ethtool"]
+    options.programs += try ["phc_ctl", "hwstamp_ctl", "phc2sys"].map(Testbed.program) + ["ethtool"]
     options.qemu = qemu ?? options.qemu
     let scenario = try Scenario.parse(
       """

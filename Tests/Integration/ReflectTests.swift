@@ -52,7 +52,9 @@ extension IntegrationSuites {
       let rest = try #require(try result.segment("round-trip-less-residence", "stamp").summary)
       let intended = try #require(try result.segment("round-trip-intended", "stamp").summary)
       let pacing = try #require(try result.segment("pacing", "pacing").summary)
-      #expect([whole, rest, intended, pacing].allSatisfy { $0.count == 97 && $0.min > 0 })
+      #expect([whole, rest, intended].allSatisfy { $0.count == 97 && $0.min > 0 })
+      // A packet may be on time to the nanosecond.
+      #expect(pacing.count == 97 && pacing.min >= 0)
       let means = [rest, whole, intended].map(\.mean)
       #expect(means == means.sorted() && means[2] < 1_000_000_000, "\(means)")
       #expect(try bed.latprobe("gate", bed.path("s"), "--require", "stamp/round-trip p50 < 1s").status == 0)
@@ -265,12 +267,13 @@ extension IntegrationSuites {
       }
     }
 
-    /// Garbage on the reflector's port and on the sender's: counted, and measuring goes on.
-    @Test func garbage() throws {
+    /// A flood of garbage on the reflector's port: counted, and measuring goes on. Without a key what is long enough is
+    /// answered as any test packet.
+    @Test(arguments: [true, false]) func garbage(isAuthenticated: Bool) throws {
       let script = """
         import random, socket, time
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        end = time.monotonic() + 3
+        end = time.monotonic() + 2
         print("ready", flush=True)
         while time.monotonic() < end:
             for _ in range(50):
@@ -281,19 +284,24 @@ extension IntegrationSuites {
       let made = FileManager.default.createFile(
         atPath: name, contents: Data("0123456789abcdef".utf8), attributes: [.posixPermissions: 0o600])
       #expect(made)
-      let reflector = try reflect("--stateful", "--key", name)
+      let key = isAuthenticated ? ["--key", name] : []
+      let reflector = try bed.start([Testbed.latprobe, "reflect", "--netns", bed.b, "--stateful"] + key)
+      try reflector.expect("reflecting on ")
       let flood = try bed.start(in: bed.a, "/usr/bin/python3", "-c", script)
       try flood.expect("ready")
-      let output = try send("s", "--rate", "100", "--count", "150", "--key", name)
+      let output = try Command(
+        [Testbed.latprobe, "send", "10.77.0.2", "--netns", bed.a, "--timestamps", "kernel", "-o", bed.path("s")]
+          + ["--rate", "100", "--count", "100"] + key, in: bed.folder
+      ).wait(limit: 30)
       #expect(output.status == 0)
-      #expect(try counts("s")["paired"] ?? 0 >= 145, "\(output.errors)")
+      #expect(try counts("s")["paired"] ?? 0 >= 95, "\(output.errors)")
       #expect(try flood.wait(limit: 10).status == 0)
       let text = try end(reflector)
-      let match = try #require(
-        text.firstMatch(of: /([0-9]+) packets, ([0-9]+) answered, ([0-9]+) too short, ([0-9]+) not authentic/),
-        "\(text)")
-      let numbers = [match.1, match.2, match.3, match.4].compactMap { Int($0) }
-      #expect(numbers[0] == numbers[1] + numbers[2] + numbers[3] && numbers[1] <= 150 && numbers[2] > 100, "\(text)")
+      let numbers = text.matches(of: /([0-9]+) [a-z]/).compactMap { Int($0.1) }
+      #expect(text.contains("too short") && text.contains("not authentic") == isAuthenticated, "\(text)")
+      try #require(numbers.count == (isAuthenticated ? 4 : 3), "\(text)")
+      #expect(numbers[0] == numbers[1...].reduce(0, +) && numbers[2] > 100, "\(text)")
+      #expect(isAuthenticated ? 95...100 ~= numbers[1] : numbers[1] > 200, "\(text)")
     }
 
     /// The port is taken, nobody is there, the reflector is killed: said, and what was measured is kept.

@@ -29,6 +29,39 @@ import Testing
     #expect(0...HybridWait.longestGuard ~= HybridWait(measuring: 5, sleepsOf: 1000).guardTime)
   }
 
+  /// Begins below what stalls miss by; follows the sleeps in both directions, one in 200 late; never far beyond the median.
+  @Test func theGuardFollowsTheSleeps() {
+    func late(_ wait: inout AdaptiveWait, _ misses: (Int) -> Int64) -> Double {
+      var count = 0
+      for number in 0..<100_000 {
+        let miss = misses(number)
+        if number >= 50_000, miss > wait.guardTime { count += 1 }
+        wait.learn(miss: miss)
+      }
+      return Double(count) / 50_000
+    }
+    var wait = AdaptiveWait(misses: [20_000, 5_000_000, 20_000, 21_000, 22_000])
+    #expect(wait.guardTime == 52_000)
+    // 20 to 30 µs, each as often.
+    #expect(0.002...0.01 ~= late(&wait) { 20_000 + Int64($0 * 7919 % 10_007) })
+    #expect(28_000...35_000 ~= wait.guardTime, "\(wait.guardTime)")
+    // Longer ones.
+    #expect(0.002...0.01 ~= late(&wait) { 100_000 + Int64($0 * 7919 % 50_021) })
+    #expect(145_000...170_000 ~= wait.guardTime, "\(wait.guardTime)")
+    // One in ten is a stall.
+    #expect(0.09...0.11 ~= late(&wait) { $0 % 10 == 3 ? 3_000_000 : 30_000 })
+    #expect(60_000...80_000 ~= wait.guardTime, "\(wait.guardTime)")
+  }
+
+  @Test func anAdaptiveWaitDoesNotEndEarly() {
+    var wait = AdaptiveWait(measuring: 5, sleepsOf: 10_000)
+    for length: Int64 in [-1_000_000, 0, 1000, 200_000, 1_000_000] {
+      let target = Instant<Monotonic>(nanoseconds: Instant<Monotonic>.now.nanoseconds + length)
+      let end = wait.wait(until: target)
+      #expect(end >= target && Instant<Monotonic>.now >= end)
+    }
+  }
+
   @Test(arguments: ClockReadingMethod.allCases) func readingsGoOn(_ method: ClockReadingMethod) throws {
     let readings = method.readings(1000)
     #expect(readings.count == 1000)

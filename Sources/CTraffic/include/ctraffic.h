@@ -38,6 +38,17 @@ int lp_udp_open(const struct lp_peer *peer, enum lp_tx_clock clock, int only_sta
 // Does not wait: -EAGAIN where the socket's own queue is full.
 int lp_udp_send(int fd, const void *bytes, uint32_t length);
 
+// The queueing discipline of a device that sends packets at times of their own, wherever it is; else the device's root.
+struct lp_qdisc {
+	char kind[16]; // empty: none
+	int32_t clock; // the clock of these times: CLOCK_MONOTONIC for fq, etf's own; -1: it has no times
+};
+int lp_device_qdisc(const char *device, struct lp_qdisc *found);
+// Packets of this socket have times to be sent at (SO_TXTIME), by this clock.
+int lp_udp_keep_times(int fd, int clock);
+// As lp_udp_send, at a time.
+int lp_udp_send_at(int fd, const void *bytes, uint32_t length, uint64_t time_ns);
+
 struct lp_tx_stamp {
 	int64_t time_ns;
 	uint32_t number; // of the send call, from 0
@@ -46,7 +57,8 @@ struct lp_tx_stamp {
 	uint8_t clock;	// enum lp_tx_clock
 };
 
-// Fetches one stamp: 1; 0 where there is none now. What else the kernel has to say is passed over.
+// Fetches one stamp: 1; 0 where there is none now; 2 for a packet that came too late for its time, or whose time is not
+// allowed, and was dropped. What else the kernel has to say is passed over.
 int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp);
 
 // An answer that came in.

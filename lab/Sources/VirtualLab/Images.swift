@@ -28,7 +28,7 @@ struct Images {
       try host.place(kernel.image, at: "/guest/vmlinuz")
       try host.place("\(folder)/guest.cpio", at: "/guest/initrd")
     } else {
-      modules.append("dummy")
+      modules += ["dummy", "sch_fq", "sch_etf"]
     }
     try host.addModules(modules, of: hostKernel)
     hostArchive = "\(folder)/host.cpio"
