@@ -33,7 +33,7 @@ package func analyse(
     result.clockError = clocks.guests.compactMap(\.error).max() ?? 0
   }
   analysis.fill(&result)
-  result.segments += recordings.flatMap(pairSegments)
+  for recording in recordings { result.addPairs(of: recording) }
   return result
 }
 
@@ -188,6 +188,7 @@ struct SessionAnalysis {
       result.segments += ordered.map { segment in
         var segment = segment
         segment.summary = Summary(delays: segment.delays, errorBound: segment.errorBound)
+        segment.successiveVariation = SuccessiveVariation(segment.successive)
         return segment
       }
       result.intervals += intervals[path]

@@ -15,6 +15,9 @@ struct SegmentPlan {
   /// A tap's point on a path in the kernel, by which some of the path's flows do not come.
   var isFromWire = false
   var isToWire = false
+  /// By flow: delay of the packet that passed `from` last; `noDelay` where it has none.
+  var previous: [Int64] = []
+  static let noDelay = Int64.min
 }
 
 /// A path within a clock domain: slots of its hook points, and its segments by where they begin and end.
@@ -112,6 +115,7 @@ struct Joiner {
       for segment in plans[path].beginning[slot] {
         if isAmbiguous(journey, at: slot, plans[path].slots) {
           plans[path].segments[segment].result.ambiguous += 1
+          follow(index, SegmentPlan.noDelay, &plans[path].segments[segment])
           continue
         }
         let slack = slack(of: plans[path].segments[segment])
@@ -122,6 +126,9 @@ struct Joiner {
         let arrival = arrival(of: index, journey, from: slot, to: to, slack, plans[path].slots)
         count(arrival, of: index, journey, &plans[path].segments[segment])
       }
+    }
+    for path in plans.indices {
+      for segment in plans[path].segments.indices { plans[path].segments[segment].previous = [] }
     }
   }
 
@@ -204,12 +211,15 @@ struct Joiner {
 
   private func count(_ arrival: Arrival, of index: Int, _ journey: Int, _ segment: inout SegmentPlan) {
     let stamp = domain.stamps[index]
+    var found = SegmentPlan.noDelay
+    defer { follow(index, found, &segment) }
     switch arrival {
     case .at(let there):
       let delay = domain.delay(from: index, to: there, isOneClock: segment.isOneClock)
       if delay > window {
         segment.result.late += 1
       } else {
+        found = delay
         segment.result.delays.append(delay)
         segment.result.starts.append(stamp.time)
         segment.result.packets.append(firstPacket + UInt32(journey))
@@ -237,6 +247,17 @@ struct Joiner {
         segment.result.unmatched += 1
       }
     }
+  }
+
+  /// The difference to the delay of the packet of its flow that was at `from` before it, where both have one.
+  private func follow(_ index: Int, _ delay: Int64, _ segment: inout SegmentPlan) {
+    if segment.previous.isEmpty {
+      segment.previous = [Int64](repeating: SegmentPlan.noDelay, count: flows.ids.count)
+    }
+    let flow = Int(flows.of[index])
+    let before = segment.previous[flow]
+    segment.previous[flow] = delay
+    if before != SegmentPlan.noDelay, delay != SegmentPlan.noDelay { segment.result.successive.append(delay - before) }
   }
 
   /// Whether several packets may share the key where a segment begins. txg0 has a stamp for some packets only, so there

@@ -27,7 +27,8 @@ func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
         segment.delays.append(end.subtractingReportingOverflow(pair.start).partialValue)
         segment.packets.append(number)
       }
-      segment.summary = Summary(delays: segment.delays, errorBound: 0)
+      segment.summary = Summary(delays: segment.delays, errorBound: segment.errorBound)
+      segment.takeOrder(of: sorted.compactMap { end(pairs[Int($0)]) == nil ? nil : pairs[Int($0)].number })
       return segment
     }
     let first = segment("") { $0.end }
@@ -36,6 +37,32 @@ func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
       return pair.last != nil && pair.last != pair.end
     }
     return hasLast ? [first, segment("-last") { $0.last }] : [first]
+  }
+}
+
+extension SessionResult {
+  /// The segments of a recording's pairs, and what their clocks did.
+  mutating func addPairs(of recording: MachineRecording) {
+    let added = pairSegments(recording)
+    segments += added
+    let name = recording.machine.name
+    for segment in added where segment.errorBound > 0 || segment.name.hasPrefix("one-way") {
+      let count = segment.delays.count { $0 < -segment.errorBound }
+      guard count > 0 else { continue }
+      warnings.append(
+        "\(segment.direction) \(segment.name): \(count) delays are below zero by more than the clock error: the clocks do "
+          + "not agree as they say")
+    }
+    let counts = (recording.machine.pairing?.protocols ?? []).reduce(into: [:]) { sums, tally in
+      sums.merge(tally.counts) { $0 + $1 }
+    }
+    let (steps, jumps) = (counts["clock_steps"] ?? 0, counts["clock_jumps"] ?? 0)
+    guard steps + jumps > 0 else { return }
+    let line =
+      "\(name): a clock was set during the run (CLOCK_REALTIME here \(steps) times; against the reflector's \(jumps) times, "
+      + "as packets show): delays of packets on their way then are wrong"
+    warnings.append(line)
+    if recording.machine.pairing?.names.contains(where: { $0.error != nil }) == true { clockFaults.append(line) }
   }
 }
 
@@ -83,6 +110,17 @@ extension Machine {
     segment.unmatched = (counts["abandoned"] ?? 0) + (counts["evicted"] ?? 0)
     segment.ambiguous = counts["ambiguous"] ?? 0
     segment.duplicate = counts["repeated_requests"] ?? 0
+    segment.errorBound = name.error ?? 0
     return segment
+  }
+}
+
+extension SegmentResult {
+  /// - Parameter numbers: the sender's, one for each delay; others are none.
+  fileprivate mutating func takeOrder(of numbers: [UInt32]) {
+    guard !numbers.isEmpty, numbers.count == delays.count else { return }
+    isNumbered = true
+    successive = successiveDifferences(delays, numbers: numbers)
+    successiveVariation = SuccessiveVariation(successive)
   }
 }

@@ -33,6 +33,12 @@ package struct SegmentResult: Sendable {
   package var packets: [UInt32]
   /// Device queue at `from`; empty unless the options ask for it.
   package var queues: [UInt16]
+  /// IPDV of the packets for which it is defined, by ``starts`` of the later one: ``SuccessiveVariation``.
+  package var successive: [Int64]
+  /// Summary of ``successive``; nil where it is empty.
+  package var successiveVariation: SuccessiveVariation?
+  /// Their sender numbered the packets, so that the order of sending and each loss in it are known.
+  package var isNumbered: Bool
   /// Seen at `from`, never at `to`, although `to` recorded all the while without loss.
   package var lost: Int
   /// Seen at `from`, not at `to`, and the recording cannot tell whether it was lost.
@@ -66,6 +72,9 @@ package struct SegmentResult: Sendable {
     starts = []
     packets = []
     queues = []
+    successive = []
+    successiveVariation = nil
+    isNumbered = false
     lost = 0
     unmatched = 0
     ambiguous = 0

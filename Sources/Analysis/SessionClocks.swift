@@ -32,7 +32,8 @@ struct SessionClocks {
     let kernels = SessionClocks.kernels(recordings)
     var numbers = TapClockNumbers(next: kernels.count)
     let timed = kernels.enumerated().map { number, members in
-      TimedRecording.stampedOnce(members.flatMap { TimedRecording.all(of: $0, kernel: number, &numbers, &warnings) })
+      let all = members.flatMap { TimedRecording.all(of: $0, kernel: number, &numbers, &warnings) }
+      return TimedRecording.withTheTapsEnd(TimedRecording.stampedOnce(all), &warnings)
     }
     tapDevices = numbers.devices
     let host = GuestLink.host(of: kernels)

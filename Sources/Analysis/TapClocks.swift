@@ -81,6 +81,33 @@ extension TimedRecording {
     return recordings
   }
 
+  /// A sender's stamps say when its packets left their first device. Where a tap at another one says when they left the
+  /// path, they are no second `wire-out`.
+  static func withTheTapsEnd(_ recordings: [TimedRecording], _ warnings: inout [String]) -> [TimedRecording] {
+    func end(_ place: Int) -> AttachedHook? {
+      recordings[place].recording.machine.hooks.first { $0.name == HookPoint.wireOut.name }
+    }
+    func keys(_ place: Int) -> Set<UInt64> {
+      Set(recordings[place].recording.stamps.filter { $0.hook == .wireOut }.map(\.key))
+    }
+    var kept = recordings
+    let taps = recordings.indices.filter { recordings[$0].tapClock != nil && end($0) != nil }
+    for sender in taps where end(sender)?.attachedAs == AttachedHook.bySocket {
+      let own = Set(end(sender)?.devices ?? [])
+      let others = taps.filter {
+        end($0)?.attachedAs != AttachedHook.bySocket && own.isDisjoint(with: end($0)?.devices ?? [])
+      }
+      guard !others.isEmpty, case let sent = keys(sender), others.contains(where: { !keys($0).isDisjoint(with: sent) })
+      else { continue }
+      kept[sender].remove { $0.hook == .wireOut }
+      kept[sender].recording.machine.hooks.removeAll { $0.name == HookPoint.wireOut.name }
+      warnings.append(
+        "\(recordings[sender].recording.machine.name): its own stamps are left out of the paths, as a tap says when its "
+          + "packets left the last device")
+    }
+    return kept
+  }
+
   private mutating func remove(where isUnwanted: (Stamp) -> Bool) {
     let kept = recording.stamps.indices.filter { !isUnwanted(recording.stamps[$0]) }
     guard kept.count < recording.stamps.count else { return }

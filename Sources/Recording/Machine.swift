@@ -44,6 +44,9 @@ package struct Path: Codable, Sendable, Equatable {
 /// One hook point as it was attached, or why it is absent.
 package struct AttachedHook: Codable, Sendable, Equatable {
   package var name: String
+  /// ``attachedAs`` of a sender's socket.
+  package static let bySocket = "socket"
+
   /// For example `tp_btf:net_dev_queue`; null where the hook is absent.
   package var attachedAs: String?
   /// Why the hook, or a part of it, is absent; null where all of it is attached.

@@ -228,7 +228,7 @@ struct Metadata: Equatable {
         fields := struct {
           uint8_t flags;
           uint16_t name;
-          uint32_t reserved;
+          uint32_t number;
           int64_t start_ns;
           int64_t end_ns;
           int64_t last_ns;

@@ -5,21 +5,29 @@ internal import CLatprobeABI
 package struct RecordedPair: Sendable, Hashable, BitwiseCopyable {
   /// Place in ``Pairing/names``.
   package var name: UInt16
+  /// The request came more than once before its answer.
+  package var isRepeated: Bool
+  // Apart, so that a pair takes 40 bytes.
+  private var isNumbered: Bool
+  private var storedNumber: UInt32
   /// The packet that completes the request, its first copy.
   package var start: Int64
   /// The packet with the first byte of the answer.
   package var end: Int64
   /// The packet that completes the answer; nil where its last byte was not seen.
   package var last: Int64?
-  /// The request came more than once before its answer.
-  package var isRepeated: Bool
 
-  package init(name: UInt16, start: Int64, end: Int64, last: Int64?, isRepeated: Bool) {
+  /// Of the sender's packet, modulo 2^32: packets sent in succession differ by 1. Nil where nobody numbered them.
+  package var number: UInt32? { isNumbered ? storedNumber : nil }
+
+  package init(name: UInt16, start: Int64, end: Int64, last: Int64?, isRepeated: Bool, number: UInt32? = nil) {
     self.name = name
     self.start = start
     self.end = end
     self.last = last
     self.isRepeated = isRepeated
+    isNumbered = number != nil
+    storedNumber = number ?? 0
   }
 
   init(_ raw: lp_pair) {
@@ -28,18 +36,26 @@ package struct RecordedPair: Sendable, Hashable, BitwiseCopyable {
     end = raw.end_ns
     last = UInt32(raw.flags) & LP_PAIR_WHOLE.rawValue != 0 ? raw.last_ns : nil
     isRepeated = UInt32(raw.flags) & LP_PAIR_REPEATED.rawValue != 0
+    isNumbered = UInt32(raw.flags) & LP_PAIR_NUMBERED.rawValue != 0
+    storedNumber = isNumbered ? raw.number : 0
   }
 
   /// The record in a stream.
-  package var bytes: [UInt8] {
+  package var bytes: [UInt8] { bytes(at: end) }
+
+  /// The same, in its stream at another time than its end.
+  package func bytes(at time: Int64) -> [UInt8] {
     var raw = lp_pair()
-    raw.time_ns = UInt64(clamping: end)
+    raw.time_ns = UInt64(clamping: time)
     raw.event = UInt8(LP_EVENT_PAIR.rawValue)
     raw.name = name
     raw.start_ns = start
     raw.end_ns = end
     raw.last_ns = last ?? 0
-    raw.flags = UInt8((isRepeated ? LP_PAIR_REPEATED.rawValue : 0) | (last != nil ? LP_PAIR_WHOLE.rawValue : 0))
+    raw.number = storedNumber
+    raw.flags = UInt8(
+      (isRepeated ? LP_PAIR_REPEATED.rawValue : 0) | (last != nil ? LP_PAIR_WHOLE.rawValue : 0)
+        | (isNumbered ? LP_PAIR_NUMBERED.rawValue : 0))
     return unsafe withUnsafeBytes(of: raw) { unsafe Array($0) }
   }
 }
@@ -51,15 +67,19 @@ package struct Pairing: Codable, Sendable, Equatable {
     package var name: String
     /// ``Tally/name``.
     package var ofProtocol: String
+    /// Bound of the clock error of each delay, nanoseconds; null where both its times are one clock's.
+    package var error: Int64?
 
     enum CodingKeys: String, CodingKey {
       case name
       case ofProtocol = "protocol"
+      case error = "error_ns"
     }
 
-    package init(name: String, ofProtocol: String) {
+    package init(name: String, ofProtocol: String, error: Int64? = nil) {
       self.name = name
       self.ofProtocol = ofProtocol
+      self.error = error
     }
   }
 

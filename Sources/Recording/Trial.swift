@@ -17,6 +17,8 @@ package struct Trial: Sendable, Hashable {
     case lossy
     /// This machine did not send what was due, or dropped answers itself: nothing is known of the path.
     case notOffered = "not-offered"
+    /// Loss, but this machine stalled and sent in a burst what was due meanwhile: whose loss it is, is not known.
+    case uneven
   }
 
   package var purpose: Purpose
@@ -30,6 +32,8 @@ package struct Trial: Sendable, Hashable {
   package var due = 0
   package var sent = 0
   package var answered = 0
+  /// Of those that did not leave: refused by the stack, its queue being full.
+  package var refused = 0
   /// Answers that came again, and those behind answers to later packets.
   package var repeated = 0
   package var disordered = 0
@@ -41,16 +45,21 @@ package struct Trial: Sendable, Hashable {
   package var latency: Quantiles?
   /// Nanoseconds from when a packet was due to its send call.
   package var lateness: Quantiles?
+  /// Packets that left in the wake of a stall.
+  package var hurried = 0
   package var verdict = Verdict.notOffered
 
+  /// Nanoseconds.
   package struct Quantiles: Sendable, Hashable {
+    package var min: Int64
+    package var mean: Int64
     package var p50: Int64
     package var p99: Int64
     package var p999: Int64
     package var max: Int64
 
-    package init(p50: Int64, p99: Int64, p999: Int64, max: Int64) {
-      (self.p50, self.p99, self.p999, self.max) = (p50, p99, p999, max)
+    package init(min: Int64, mean: Int64, p50: Int64, p99: Int64, p999: Int64, max: Int64) {
+      (self.min, self.mean, self.p50, self.p99, self.p999, self.max) = (min, mean, p50, p99, p999, max)
     }
   }
 
@@ -59,6 +68,8 @@ package struct Trial: Sendable, Hashable {
   }
 
   package var lost: Int { max(0, sent - answered) }
+  /// Packets that were due and did not leave: this machine's shortfall, no loss.
+  package var unsent: Int { max(0, due - sent) }
   package var lossShare: Double { sent > 0 ? Double(lost) / Double(sent) : 0 }
 
   /// Share of the packets due that must have left.
@@ -66,13 +77,22 @@ package struct Trial: Sendable, Hashable {
 
   /// Sets the verdict from the counts.
   ///
-  /// - Parameter acceptedLoss: share of the packets sent.
-  package mutating func judge(acceptedLoss: Double) {
+  /// - Parameters:
+  ///   - acceptedLoss: share of the packets sent.
+  ///   - longestStall: nanoseconds by which a packet may be late.
+  package mutating func judge(acceptedLoss: Double, longestStall: Int64 = .max) {
     if sent == 0 || Double(sent) < Double(due) * Trial.offeredShare || ownDrops > 0 {
       verdict = .notOffered
     } else {
       verdict = Double(lost) <= acceptedLoss * Double(sent) ? .clean : .lossy
     }
+    let isLate = !purpose.isBurst && lateness?.max ?? 0 > longestStall
+    if verdict == .lossy, isLate, lost <= hurried { verdict = .uneven }
+  }
+
+  /// Whether another try may do: this machine was at fault, and not by much.
+  package var isWorthRepeating: Bool {
+    verdict == .uneven || verdict == .notOffered && refused == 0 && Double(sent) >= Double(due) * 0.9
   }
 }
 
@@ -86,10 +106,12 @@ package struct FrameResult: Sendable, Hashable {
   package var highest: Double
   /// Packets a second that left in every confirmation without loss, the fewest of them; nil: no rate was confirmed.
   package var throughput: Double?
+  /// Of all the packets that confirmed it; more than 0 only where loss was accepted.
+  package var lost = 0
   /// The lowest rate that failed, and how; nil: none did.
   package var failingRate: Double?
   package var failingVerdict = Trial.Verdict.lossy
-  /// At the throughput: means over the confirmations, and the largest maximum.
+  /// At the throughput: means over the confirmations, the least minimum and the largest maximum.
   package var latency: Trial.Quantiles?
   package var lossCurve: [Trial] = []
   /// Packets of the longest burst that was confirmed.
@@ -98,6 +120,11 @@ package struct FrameResult: Sendable, Hashable {
   package var burstRate = 0.0
   /// No longer burst was tried.
   package var isBurstLimit = false
+  /// The measurement that was not brought to its end.
+  package var unfinished: String?
+
+  /// Whether the throughput is this machine's, a lower bound of the path's.
+  package var isSendersLimit: Bool { failingRate != nil && failingVerdict != .lossy }
 
   package init(frame: Int, lineRate: Double, highest: Double) {
     (self.frame, self.lineRate, self.highest) = (frame, lineRate, highest)

@@ -14,23 +14,47 @@ extension Plots {
 
   private static func throughputFigure(_ results: [FrameResult], _ conditions: String) -> Figure? {
     guard results.contains(where: { $0.throughput != nil }) else { return nil }
-    let rows = results.map { "\($0.frame),\($0.lineRate),\($0.throughput ?? 0)" }
+    let rows = results.map { result in
+      let share = (result.throughput ?? 0) / result.lineRate * 100
+      let shares = result.isSendersLimit ? "0,\(share)" : "\(share),0"
+      let found =
+        result.throughput.map { "\(result.isSendersLimit ? "≥ " : "")\(Text.fixed($0, 1))" } ?? "not confirmed"
+      return "\(result.frame),\(shares),\(found),of \(Text.fixed(result.lineRate, 1))"
+    }
+    func bars(_ column: Int) -> String { "'' using 0:\(column):(0.5) with boxes linecolor rgb" }
+    var series = [
+      "'throughput.csv' using 0:(100):xtic(1) with boxes linecolor rgb '#dddddd' title 'fits on the line'",
+      "\(bars(2)) '\(Gnuplot.colours[0])' title 'throughput'",
+    ]
+    if results.contains(where: { $0.throughput != nil && $0.isSendersLimit }) {
+      series.append(
+        "\(bars(3)) '\(Gnuplot.colours[4])' title 'limit of this machine'")
+    }
+    series += [
+      "'' using 0:(108):4 with labels font ',12' notitle",
+      "'' using 0:(103.5):5 with labels font ',11' textcolor rgb '#606060' notitle",
+    ]
     let body = """
-      set title 'Throughput without loss by frame size' font ',16'
+      set title 'Throughput without loss by frame size, packets per second' font ',16'
       set xlabel 'frame in bytes, with check sequence'
-      set ylabel 'packets per second'
-      set yrange [0:*]
-      set style data histograms
-      set style histogram clustered gap 1
+      set ylabel '% of what fits on the line'
+      set yrange [0:112]
+      set xrange [-0.6:\(Double(results.count) - 0.4)]
+      set ytics 0, 20, 100
+      set boxwidth 0.75
       set style fill solid 0.85 noborder
       set key outside right top Left reverse samplen 2 spacing 1.4
       set bmargin 5.5
-      plot 'throughput.csv' using 2:xtic(1) linecolor rgb '#bbbbbb' title 'fits on the line', '' using 3 linecolor rgb '\(Gnuplot.colours[0])' title 'throughput'
+      plot \(series.joined(separator: ", \\\n  "))
       """
     return Figure(
       name: "throughput", script: Gnuplot.script(name: "throughput", footer: conditions, body: body),
       data: [
-        ("throughput.csv", "# frame,line_rate_pps,throughput_pps\n" + rows.joined(separator: "\n") + "\n")
+        (
+          "throughput.csv",
+          "# frame,throughput_percent,sender_limit_percent,throughput_pps,line_rate_pps\n"
+            + rows.joined(separator: "\n") + "\n"
+        )
       ])
   }
 

@@ -39,8 +39,15 @@ extension Report {
     ])
   }
 
-  /// One line for the whole, one for each guest.
+  /// One line for the whole, one for each guest, one for the one-way delays of each sender.
   static func clockLines(_ result: SessionResult) -> [String] {
+    machineLines(result)
+      + result.machines.compactMap { machine in
+        machine.settings["one_way"].map { "\(machine.name), one-way delays: \($0)" }
+      }
+  }
+
+  private static func machineLines(_ result: SessionResult) -> [String] {
     guard let method = result.clockMethod else {
       let aligned = result.clocks.filter { $0.method != nil }
       if aligned.isEmpty {

@@ -21,7 +21,7 @@ extension Report {
     ]
     let keys = Summary.probabilities.map(Text.quantileKey)
     columns += keys.map { $0 + "_ns" } + ["max_ns"]
-    columns += keys.flatMap { ["\($0)_low_ns", "\($0)_high_ns", "\($0)_resolved"] }
+    columns += keys.flatMap { ["\($0)_low_ns", "\($0)_high_ns", "\($0)_resolved"] } + variationColumns
     var file = try OutputFile(path: path)
     file.append(columns.joined(separator: ","))
     try file.endRow()
@@ -48,6 +48,7 @@ extension Report {
           quantile?.isResolved == true ? "true" : "false",
         ]
       }
+      row += variationCells(segment).map { cell($0) }
       file.append(row.joined(separator: ","))
       try file.endRow()
     }

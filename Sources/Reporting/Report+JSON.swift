@@ -55,6 +55,8 @@ extension Report {
             })
         ),
         ("wire", segment.wire.map(wire) ?? .null),
+        ("pdv", pdv(segment)),
+        ("ipdv", ipdv(segment)),
       ])
   }
 
@@ -68,7 +70,7 @@ extension Report {
   }
 
   /// What the delays look like.
-  private static func figures(_ summary: Summary?) -> [(String, JSONValue)] {
+  static func figures(_ summary: Summary?) -> [(String, JSONValue)] {
     func quantile(_ probability: Double) -> Quantile? { summary?.quantile(probability) }
     var fields: [(String, JSONValue)] = [
       ("n_eff", .optional(summary?.effectiveCount)),

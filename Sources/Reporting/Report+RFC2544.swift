@@ -23,14 +23,16 @@ extension Report {
 
   static func trialsCSV(_ trials: [Trial]) -> String {
     let header =
-      "purpose,frame,rate_pps,duration_s,due,sent,answered,lost,repeated,disordered,own_drops,sent_rate_pps,"
-      + "latency_p50_ns,latency_p99_ns,latency_p99_9_ns,latency_max_ns,late_p50_ns,late_p99_ns,late_p99_9_ns,late_max_ns,verdict"
+      ([
+        "purpose,frame,rate_pps,duration_s,due,unsent,sent,answered,lost,repeated,disordered,own_drops,sent_rate_pps"
+      ] + columns("latency") + columns("late") + ["verdict"]).joined(separator: ",")
     let rows = trials.map { trial in
       ([
         trial.purpose.rawValue, String(trial.frame), Text.fixed(trial.rate, 3), Text.fixed(trial.duration, 6),
       ]
         + [
-          trial.due, trial.sent, trial.answered, trial.lost, trial.repeated, trial.disordered, trial.ownDrops,
+          trial.due, trial.unsent, trial.sent, trial.answered, trial.lost, trial.repeated, trial.disordered,
+          trial.ownDrops,
         ].map { String($0) } + [Text.fixed(trial.sentRate, 3)] + cells(trial.latency) + cells(trial.lateness)
         + [trial.verdict.rawValue]).joined(separator: ",")
     }
@@ -39,14 +41,16 @@ extension Report {
 
   static func throughputCSV(_ results: [FrameResult]) -> String {
     let header =
-      "frame,line_rate_pps,highest_tried_pps,throughput_pps,throughput_share,failing_rate_pps,failing_verdict,"
-      + "latency_p50_ns,latency_p99_ns,latency_p99_9_ns,latency_max_ns,back_to_back_packets,back_to_back_rate_pps,"
-      + "back_to_back_limit"
+      ([
+        "frame,line_rate_pps,highest_tried_pps,throughput_pps,throughput_share,lost,failing_rate_pps,failing_verdict"
+      ] + columns("latency") + ["back_to_back_packets,back_to_back_rate_pps,back_to_back_limit"])
+      .joined(separator: ",")
     let rows = results.map { result in
       ([
         String(result.frame), Text.fixed(result.lineRate, 3), Text.fixed(result.highest, 3),
         result.throughput.map { Text.fixed($0, 3) } ?? "",
         result.throughput.map { Text.fixed($0 / result.lineRate, 6) } ?? "",
+        result.throughput == nil ? "" : String(result.lost),
         result.failingRate.map { Text.fixed($0, 3) } ?? "",
         result.failingRate == nil ? "" : result.failingVerdict.rawValue,
       ] + cells(result.latency)
@@ -70,9 +74,13 @@ extension Report {
     return (["frame,line_rate_share,rate_pps,sent_rate_pps,loss,verdict"] + rows).joined(separator: "\n") + "\n"
   }
 
+  private static func columns(_ name: String) -> [String] {
+    ["min", "mean", "p50", "p99", "p99_9", "max"].map { "\(name)_\($0)_ns" }
+  }
+
   private static func cells(_ quantiles: Trial.Quantiles?) -> [String] {
-    guard let quantiles else { return ["", "", "", ""] }
-    return [quantiles.p50, quantiles.p99, quantiles.p999, quantiles.max].map { String($0) }
+    guard let figures = quantiles else { return Array(repeating: "", count: columns("").count) }
+    return [figures.min, figures.mean, figures.p50, figures.p99, figures.p999, figures.max].map { String($0) }
   }
 
   /// - Parameters:
@@ -81,8 +89,8 @@ extension Report {
     _ results: [FrameResult], acceptedLoss: Double, measured: (throughput: Bool, bursts: Bool)
   ) -> String {
     var lines: [String] = []
-    let columns = [("frame", 6), ("line pps", 12), ("pps", 12), ("of line", 9), ("Mbit/s", 10)]
-    let latencies = ["p50", "p99", "max"].map { ($0, 10) }
+    let columns = [("frame", 6), ("line pps", 12), ("pps", 12), ("of line", 9), ("Mbit/s", 11)]
+    let latencies = ["min", "mean", "p99", "max"].map { ($0, 10) }
     var header = columns.map { Text.aligned($0.0, $0.1) } + latencies.map { Text.aligned($0.0, $0.1) }
     if measured.bursts { header.append(Text.aligned("back-to-back", 14)) }
     lines.append(header.joined())
@@ -91,10 +99,11 @@ extension Report {
       // On the wire, with preamble and gap.
       let bits = throughput.map { $0 * Double(8 * (result.frame + 20)) / 1e6 }
       var cells = [
-        String(result.frame), Text.fixed(result.lineRate, 1), throughput.map { Text.fixed($0, 1) } ?? "–",
+        String(result.frame), Text.fixed(result.lineRate, 1),
+        throughput.map { (result.isSendersLimit ? "≥ " : "") + Text.fixed($0, 1) } ?? "–",
         throughput.map { Text.percent($0 / result.lineRate) } ?? "–", bits.map { Text.fixed($0, 3) } ?? "–",
       ]
-      cells += [result.latency?.p50, result.latency?.p99, result.latency?.max].map {
+      cells += [result.latency?.min, result.latency?.mean, result.latency?.p99, result.latency?.max].map {
         $0.map { Text.duration(Double($0)) } ?? "–"
       }
       var row = zip(cells, columns.map(\.1) + latencies.map(\.1)).map { Text.aligned($0, $1) }.joined()
@@ -104,25 +113,47 @@ extension Report {
       if measured.throughput { row += "  " + remark(result) }
       lines.append(row.trimmingTrailingSpaces())
     }
-    lines.append("")
+    lines += [""] + lossTable(results)
     lines.append(
       "Accepted loss: "
         + (acceptedLoss == 0
-          ? "0: every packet was answered."
+          ? "0: at the rates found every packet was answered."
           : "\(Text.percent(acceptedLoss)) of the packets: not the throughput of RFC 2544."))
+    lines.append("Line: what fits on it, preamble and gap included; Mbit/s too. Frames have their check sequence.")
     lines.append("Round trips through the reflector: loss on either way counts, delays are of both ways together.")
     return lines.joined(separator: "\n") + "\n"
   }
 
+  /// Loss at each tenth of the highest rate; a trial that this machine did not offer has none.
+  private static func lossTable(_ results: [FrameResult]) -> [String] {
+    let curves = results.filter { !$0.lossCurve.isEmpty }
+    guard !curves.isEmpty else { return [] }
+    let header = (1...10).reversed().map { Text.aligned("\($0 * 10) %", 10) }.joined()
+    let rows = curves.map { result in
+      Text.aligned(String(result.frame), 6)
+        + result.lossCurve.map { trial in
+          Text.aligned(trial.verdict == .notOffered ? "not sent" : Text.percent(trial.lossShare), 10)
+        }.joined()
+    }
+    let isLine = curves.allSatisfy { $0.highest == $0.lineRate }
+    return ["Loss at rates in percent of \(isLine ? "the line's" : "the highest one tried"):"]
+      + [Text.aligned("frame", 6) + header] + rows + [""]
+  }
+
   /// Why the throughput is no higher.
   static func remark(_ result: FrameResult) -> String {
-    guard let failing = result.failingRate else { return "at the highest rate tried" }
+    let ended = result.unfinished.map { "; ended in the measurement of \($0)" } ?? ""
+    let accepted = result.lost > 0 ? "\(result.lost) lost, accepted; " : ""
+    guard let failing = result.failingRate else {
+      return result.throughput == nil ? "ended before it was found" : accepted + "at the highest rate tried" + ended
+    }
     let rate = Text.fixed(failing, 1)
     let why =
       switch result.failingVerdict {
       case .notOffered: "this machine did not keep \(rate) up: no limit of the path"
+      case .uneven: "loss at \(rate), where this machine stalled: no limit of the path"
       case .lossy, .clean: "loss at \(rate)"
       }
-    return result.throughput == nil ? "not confirmed at any rate; \(why)" : why
+    return (result.throughput == nil ? "not confirmed at any rate; \(why)" : accepted + why) + ended
   }
 }

@@ -10,7 +10,8 @@ extension Report {
     let directions = directions(result)
     if directions.isEmpty { lines += ["No packets were seen at two hook points: there is no segment to report.", ""] }
     for direction in directions {
-      lines += directionLines(result.segments.filter { $0.direction == direction }, direction)
+      let segments = result.segments.filter { $0.direction == direction }
+      lines += directionLines(segments, direction) + variationLines(segments)
       lines.append("")
     }
     let marks = legend(result)

@@ -13,16 +13,22 @@ struct SentPacket: Sendable, Hashable {
   var actual: Int64
   /// CLOCK_REALTIME at `actual`: the time that the packet carries.
   var time: Int64
+  /// Of that time; carried too.
+  var error = ErrorEstimate(bits: 0)
 }
 
 /// Sends packets on a schedule, on a thread of its own that does nothing else.
 final class PacedThread: Sendable {
   struct Plan: Sendable {
     var pace: Pace
+    /// Of the first packet, CLOCK_MONOTONIC; nil, or what is over: as soon as the thread is ready.
+    var start: Int64?
     var tuning = ThreadTuning()
     /// Nanoseconds; nil: no end.
     var duration: Int64?
     var count: UInt64?
+    /// The first so many are not among those refused.
+    var uncounted: UInt64 = 0
     var size: Int
     var key: TestKey?
     /// The session's id in each packet.
@@ -95,7 +101,7 @@ final class PacedThread: Sendable {
       shared.withLock { $0 = state }
     }
     shared.withLock { $0 = state }
-    let start = Instant<Monotonic>(nanoseconds: Instant<Monotonic>.now.nanoseconds + lead)
+    let start = Instant<Monotonic>(nanoseconds: max(plan.start ?? 0, Instant<Monotonic>.now.nanoseconds + lead))
     var nextPublication = start.nanoseconds
     var schedule = Schedule(start: start, pace: plan.pace)
     let end = plan.duration.map { start.nanoseconds + $0 } ?? .max
@@ -116,13 +122,18 @@ final class PacedThread: Sendable {
       }
       let time = Instant<Realtime>.now.nanoseconds
       packet.stamp(time)
-      while !queue.append(SentPacket(number: number, due: due.nanoseconds, actual: now, time: time)) {
+      let sent = SentPacket(number: number, due: due.nanoseconds, actual: now, time: time, error: packet.error)
+      while !queue.append(sent) {
         if isStopped.load(ordering: .relaxed) { return "stopped" }
         usleep(100)
       }
       let result = socket.send(packet.bytes, at: plan.departure?.time(at: due.nanoseconds))
       number += 1
-      if result.error == 0 { state.sent += 1 } else { state.refused = (state.refused.count + 1, result.error) }
+      if result.error == 0 {
+        state.sent += 1
+      } else {
+        state.refused = (state.refused.count + (number > plan.uncounted ? 1 : 0), result.error)
+      }
       if result.heard != 0 { state.heard = result.heard }
       let next = schedule.next()
       if next > due, now >= next.nanoseconds { state.missed += 1 }
@@ -166,19 +177,23 @@ final class PacedThread: Sendable {
 /// A test packet that is whole before it is due, but for its time.
 private struct PreparedPacket {
   private(set) var bytes: [UInt8]
+  private(set) var error = ErrorEstimate.now()
   private let key: TestKey?
   /// Of the time stamp in the packet.
   private let place: Int
 
   init(size: Int, key: TestKey?, session: UInt16) {
-    bytes = TestPacket(sequence: 0, time: 0, error: .now(), session: session).bytes(size: size, key: key)
+    bytes = TestPacket(sequence: 0, time: 0, error: error, session: session).bytes(size: size, key: key)
     self.key = key
     place = key == nil ? 4 : 16
   }
 
   mutating func number(_ sequence: UInt32) { Field.put(sequence, at: 0, in: &bytes) }
 
-  mutating func estimateError() { Field.put(ErrorEstimate.now().bits, at: place + 8, in: &bytes) }
+  mutating func estimateError() {
+    error = .now()
+    Field.put(error.bits, at: place + 8, in: &bytes)
+  }
 
   mutating func stamp(_ time: Int64) {
     Field.put(time: time, at: place, in: &bytes)

@@ -20,7 +20,7 @@ package struct ReflectorOptions: Sendable {
 package struct ReflectorCounts: Sendable, Hashable {
   package var received = 0
   package var answered = 0
-  /// Too short for an answer that is no longer.
+  /// Too short for an answer that is no longer and still tells the sender which packet it is for.
   package var short = 0
   /// Without the right code where a key is set.
   package var unauthenticated = 0
@@ -30,6 +30,8 @@ package struct ReflectorCounts: Sendable, Hashable {
   package var overRate = 0
   /// Refused by the stack.
   package var failed = 0
+  /// Dropped by the kernel, since this program did not read them in time; not among those received.
+  package var dropped = 0
 
   package init() {}
 
@@ -38,7 +40,7 @@ package struct ReflectorCounts: Sendable, Hashable {
     let counts = [
       (short, "too short"), (unauthenticated, "not authentic"), (notAllowed, "not from an --allow'ed address"),
       (suspicious, "from a service's port or to a broadcast address"), (overRate, "over --rate-limit"),
-      (failed, "refused by the stack"),
+      (failed, "refused by the stack"), (dropped, "more that came too fast and found no room"),
     ]
     return (["\(received) packets, \(answered) answered"] + counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" })
       .joined(separator: ", ")
@@ -99,6 +101,7 @@ package struct Reflector: ~Copyable {
       _ = lp_udp_wait_until(descriptor, now + 100_000_000)
       // Now and then the outer loop is to run, however much comes in.
       for _ in 0..<1000 where try !answerOne() { break }
+      counts.dropped = Int(lp_udp_drops(descriptor))
     }
   }
 
@@ -124,7 +127,9 @@ package struct Reflector: ~Copyable {
       return true
     }
     let bytes = Array(buffer.prefix(Int(request.length)))
-    guard bytes.count >= Reflection.whole, request.is_cut == 0 else {
+    // Beside a number of its own, a cut answer has no room for the sender's.
+    let least = options.isStateful || options.key != nil ? Reflection.shortest : TestPacket.smallestCut
+    guard bytes.count >= least, request.is_cut == 0 else {
       counts.short += 1
       return true
     }

@@ -8,22 +8,37 @@ package struct RoundTrips: Sendable {
   /// Nanoseconds.
   static let patience: Int64 = 10_000_000_000
   static let names = ["round-trip", "round-trip-less-residence", "round-trip-intended", "pacing"]
+  static let oneWayNames = ["one-way-forward", "one-way-backward"]
 
   struct Arrival: Sendable {
     /// When it came, by the clock that also says when packets left; nil: that clock did not say.
     var time: Int64?
     /// When it came, CLOCK_MONOTONIC.
     var monotonic: Int64
-    /// Nanoseconds that the reflector had it.
-    var residence: Int64
+    /// When it came, CLOCK_REALTIME of this program.
+    var real: Int64
+  }
+
+  /// A pair, and when it was known, CLOCK_MONOTONIC.
+  struct Found: Sendable {
+    var pair: RecordedPair
+    var time: Int64
   }
 
   private struct Probe {
-    let number: UInt64
-    let due: Int64
+    let packet: SentPacket
+    var number: UInt64 { packet.number }
     var left: Int64?
     var arrival: Arrival?
+    var reflection: Reflection?
   }
+
+  /// Packets and answers are stamped by CLOCK_REALTIME of the kernel, so that one-way delays are too.
+  private let isByKernel: Bool
+  private(set) var oneWay: OneWayDelays
+  /// How often CLOCK_REALTIME was set.
+  private var clockSteps = 0
+  private var clockOffset: (value: Int64, window: Int64)?
 
   private var probes: [UInt32: Probe] = [:]
   private var oldest: UInt64 = 0
@@ -43,14 +58,17 @@ package struct RoundTrips: Sendable {
   package private(set) var delays = Histogram()
   package private(set) var lateness = Histogram()
   /// Not taken yet.
-  private var pairs: [RecordedPair] = []
+  private var pairs: [Found] = []
 
-  package init() {}
+  init(isByKernel: Bool = false, isSameClock: Bool = false) {
+    self.isByKernel = isByKernel
+    oneWay = OneWayDelays(isSameClock: isSameClock)
+  }
 
   /// Whether an answer may still come.
   var isWaiting: Bool { probes.values.contains { $0.arrival == nil } }
 
-  mutating func takePairs() -> [RecordedPair] {
+  mutating func takePairs() -> [Found] {
     defer { pairs.removeAll(keepingCapacity: true) }
     return pairs
   }
@@ -61,10 +79,10 @@ package struct RoundTrips: Sendable {
   mutating func sent(_ packet: SentPacket, left: Int64?, isHandedEarly: Bool = false) {
     if !isHandedEarly { pace(due: packet.due, actual: packet.actual) }
     if probes.isEmpty { oldest = packet.number }
-    probes[UInt32(truncatingIfNeeded: packet.number)] = Probe(number: packet.number, due: packet.due, left: left)
+    probes[UInt32(truncatingIfNeeded: packet.number)] = Probe(packet: packet, left: left)
     next = packet.number + 1
     while oldest < next, let probe = probes[UInt32(truncatingIfNeeded: oldest)],
-      packet.actual - probe.due > RoundTrips.patience
+      packet.actual - probe.packet.due > RoundTrips.patience
     {
       forget(probe)
     }
@@ -79,12 +97,13 @@ package struct RoundTrips: Sendable {
 
   /// - Parameter time: CLOCK_MONOTONIC.
   mutating func departed(_ sequence: UInt32, at time: Int64) {
-    if let probe = probes[sequence] { pace(due: probe.due, actual: time) }
+    if let probe = probes[sequence] { pace(due: probe.packet.due, actual: time) }
   }
 
   private mutating func pace(due: Int64, actual: Int64) {
     lateness.add(actual - due)
-    pairs.append(RecordedPair(name: 3, start: due, end: actual, last: nil, isRepeated: false))
+    let pair = RecordedPair(name: 3, start: due, end: actual, last: nil, isRepeated: false)
+    pairs.append(Found(pair: pair, time: actual))
   }
 
   mutating func malformedAnswer() { malformed += 1 }
@@ -97,21 +116,56 @@ package struct RoundTrips: Sendable {
     highest = max(highest ?? 0, probe.number)
     if reflection.sequence != reflection.senderSequence { isStateful = true }
     if reflection.sequence >= reflected?.own ?? 0 { reflected = (reflection.sequence, probe.number) }
-    probe.arrival = arrival
+    (probe.arrival, probe.reflection) = (arrival, reflection)
     probes[reflection.senderSequence] = probe
     pair(probe)
   }
 
   private mutating func pair(_ probe: Probe) {
-    guard let arrival = probe.arrival, let end = arrival.time, let left = probe.left else { return }
+    guard let arrival = probe.arrival, let reflection = probe.reflection, let end = arrival.time,
+      let left = probe.left
+    else { return }
     let delay = end - left
     delays.add(delay)
-    for (name, start) in [
-      (0, arrival.monotonic - delay), (1, arrival.monotonic - delay + arrival.residence), (2, probe.due),
-    ] {
-      pairs.append(
-        RecordedPair(name: UInt16(name), start: start, end: arrival.monotonic, last: nil, isRepeated: false))
+    var spans: [(name: UInt16, start: Int64, end: Int64)] = [
+      (0, arrival.monotonic - delay, arrival.monotonic), (2, probe.packet.due, arrival.monotonic),
+    ]
+    if let residence = reflection.residence {
+      spans.insert((1, arrival.monotonic - delay &+ residence, arrival.monotonic), at: 1)
     }
+    if let times = times(probe, reflection, arrival, left: left, end: end),
+      oneWay.take(times, sender: probe.packet.error, reflector: reflection.error)
+    {
+      let start = arrival.monotonic - delay
+      spans.append((4, start, start &+ times.forward))
+      spans.append((5, arrival.monotonic &- times.backward, arrival.monotonic))
+    }
+    let number = UInt32(truncatingIfNeeded: probe.number)
+    for (name, start, end) in spans {
+      let pair = RecordedPair(name: name, start: start, end: end, last: nil, isRepeated: false, number: number)
+      pairs.append(Found(pair: pair, time: arrival.monotonic))
+    }
+  }
+
+  /// Nil where the answer is cut, so that it does not say when the packet came.
+  private mutating func times(
+    _ probe: Probe, _ reflection: Reflection, _ arrival: Arrival, left: Int64, end: Int64
+  ) -> FourTimes? {
+    guard let received = reflection.received else {
+      oneWay.takeCut()
+      return nil
+    }
+    return FourTimes(
+      sent: isByKernel ? left : probe.packet.time, received: received, answered: reflection.sent,
+      came: isByKernel ? end : arrival.real)
+  }
+
+  /// CLOCK_REALTIME − CLOCK_MONOTONIC, which is constant but where somebody sets the clock; nanoseconds ± half of `window`.
+  mutating func sawClocks(offset: Int64, window: Int64) {
+    if let before = clockOffset, (offset - before.value).magnitude > UInt64(window + before.window + 1000) {
+      clockSteps += 1
+    }
+    clockOffset = (offset, window)
   }
 
   private mutating func forget(_ probe: Probe) {
@@ -131,7 +185,13 @@ package struct RoundTrips: Sendable {
     var counts = [
       "requests": sent, "paired": answered - unstamped, "unanswered": max(0, sent - answered), "abandoned": unstamped,
       "repeated_responses": repeated, "unmatched_responses": unknown, "malformed": malformed, "disordered": disordered,
+      "clock_steps": clockSteps,
     ]
+    if oneWay.isTold {
+      counts["clock_jumps"] = oneWay.jumps
+      counts["negative_forward"] = oneWay.negative.forward
+      counts["negative_backward"] = oneWay.negative.backward
+    }
     if let (forward, backward) = lossByDirection {
       counts["lost_forward"] = forward
       counts["lost_backward"] = backward
@@ -154,8 +214,22 @@ package struct RoundTrips: Sendable {
   }
 
   var pairing: Pairing {
-    Pairing(
-      names: RoundTrips.names.map { Pairing.Name(name: $0, ofProtocol: $0 == "pacing" ? "pacing" : "stamp") },
-      protocols: [], packets: [:])
+    let names = RoundTrips.names.map { Pairing.Name(name: $0, ofProtocol: $0 == "pacing" ? "pacing" : "stamp") }
+    // What was recorded before a clock said that it is not synchronised has no name, and so is no segment.
+    let more = oneWay.isTold ? RoundTrips.oneWayNames : []
+    return Pairing(
+      names: names + more.map { Pairing.Name(name: $0, ofProtocol: "stamp", error: oneWay.error) }, protocols: [],
+      packets: [:])
+  }
+
+  /// How one-way delays were measured, for people; nil where there are none.
+  var oneWayText: String? {
+    guard oneWay.isTold else { return nil }
+    let times = isByKernel ? "the kernel's stamps" : "this program's time"
+    let clocks =
+      oneWay.isSameClock
+      ? "the reflector has the same clock (--same-clock)"
+      : "both clocks say that they are synchronised (S = 1), and off by ±\(oneWay.error) ns together at most"
+    return "sent and received by \(times), CLOCK_REALTIME; \(clocks)"
   }
 }

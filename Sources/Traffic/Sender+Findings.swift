@@ -13,6 +13,7 @@ extension Sender {
         ("lost_forward", "lost on the way there"), ("lost_backward", "lost on the way back"),
         ("repeated_responses", "duplicates"), ("disordered", "out of order"), ("abandoned", "without a time stamp"),
         ("unmatched_responses", "answers to no packet"), ("malformed", "answers that are none"),
+        ("clock_steps", "times that this machine's clock was set"),
       ] {
         if let count = counts[key] { words.append("\(text) \(count)") }
       }
@@ -30,6 +31,7 @@ extension Sender {
     if trips.delays.count > 0 {
       lines.append("round trip by \(basis.rawValue) time: " + Sender.text(trips.delays, [("p50", 0.5), ("p99", 0.99)]))
     }
+    lines += oneWayFindings
     if trips.lateness.count > 0 {
       let guardTime = state.guardTime.map { "; sleeps end some \($0 / 1000) µs early and spin" } ?? ""
       let early =
@@ -38,6 +40,25 @@ extension Sender {
       lines.append(
         "behind schedule: "
           + Sender.text(trips.lateness, [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]) + missed + guardTime + early)
+    }
+    return lines
+  }
+
+  private var oneWayFindings: [String] {
+    let oneWay = trips.oneWay
+    if let refusal = oneWay.refusal { return ["no one-way delays: \(refusal)"] }
+    guard let text = trips.oneWayText else { return [] }
+    var lines = ["one-way delays: \(text)"]
+    if oneWay.jumps > 0 {
+      lines.append(
+        "warning: a clock was set \(oneWay.jumps) times during the run, as the packets show: one-way delays are no good"
+      )
+    }
+    let (forward, backward) = oneWay.negative
+    if forward + backward > 0 {
+      lines.append(
+        "warning: \(forward) packets and \(backward) answers came before they left, by more than the clocks' error: the "
+          + "clocks do not agree as they say")
     }
     return lines
   }

@@ -24,6 +24,8 @@ package struct SenderOptions: Sendable {
   package var size = TestPacket.smallest
   package var pace = Pace(rate: 100)
   package var tuning = ThreadTuning()
+  /// The reflector has this machine's clock: it runs under the same kernel.
+  package var isSameClock = false
   /// Authenticated packets.
   package var key: TestKey?
   package var recorder = RecorderOptions()
@@ -63,7 +65,7 @@ package struct Sender: ~Copyable {
   private var stamper = PacketStamper()
   private var records: [UInt8] = []
   package private(set) var machine: Machine
-  var trips = RoundTrips()
+  var trips: RoundTrips
   /// What the sending thread has counted.
   var state = PacedThread.State()
   /// Packets whose stamp came.
@@ -105,6 +107,7 @@ package struct Sender: ~Copyable {
       warn("\(device): \(refusal): round trips are by this program's time")
     }
     basis = clock == .hardware && receiving.refusal != nil ? .user : clock
+    trips = RoundTrips(isByKernel: basis == .kernel, isSameClock: options.isSameClock)
     self.receiving = receiving
     self.options = options
     self.clock = clock
@@ -119,7 +122,8 @@ package struct Sender: ~Copyable {
     machine.name = MachineName.make(role: "send", hostname: machine.hostname)
     machine.hooks = [
       AttachedHook(
-        name: HookPoint.wireOut.name, attachedAs: "socket", watches: [device], devices: TapDevice.ids([device]))
+        name: HookPoint.wireOut.name, attachedAs: AttachedHook.bySocket, watches: [device],
+        devices: TapDevice.ids([device]))
     ]
     machine.paths = [Path(name: HookPoint.wireOut.name, hooks: [HookPoint.wireOut.name])]
     machine.settings["traffic"] =
@@ -175,7 +179,7 @@ package struct Sender: ~Copyable {
     if state.overdue > 0 {
       lines.append("\(state.overdue) packets that were due were not sent in time: give a lower --rate")
     }
-    if state.refused.count > 0 {
+    if state.refused.count > 0, breakdown == nil {
       let reason = unsafe String(cString: strerror(state.refused.error))
       lines.append("\(state.refused.count) packets were not sent: \(reason)")
     }
@@ -194,6 +198,18 @@ package struct Sender: ~Copyable {
         : "\(missing) of \(sent) packets have no time stamp\(driver): they were dropped before the device, came too fast for it, "
           + "or the stamp was lost")
     return lines
+  }
+
+  /// Why packets could not leave any more, one line: the device went down, or lost its address or its way to the peer.
+  package var breakdown: String? {
+    let (count, error) = state.refused
+    guard count > 0, [ENETDOWN, ENETUNREACH, EHOSTUNREACH, ENODEV, ENXIO, EADDRNOTAVAIL].contains(error) else {
+      return nil
+    }
+    let reason = unsafe String(cString: strerror(error))
+    return
+      "\(count) of \(count + state.sent) packets were not sent (\(reason)): \(interface.name) went down, or lost its "
+      + "address or its route; see 'ip address' and 'ip route'"
   }
 
   private mutating func loop(
@@ -215,6 +231,7 @@ package struct Sender: ~Copyable {
       if now >= nextFlush {
         nextFlush = now + Sender.flushInterval
         state = thread.state
+        seeClocks()
         takeLedger()
         try writer.flush()
         progress(progressState(elapsed: Double(now - start) / 1e9, writer))
@@ -266,19 +283,18 @@ package struct Sender: ~Copyable {
     }
     for stamp in stamps { take(stamp, clockOffset) }
     for (answer, real, monotonic) in answers { take(answer, real: real, monotonic: monotonic) }
-    for pair in trips.takePairs() { records += pair.bytes }
+    for found in trips.takePairs() { records += found.pair.bytes(at: found.time) }
     try writer.append(cpu: 0, records)
     records.removeAll(keepingCapacity: true)
     return answers.count == Sender.takeLimit || stamps.count == Sender.takeLimit
   }
 
   private mutating func take(_ answer: Answer, real: Int64, monotonic: Int64) {
-    guard let reflection = Reflection(payload: answer.payload, key: options.key),
+    guard let reflection = Reflection(payload: answer.payload, ofRequest: options.size, key: options.key),
       // Reflectors of RFC 5357 do not hand it back.
       reflection.session == id || reflection.session == 0
     else { return trips.malformedAnswer() }
-    var arrival = RoundTrips.Arrival(
-      time: monotonic, monotonic: monotonic, residence: reflection.sent - reflection.received)
+    var arrival = RoundTrips.Arrival(time: monotonic, monotonic: monotonic, real: real)
     if basis != .user {
       arrival.time = answer.isHardware == (basis == .hardware) ? answer.time : nil
       // CLOCK_REALTIME as the kernel read it becomes CLOCK_MONOTONIC by what both show now.
@@ -315,6 +331,12 @@ package struct Sender: ~Copyable {
       try take(thread, writer)
     }
     trips.finish()
+    seeClocks()
+  }
+
+  private mutating func seeClocks() {
+    let clocks = ClockReading.now()
+    trips.sawClocks(offset: clocks.realtime.nanoseconds - clocks.monotonic.nanoseconds, window: clocks.window)
   }
 
   private mutating func takeLedger() {
@@ -325,6 +347,7 @@ package struct Sender: ~Copyable {
     machine.interfaces = [interface]
     machine.pairing = trips.pairing
     machine.pairing?.protocols = trips.tallies(state)
+    machine.settings["one_way"] = trips.oneWayText
   }
 
   private borrowing func progressState(elapsed: Double, _ writer: MachineWriter) -> RecordingProgress {

@@ -4,8 +4,11 @@
 ///
 /// Unauthenticated: sequence number 0–3, time stamp 4–11, error estimate 12–13, SSID 14–15, zero from 16 on.
 /// Authenticated: sequence number 0–3, time stamp 16–23, error estimate 24–25, SSID 26–27, code 96–111, zero elsewhere.
+///
+/// An unauthenticated one may be cut behind the SSID, so that it fits into a frame of 64 bytes (docs/decisions/0010).
 package struct TestPacket: Sendable, Hashable {
   package static let smallest = 44
+  package static let smallestCut = 16
   package static let smallestAuthenticated = 112
   package static let port: UInt16 = 862
 
@@ -24,9 +27,9 @@ package struct TestPacket: Sendable, Hashable {
     (self.sequence, self.time, self.error, self.session) = (sequence, time, error, session)
   }
 
-  /// - Parameter size: bytes, the smallest packet's at least; what is behind the packet is zero.
+  /// - Parameter size: bytes, the smallest packet's at least; all behind the fields is zero.
   package func bytes(size: Int, key: TestKey? = nil) -> [UInt8] {
-    let smallest = key == nil ? TestPacket.smallest : TestPacket.smallestAuthenticated
+    let smallest = key == nil ? TestPacket.smallestCut : TestPacket.smallestAuthenticated
     var bytes = [UInt8](repeating: 0, count: max(size, smallest))
     let at = key == nil ? 4 : 16
     Field.put(sequence, at: 0, in: &bytes)
@@ -55,35 +58,44 @@ package struct TestPacket: Sendable, Hashable {
 /// sender's sequence number 24–27, time stamp 28–35, error estimate 36–37 and TTL 40. Authenticated: 0, 16, 24, 26, 32; 48,
 /// 64, 72, 80; code 96–111.
 package struct Reflection: Sendable, Hashable {
-  /// Without the TTL, as some TWAMP Light reflectors answer.
+  /// With all that tells the sender's packet, but without the TTL, as some TWAMP Light reflectors answer. What is shorter is
+  /// cut: its sequence number must be the sender's.
   static let shortest = 38
-  /// With it.
-  static let whole = 41
 
   package var sequence: UInt32
   /// Before the answer was handed to the stack; nanoseconds of the reflector's clock since 1970.
   package var sent: Int64
   package var error: ErrorEstimate
   package var session: UInt16
-  package var received: Int64
+  /// Nil in a cut answer.
+  package var received: Int64?
   package var senderSequence: UInt32
   /// Nil where the answer is too short for it.
   package var senderTTL: UInt8?
 
+  /// - Parameter size: bytes of the request; only those that are cut have cut answers.
   /// - Returns: nil for what is none, or not authentic.
-  package init?(payload: [UInt8], key: TestKey? = nil) {
-    guard payload.count >= (key == nil ? Reflection.shortest : TestPacket.smallestAuthenticated),
-      key?.isValid(payload) ?? true
-    else { return nil }
+  package init?(payload: [UInt8], ofRequest size: Int = TestPacket.smallest, key: TestKey? = nil) {
+    let least =
+      key == nil
+      ? min(max(size, TestPacket.smallestCut), Reflection.shortest) : TestPacket.smallestAuthenticated
+    guard payload.count >= least, key?.isValid(payload) ?? true else { return nil }
     let places = Places(isAuthenticated: key != nil)
     sequence = Field.word(payload, 0)
     error = ErrorEstimate(bits: Field.half(payload, places.time + 8))
     sent = Field.time(payload, places.time, isPTP: error.isPTP)
     session = Field.half(payload, places.time + 10)
+    guard payload.count >= Reflection.shortest else {
+      senderSequence = sequence
+      return
+    }
     received = Field.time(payload, places.received, isPTP: error.isPTP)
     senderSequence = Field.word(payload, places.senderSequence)
     senderTTL = payload.count > places.ttl ? payload[places.ttl] : nil
   }
+
+  /// Nanoseconds that the reflector had the packet; nil where the answer does not say.
+  package var residence: Int64? { received.map { sent - $0 } }
 
   /// The answer to a request, as long as that.
   ///
@@ -91,8 +103,8 @@ package struct Reflection: Sendable, Hashable {
   /// handed back too: extensions (RFC 8972) are marked as not understood by their sender already.
   ///
   /// - Parameters:
-  ///   - request: ``whole`` bytes at least; with a key, those of the smallest authenticated packet.
-  ///   - sequence: nil hands back the sender's.
+  ///   - request: the bytes of the smallest cut packet at least; with a key, those of the smallest authenticated one.
+  ///   - sequence: nil hands back the sender's, as it must for a cut request.
   static func answer(
     to request: [UInt8], sequence: UInt32?, received: Int64, sent: Int64, error: ErrorEstimate, ttl: UInt8,
     key: TestKey?

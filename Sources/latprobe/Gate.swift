@@ -10,9 +10,11 @@ struct GateCommand: ParsableCommand {
     commandName: "gate",
     abstract: "Check recordings against requirements; exit code 0, 2 or 3 for a CI job.",
     discussion: """
-      A requirement is SEGMENT METRIC OP VALUE. Exit codes: 0 PASS, 2 FAIL, 3 INCONCLUSIVE or INVALID.
+      A requirement is SEGMENT METRIC OP VALUE; with pdv, ipdv or ipdv-abs before the metric it is of delay variation
+      (RFC 5481). Exit codes: 0 PASS, 2 FAIL, 3 INCONCLUSIVE or INVALID.
 
         latprobe gate run1 --require 'txg2-txh0 p99 < 200us'
+        latprobe gate run1 --require 'stamp/round-trip pdv p99 < 50us'
         latprobe gate run1 run2 run3 --policy latency.yaml --json > verdict.json
       """)
 

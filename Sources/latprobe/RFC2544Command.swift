@@ -31,7 +31,7 @@ struct RFC2544Command: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Frame sizes with check sequence, joined by commas; those too small for a test packet are made larger.",
+      "Frame sizes with check sequence, joined by commas; those too small for a test packet (below 82 with IPv6, 158 or 178 with --key) are made larger.",
       valueName: "bytes"))
   var sizes = "64,128,256,512,1024,1280,1518"
 
@@ -59,8 +59,19 @@ struct RFC2544Command: AsyncParsableCommand {
     help: ArgumentHelp("Share of the packets that may be lost; RFC 2544 knows 0 alone.", valueName: "percent"))
   var acceptLoss = 0.0
 
+  @Option(
+    help:
+      "A trial with loss in which packets left later than this is done again, twice at most: a burst behind a stall.")
+  var longestStall = TimeArgument(nanoseconds: 10_000_000)
+
   @Option(help: "Packets at the rate before a trial that are not counted.")
   var warmUp = TimeArgument(nanoseconds: 100_000_000)
+
+  @Option(
+    help:
+      "Before each trial but bursts, packets at the highest rate for this long, not counted, so that buckets on the way are empty and queues full (default: none)."
+  )
+  var drain: TimeArgument?
 
   @Option(help: "How long answers to the last packets may take.")
   var wait = TimeArgument(nanoseconds: 2_000_000_000)
@@ -119,8 +130,8 @@ struct RFC2544Command: AsyncParsableCommand {
     guard lengths.allSatisfy({ 100_000_000...3_600_000_000_000 ~= $0 }) else {
       throw ValidationError("--trial and --search-trial take 100ms to 1h")
     }
-    guard [warmUp, wait, pause].allSatisfy({ $0.nanoseconds <= 60_000_000_000 }) else {
-      throw ValidationError("--warm-up, --wait and --pause take 1m at most")
+    guard [warmUp, wait, pause, drain].allSatisfy({ $0?.nanoseconds ?? 0 <= 60_000_000_000 }) else {
+      throw ValidationError("--warm-up, --drain, --wait and --pause take 1m at most")
     }
     if let fifo, !(1...99 ~= fifo) { throw ValidationError("--fifo takes a priority from 1 to 99") }
     if let cpu, cpu < 0 { throw ValidationError("--cpu takes the number of a CPU") }
@@ -137,6 +148,7 @@ struct RFC2544Command: AsyncParsableCommand {
     runner.tuning = ThreadTuning(cpu: cpu, priority: fifo)
     runner.key = try key.map { TestKey(bytes: try SharedKey.bytes(file: $0)) }
     (runner.acceptedLoss, runner.warmUp, runner.patience) = (acceptLoss / 100, warmUp.nanoseconds, wait.nanoseconds)
+    (runner.drain, runner.longestStall) = (drain?.nanoseconds ?? 0, longestStall.nanoseconds)
     var benchmark = Benchmark()
     benchmark.measurements = try measurements()
     benchmark.trial = Double(trial.nanoseconds) / 1e9
@@ -146,11 +158,13 @@ struct RFC2544Command: AsyncParsableCommand {
     StopSignal.watch()
     var trials: [Trial] = []
     var results: [FrameResult] = []
+    var failure: (any Error)?
     do {
       for frame in try possible(try frames(), target) {
         let warnings = try runner.learn(frame: frame)
-        if trials.isEmpty { for warning in warnings { Console.error("warning: \(warning)") } }
-        let result = try benchmark.run(frame: frame, lineRate: rate) { plan in
+        if results.isEmpty { for warning in warnings { Console.error("warning: \(warning)") } }
+        let done = results
+        let result = try benchmark.run(frame: frame, lineRate: rate, progress: { results = done + [$0] }) { plan in
           if !trials.isEmpty { Thread.sleep(forTimeInterval: Double(pause.nanoseconds) / 1e9) }
           guard StopSignal.name == nil,
             let trial = try runner.run(plan, stopRequested: { StopSignal.name != nil })
@@ -159,25 +173,35 @@ struct RFC2544Command: AsyncParsableCommand {
           trials.append(trial)
           // At once: whatever happens later, what was measured is kept.
           try Report.writeTrials(trials, to: output)
+          // All is lost: is there anybody left?
+          if trial.sent > 0, trial.answered == 0 { _ = try runner.learn(frame: frame) }
           return trial
         }
-        results.append(result)
+        results = done + [result]
       }
-    } catch is Stopped {
-      Console.error("stopped by \(StopSignal.name ?? "?"); the sizes that were done follow")
+    } catch {
+      failure = error
     }
-    let conditions =
-      "to \(target.name)  ·  line \(Int(rate / 1e6)) Mbit/s  ·  \(repeats) trials of \(trial)  ·  accepted loss \(acceptLoss) %"
-    for line in try await Report.write(results, conditions: conditions, to: output) {
-      Console.error("warning: \(line)")
+    if !results.isEmpty {
+      let conditions =
+        "to \(target.name)  ·  line \(Int(rate / 1e6)) Mbit/s  ·  \(repeats) trials of \(trial)  ·  accepted loss \(acceptLoss) %"
+      for line in try await Report.write(results, conditions: conditions, to: output) {
+        Console.error("warning: \(line)")
+      }
+      Console.output(
+        Report.table(
+          results, acceptedLoss: acceptLoss / 100,
+          measured: (
+            benchmark.measurements.contains(.throughput), benchmark.measurements.contains(.backToBack)
+          )))
+      Console.error("trials and plots in \(output)")
     }
-    Console.output(
-      Report.table(
-        results, acceptedLoss: acceptLoss / 100,
-        measured: (
-          benchmark.measurements.contains(.throughput), benchmark.measurements.contains(.backToBack)
-        )))
-    Console.error("trials and plots in \(output)")
+    if failure is Stopped {
+      Console.error("stopped by \(StopSignal.name ?? "?"): what was done is above; what was not is not known")
+      throw ExitCode(3)
+    }
+    if let failure, !trials.isEmpty { throw TrafficError("after \(trials.count) trials, which are kept: \(failure)") }
+    if let failure { throw failure }
   }
 
   private struct Stopped: Error {}
@@ -195,7 +219,7 @@ struct RFC2544Command: AsyncParsableCommand {
 
   /// Sizes that hold a test packet, each once.
   private func possible(_ frames: [Int], _ target: Traffic.Peer) throws -> [Int] {
-    let payload = key == nil ? TestPacket.smallest : TestPacket.smallestAuthenticated
+    let payload = key == nil ? TestPacket.smallestCut : TestPacket.smallestAuthenticated
     let smallest = payload + TrialRunner.overhead(isIPv6: target.isIPv6)
     var sizes: [Int] = []
     for frame in frames {
@@ -212,9 +236,14 @@ struct RFC2544Command: AsyncParsableCommand {
     let what = trial.purpose.isBurst ? "burst of \(trial.due)" : "\(Int(trial.rate.rounded())) packets/s"
     let outcome =
       switch trial.verdict {
-      case .clean: trial.lost == 0 ? "no loss" : "\(trial.lost) of \(trial.sent) lost, accepted"
+      case .clean where trial.lost > 0: "\(trial.lost) of \(trial.sent) lost, accepted"
+      case .clean: trial.unsent == 0 ? "no loss" : "no loss; \(trial.unsent) of \(trial.due) not sent"
       case .lossy: "\(trial.lost) of \(trial.sent) lost"
+      case .uneven:
+        "\(trial.lost) of \(trial.sent) lost, but this machine stalled for \((trial.lateness?.max ?? 0) / 1_000_000) ms"
       case .notOffered where trial.ownDrops > 0: "not offered: this machine dropped \(trial.ownDrops) answers itself"
+      case .notOffered where trial.refused > 0:
+        "not offered: \(trial.sent) of \(trial.due) sent; this machine's queue was full"
       case .notOffered: "not offered: \(trial.sent) of \(trial.due) sent"
       }
     return "\(trial.frame) bytes, \(trial.purpose.rawValue), \(what): \(outcome)"

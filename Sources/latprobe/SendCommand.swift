@@ -14,7 +14,8 @@ struct SendCommand: ParsableCommand {
     discussion: """
       The packets are those of a STAMP sender (RFC 8762); 'latprobe reflect' or any other STAMP reflector answers them.
       Round trips are in the recording: of the device's clock or the kernel's, and from the time that a packet was to be
-      sent. Without a reflector there are none, and all else is as it was. Each packet's time stamp comes back with the
+      sent. Without a reflector there are none, and all else is as it was. Where both ends say that their clocks are
+      synchronised, or with --same-clock, each way has its delays. Each packet's time stamp comes back with the
       packet, so that it joins what taps and hook points recorded of it. It is at 'wire-out', by the device's clock or the
       kernel's, and says by which. Stamps that never came are counted as lost.
 
@@ -59,11 +60,13 @@ struct SendCommand: ParsableCommand {
   var key: String?
 
   @Option(
-    help: ArgumentHelp("UDP payload of a packet; default and least: 44, with --key 112.", valueName: "bytes"))
+    help: ArgumentHelp(
+      "UDP payload of a packet; default: 44, with --key 112. Less, down to 16, cuts the test packet: 18 make a frame of 64 bytes with IPv4.",
+      valueName: "bytes"))
   var size: Int?
 
-  private var payload: Int { size ?? smallest }
-  private var smallest: Int { key == nil ? TestPacket.smallest : TestPacket.smallestAuthenticated }
+  private var payload: Int { size ?? (key == nil ? TestPacket.smallest : TestPacket.smallestAuthenticated) }
+  private var least: Int { key == nil ? TestPacket.smallestCut : TestPacket.smallestAuthenticated }
   /// Packets a second.
   private var packetRate: Double { rate.packets(ofFrames: payload + (peer.host.contains(":") ? 62 : 42)) }
 
@@ -78,6 +81,10 @@ struct SendCommand: ParsableCommand {
       "hardware (the device's clock, or fail), kernel (the driver has the packet) or user (before the send call); default: the device's clock if it has one, else the kernel's.",
       valueName: "whose"))
   var timestamps: SenderOptions.Clock?
+
+  @Flag(
+    help: "The reflector runs under this kernel (namespace, container), by the same clock: record one-way delays too.")
+  var sameClock = false
 
   @Option(
     defaultAsFlag: TimeArgument(nanoseconds: 1_000_000), parsing: .next,
@@ -106,7 +113,10 @@ struct SendCommand: ParsableCommand {
   var force = false
 
   func validate() throws {
-    guard smallest...65507 ~= payload else { throw ValidationError("--size takes \(smallest) to 65507 bytes") }
+    guard least...65507 ~= payload else {
+      let reason = key == nil ? "" : ": authenticated packets cannot be cut"
+      throw ValidationError("--size takes \(least) to 65507 bytes\(reason)")
+    }
     guard 0.001...1_000_000 ~= packetRate else {
       throw ValidationError("--rate takes 0.001 to 1000000 packets a second, or as many bits")
     }
@@ -129,6 +139,7 @@ struct SendCommand: ParsableCommand {
     var options = SenderOptions()
     options.clock = txtime == nil ? timestamps : .kernel
     options.lead = txtime?.nanoseconds
+    options.isSameClock = sameClock
     options.size = payload
     let seed = seed ?? .random(in: 0...UInt64(UInt32.max))
     options.pace = Pace(rate: packetRate, interval: interval, burst: burst, seed: seed)
@@ -170,6 +181,9 @@ struct SendCommand: ParsableCommand {
       throw TrafficError(complaints.joined(separator: "; "))
     }
     for complaint in complaints { Console.error("warning: \(complaint)") }
+    if let breakdown = sender.breakdown {
+      throw TrafficError("\(breakdown); what was measured is kept in \(output)")
+    }
   }
 }
 

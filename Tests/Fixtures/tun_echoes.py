@@ -8,6 +8,7 @@ import select
 import socket
 import struct
 import sys
+import time
 
 IFF_TUN, IFF_NO_PI, TUNSETIFF = 1, 0x1000, 0x400454CA
 
@@ -28,6 +29,15 @@ def echo(source, target, number):
 device, source, target, count = sys.argv[1], *map(socket.inet_aton, sys.argv[2:4]), int(sys.argv[4])
 tun = os.open("/dev/net/tun", os.O_RDWR)
 fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", device.encode(), IFF_TUN | IFF_NO_PI))
+# What leaves a device is dropped until the kernel has taken note of its carrier, which may be a second after the ioctl.
+for _ in range(500):
+    with open("/sys/class/net/%s/operstate" % device) as state:
+        if state.read().strip() == "up":
+            break
+    time.sleep(0.01)
+else:
+    sys.exit("%s does not come up" % device)
+time.sleep(0.05)
 for number in range(1, count + 1):
     os.write(tun, echo(source, target, number))
     while True:

@@ -58,7 +58,8 @@ extension IntegrationSuites {
 
     /// The NIC's clock is 1 000 s ahead, so that nobody can take another one's time for its.
     @Test(.enabled(if: stampingQEMU != nil, reason)) func e1000eStampsEveryPacket() throws {
-      let lab = try NICLab(nic: "e1000e", qemu: Self.stampingQEMU)
+      let lab = try NICLab(nic: "e1000e", loop: true, qemu: Self.stampingQEMU)
+      try lab.repeated { try lab.expectConstantsOfTwoClocks(frames: 53) }
       try lab.run("phc_ctl eth0 adj 1000")
       try lab.run("hwstamp_ctl -i eth0 -t 0 -r 12")
       try lab.fixNeighbours()
@@ -67,6 +68,7 @@ extension IntegrationSuites {
       try lab.repeated { try lab.expectSentAndReceived(packets: 53) }
       try lab.repeated { try lab.expectStampsWhileTheDriverHasThePacket(packets: 23) }
       try lab.repeated { try lab.expectPairsOfAMirrorPort(echoes: 23) }
+      try lab.repeated { try lab.expectRoundTrips(packets: 23) }
       #expect(try lab.setting() == "tx_type 0 rx_filter 12")
     }
 
@@ -92,6 +94,7 @@ extension IntegrationSuites {
         try lab.expectAhead(recording, seconds: 1000)
         try need(row.emitted >= 209, sent.text)
       }
+      try lab.repeated { try lab.expectOneWayDelaysOfADisciplinedClock() }
       #expect(try lab.setting() == "tx_type 0 rx_filter 0")
     }
   }
@@ -99,24 +102,24 @@ extension IntegrationSuites {
 
 /// A booted machine with one NIC, and this machine at the other end of the cable.
 final class NICLab {
-  private let lab: VirtualLab
+  let lab: VirtualLab
   private let scratch: URL
   private var recordings = 0
 
-  init(nic: String, qemu: String? = nil) throws {
+  init(nic: String, loop: Bool = false, qemu: String? = nil) throws {
     scratch = FileManager.default.temporaryDirectory.appendingPathComponent("latprobe-nic-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: scratch, withIntermediateDirectories: true)
     let tree = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent().path
     var options = LabOptions(tree: tree, latprobe: Testbed.latprobe)
-    options.programs += [try Testbed.program("phc_ctl"), try Testbed.program("hwstamp_ctl"), "ethtool"]
+    options.programs += try ["phc_ctl", "hwstamp_ctl", "phc2sys"].map(Testbed.program) + ["ethtool"]
     options.qemu = qemu ?? options.qemu
     let scenario = try Scenario.parse(
       """
       format: 1
       name: nic
       summary: a machine with one NIC
-      host: {kernel: "6.12", memory: 512, nic: \(nic)}
+      host: {kernel: "6.12", memory: 512, nic: \(nic), loop: \(loop)}
       recording: {topology: host-nic}
       workload: []
       """, file: "test")
@@ -209,6 +212,27 @@ final class NICLab {
       try run(line)
     }
     try lab.runOutside("ip route add 10.77.1.0/24 via 10.77.0.2")
+  }
+
+  /// Two more ports that a cable joins, each with a clock of its own, 500 s apart: the time through the cable by both.
+  func expectConstantsOfTwoClocks(frames: Int) throws {
+    for (port, ahead) in [("eth1", 1500), ("eth2", 2000)] {
+      try run("ip link set \(port) addrgenmode none up")
+      try run("phc_ctl \(port) adj \(ahead)")
+    }
+    for port in ["eth1", "eth2"] { try lab.host.wait(for: "grep -q up /sys/class/net/\(port)/operstate", limit: 30) }
+    let output = try latprobe("tap --calibrate eth1 eth2 --require-hw --count \(frames)", "loop")
+    #expect(output.status == 0, "\(output.text)")
+    let recording = try load("loop")
+    #expect(Set(recording.clockCrosses.map(\.device)).count == 2)
+    let found = try Calibration.load(scratch.appendingPathComponent("loop/calibration.json").path)
+    #expect(Set(found.ports.map(\.hardwareClock)).count == 2)
+    for direction in found.directions {
+      #expect(direction.isHardware && direction.error > 0, "\(direction)")
+      #expect(direction.interval[0] <= direction.constant && direction.constant <= direction.interval[1])
+      #expect(direction.constant >= -direction.error && direction.constant < 10_000_000, "\(direction)")
+      try need(direction.count * 10 >= frames * 9, "\(direction)")
+    }
   }
 
   /// In by the NIC's clock, out by the kernel's: the report brings them together.

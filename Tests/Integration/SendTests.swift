@@ -126,7 +126,7 @@ extension IntegrationSuites {
       #expect(
         nowhere.status == 1 && nowhere.errors.hasPrefix("Error: no way to 203.0.113.1:862: "), "\(nowhere.errors)")
       #expect(!FileManager.default.fileExists(atPath: bed.path("n")))
-      for arguments in [["[10.77.0.2"], ["10.77.0.2:0"], ["10.77.0.2", "--rate", "0"], ["10.77.0.2", "--size", "43"]] {
+      for arguments in [["[10.77.0.2"], ["10.77.0.2:0"], ["10.77.0.2", "--rate", "0"], ["10.77.0.2", "--size", "15"]] {
         let output = try Command([Testbed.latprobe, "send", "-o", bed.path("y")] + arguments, in: bed.folder).wait()
         #expect(output.status == 64, "\(output.errors)")
       }

@@ -5,7 +5,8 @@ import Recording
 import Testing
 
 /// Every format, byte for byte. Fixtures are never written anew: recordings stay readable for ever.
-/// The stream of CPU 3 is the same in all; formats 2 and 3 each have one more, of CPU 0 and 1, with their new events.
+/// The stream of CPU 3 is the same in all; formats 2 and 3 each have one more, of CPU 0 and 1,
+/// with their new events; format 4 has a pair more in that of CPU 1.
 @Suite struct GoldenTests {
   static let uuid = "00112233-4455-4677-8899-aabbccddeeff"
   static func fixture(_ format: Int) -> String {
@@ -159,6 +160,26 @@ import Testing
     a3 0f 00 00 00 00 00 00                          # last_ns 4003
     """
 
+  /// `stream_1_0` of format 4: in the header of format 3 the end and the sizes, and one event more.
+  static let numberedStream: [UInt8] = {
+    var stream = bytes(wireStream) + bytes(numberedPair)
+    let sizes = "40 06 00 00 00 00 00 00"
+    stream.replaceSubrange(32..<56, with: bytes("a2 0f 00 00 00 00 00 00 \(sizes) \(sizes)"))
+    return stream
+  }()
+
+  static let numberedPair = """
+    # event pair, 40 bytes
+    a2 0f 00 00 00 00 00 00                          # timestamp 4002
+    08                                               # id 8
+    04                                               # flags: numbered
+    06 00                                            # name 6
+    04 03 02 01                                      # number 0x01020304
+    96 0f 00 00 00 00 00 00                          # start_ns 3990
+    a0 0f 00 00 00 00 00 00                          # end_ns 4000
+    00 00 00 00 00 00 00 00                          # last_ns
+    """
+
   static var golden: [UInt8] { bytes(stream) }
 
   static func bytes(_ text: String) -> [UInt8] {
@@ -201,21 +222,27 @@ import Testing
           time_ns: 4000, event: 7, hook: 12, queue: 0, length: 92, header_words: 7, kind: 1, flow: 7, sequence: 0,
           key: 0xABCD), at_ns: 1_700_000_000_000_000_000, time_source: 3, interface: 1, device: 2, reserved: 0))
     try writer.append(cpu: 1, batch)
-    try writer.append(cpu: 1, RecordedPair(name: 5, start: 3999, end: 4001, last: 4003, isRepeated: true).bytes)
+    for pair in pairs { try writer.append(cpu: 1, pair.bytes(at: pair.name == 6 ? 4002 : pair.end)) }
     writer.discarded(cpu: 3, total: 5)
     machine.stoppedAt = 3000
     machine.stoppedBy = "duration"
     try writer.close(machine)
   }
 
-  @Test(arguments: [1, 2, 3]) func theFixtureIsTheAnnotatedBytes(format: Int) throws {
+  static let pairs = [
+    RecordedPair(name: 5, start: 3999, end: 4001, last: 4003, isRepeated: true),
+    RecordedPair(name: 6, start: 3990, end: 4000, last: nil, isRepeated: false, number: 0x0102_0304),
+  ]
+
+  @Test(arguments: [1, 2, 3, 4]) func theFixtureIsTheAnnotatedBytes(format: Int) throws {
     func file(_ name: String) throws -> [UInt8] {
       [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(format))/host-a/ctf/\(name)")))
     }
     #expect(Self.golden.count == 72 + 72 + 56 + 56 + 32 + 40)
     #expect(try file("stream_3_0") == Self.golden)
     if format >= 2 { #expect(try file("stream_0_0") == Self.bytes(Self.clockStream)) }
-    if format >= 3 { #expect(try file("stream_1_0") == Self.bytes(Self.wireStream)) }
+    if format == 3 { #expect(try file("stream_1_0") == Self.bytes(Self.wireStream)) }
+    if format >= 4 { #expect(try file("stream_1_0") == Self.numberedStream) }
   }
 
   @Test func theWriterWritesTheFixture() throws {
@@ -224,7 +251,7 @@ import Testing
     let text = String(decoding: try scratch.bytes("host-a/ctf/metadata"), as: UTF8.self)
     let uuid = try #require(text.firstMatch(of: /uuid = "([0-9a-f-]{36})";/)).1
     let fixed = text.replacingOccurrences(of: uuid, with: Self.uuid)
-    let old = try String(contentsOfFile: "\(Self.fixture(3))/host-a/ctf/metadata", encoding: .utf8)
+    let old = try String(contentsOfFile: "\(Self.fixture(4))/host-a/ctf/metadata", encoding: .utf8)
     // Hook points may be added within a format.
     func layout(_ text: String) -> [Substring] {
       text.split(separator: "\n").filter { !$0.hasPrefix("enum hook_point") }
@@ -238,7 +265,7 @@ import Testing
     #expect(bytes[6] >> 4 == 4 && bytes[8] >> 6 == 2)
     for (name, starts, golden) in [
       ("stream_3_0", [4, 76], Self.golden), ("stream_0_0", [4], Self.bytes(Self.clockStream)),
-      ("stream_1_0", [4], Self.bytes(Self.wireStream)),
+      ("stream_1_0", [4], Self.numberedStream),
     ] {
       var stream = try scratch.bytes("host-a/ctf/\(name)")
       for start in starts {
@@ -249,10 +276,10 @@ import Testing
     }
     #expect(
       try scratch.bytes("session.json")
-        == [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(3))/session.json"))))
+        == [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(4))/session.json"))))
   }
 
-  @Test(arguments: [1, 2, 3]) func theReaderReadsTheFixture(format: Int) throws {
+  @Test(arguments: [1, 2, 3, 4]) func theReaderReadsTheFixture(format: Int) throws {
     let session = try RecordedSession.load(paths: [Self.fixture(format)])
     #expect(session.session == sampleSession())
     #expect(session.damage.isEmpty)
@@ -260,7 +287,8 @@ import Testing
     #expect(recording.damage.isEmpty)
     #expect(recording.machine.hooks.first?.attachedAs == "tp_btf:net_dev_queue")
     #expect(recording.machine.ledger.first?.lost == 5)
-    #expect(recording.discardedByCPU == ([[3: 5], [0: 0, 3: 5], [0: 0, 1: 0, 3: 5]][format - 1]))
+    #expect(
+      recording.discardedByCPU == ([[3: 5], [0: 0, 3: 5], [0: 0, 1: 0, 3: 5], [0: 0, 1: 0, 3: 5]][format - 1]))
     #expect(recording.eventsByType == Self.events(format))
     #expect(
       recording.stamps == [
@@ -294,17 +322,20 @@ import Testing
             time: 4000, key: 0xABCD, flow: 7, length: 92, headerLength: 28, cpu: 1, hook: .wireIn, kind: .udp),
           at: 1_700_000_000_000_000_000, clock: .hardware, interface: 1, device: 2)
       ])
-    #expect(recording.pairs == [RecordedPair(name: 5, start: 3999, end: 4001, last: 4003, isRepeated: true)])
+    // In order of their ends.
+    #expect(recording.pairs == Self.pairs.dropLast(4 - format).reversed())
+    #expect(recording.pairs.map(\.number) == [nil, UInt32(0x0102_0304)].dropLast(4 - format).reversed())
   }
 
   static func events(_ format: Int) -> [String: UInt64] {
     let first: [String: UInt64] = ["stamp": 1, "stamp_held": 1, "flow": 1, "clock_sample": 1]
     let second: [String: UInt64] = ["clock_exchange": 1, "clock_cross": 1, "guest_counter": 1]
     let third: [String: UInt64] = ["stamp_wire": 1, "pair": 1]
-    return [second, third].prefix(format - 1).reduce(first) { $0.merging($1) { $1 } }
+    let fourth: [String: UInt64] = ["pair": 2]
+    return [second, third, fourth].prefix(format - 1).reduce(first) { $0.merging($1) { $1 } }
   }
 
-  @Test(arguments: [1, 2, 3]) func babeltraceReadsTheFixture(format: Int) throws {
+  @Test(arguments: [1, 2, 3, 4]) func babeltraceReadsTheFixture(format: Int) throws {
     let babeltrace = try Babeltrace(Self.fixture(format))
     #expect(babeltrace.status == 0, "\(babeltrace.errors)")
     #expect(babeltrace.eventsByType == Self.events(format))

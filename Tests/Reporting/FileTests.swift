@@ -165,6 +165,8 @@ import Testing
     aligned.segments[0].queues = aligned.segments[0].delays.indices.map { UInt16($0 % 2) }
     aligned.machines[0].guests = [ClockReportTests().guest()]
     #expect(missing(try object(Report.json(aligned)), schema, schema, at: "report") == [])
+    aligned.segments[0].successiveVariation = SuccessiveVariation([1, -2, 3])
+    #expect(missing(try object(Report.json(aligned)), schema, schema, at: "report") == [])
     var corrected = try WireTableTests().result()
     corrected.calibrations = [WireTableTests.applied]
     #expect(missing(try object(Report.json(corrected)), schema, schema, at: "report") == [])

@@ -32,6 +32,21 @@ import Testing
     #expect(requirement.threshold == threshold)
   }
 
+  @Test(arguments: [
+    ("stamp/round-trip pdv p99 < 50us", Requirement.Quantity.pdv, Requirement.Metric.quantile(0.99), 50_000.0),
+    ("a-b ipdv min > -1.5 ms", .ipdv, .min, -1_500_000), ("a-b ipdv mean<= 3us", .ipdv, .mean, 3_000),
+    ("a-b ipdv-abs p99.9 < 2us", .absoluteIPDV, .quantile(0.999), 2_000),
+    ("pdv p99 < 1us", .delay, .quantile(0.99), 1_000),
+  ])
+  func variation(
+    _ text: String, _ quantity: Requirement.Quantity, _ metric: Requirement.Metric, _ threshold: Double
+  ) throws {
+    let requirement = try Requirement(parsing: text)
+    #expect(requirement.quantity == quantity && requirement.metric == metric && requirement.threshold == threshold)
+    let isNamed = quantity != .delay
+    #expect(requirement.metricName == (isNamed ? "\(quantity.rawValue) \(metric.name)" : metric.name))
+  }
+
   @Test func keepsDirectionAndText() throws {
     let requirement = try Requirement(parsing: " east-*/txg2-txh0   p99 <200 us")
     #expect(requirement.direction == "east-*")
@@ -76,6 +91,11 @@ import Testing
     ("txg2-txh0 loss < 1.5", 18, "a loss lies between 0 and 1"),
     ("txg2-txh0 count < 3us", 20, "expected no unit behind a count"),
     ("txg2-txh0 p99 < 200us and more", 23, "expected the end, found 'a'"),
+    ("a-b pdv < 1us", 9, "expected a metric"),
+    ("a-b delay p99 < 1us", 5, "expected a metric"),
+    ("a-b pdv loss < 1%", 9, "expected a metric (p50 … p99.999, mean, sd, mad, min, max), found 'loss'"),
+    ("a-b pdv p99 < -1us", 15, "expected a number, found '-'"),
+    ("a-b ipdv p99 < --1us", 17, "expected a number, found '-'"),
   ])
   func refuses(_ text: String, _ column: Int, _ message: String) {
     let error = #expect(throws: RequirementError.self) { try Requirement(parsing: text) }

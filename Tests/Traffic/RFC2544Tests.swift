@@ -33,7 +33,8 @@ import Testing
       for _ in 0..<Int(passing) where loss == 0 || random.next() >= loss { answered += 1 }
       var trial = Trial(purpose: plan.purpose, frame: plan.frame, rate: plan.rate, duration: plan.duration ?? time)
       (trial.due, trial.sent, trial.answered, trial.sentRate) = (due, sent, answered, rate)
-      trial.latency = Trial.Quantiles(p50: 100, p99: 200, p999: 300, max: 400 + Int64(plans.count))
+      trial.latency = Trial.Quantiles(
+        min: 50, mean: 120, p50: 100, p99: 200, p999: 300, max: 400 + Int64(plans.count))
       trial.judge(acceptedLoss: acceptedLoss)
       return trial
     }
@@ -91,6 +92,7 @@ import Testing
     #expect(confirmations.suffix(3).allSatisfy { $0.rate == confirmations.last?.rate && $0.duration == 10 })
     #expect(device.plans.count <= 14, "\(device.plans.map(\.rate))")
     #expect(result.latency?.p50 == 100 && result.latency?.max == 399 + Int64(device.plans.count))
+    #expect(result.latency?.min == 50 && result.latency?.mean == 120 && result.lost == 0)
   }
 
   /// A queue lets short trials pass at rates that long ones do not.
@@ -134,7 +136,24 @@ import Testing
     // The same with 1 % accepted: all is clean.
     device = Device(loss: 0.001) { _ in .greatestFiniteMagnitude }
     device.acceptedLoss = 0.01
-    #expect(try run(&device, benchmark()).throughput == 100e6 / 8 / 532)
+    let accepted = try run(&device, benchmark())
+    #expect(accepted.throughput == 100e6 / 8 / 532 && accepted.lost > 500)
+  }
+
+  /// Someone stops it, or the reflector dies: what was found before is not lost.
+  @Test func endBeforeTime() {
+    struct End: Error {}
+    var device = Device { _ in 5000 }
+    var results: [FrameResult] = []
+    #expect(throws: End.self) {
+      try benchmark([.throughput, .lossCurve]).run(frame: 512, lineRate: 100e6, progress: { results.append($0) }) {
+        plan in
+        if plan.purpose == .lossCurve { throw End() }
+        return device.perform(plan)
+      }
+    }
+    #expect(results.map(\.unfinished) == ["throughput", "loss-curve"])
+    #expect(results[0].throughput == nil && results[1].throughput ?? 0 > 4900 && results[1].lossCurve.isEmpty)
   }
 
   /// Capacity differs from trial to trial by up to 5 %: what is found was confirmed, and never above the best.
@@ -166,6 +185,21 @@ import Testing
     #expect(slower.failingVerdict == .lossy)
   }
 
+  /// The sender stalls in a trial below the limit: tried again, this is no limit.
+  @Test(arguments: [1, 2])
+  func oneStall(number: Int) throws {
+    var device = Device { _ in 5000 }
+    let result = try benchmark().run(frame: 512, lineRate: 100e6) { plan in
+      var trial = device.perform(plan)
+      if device.plans.count == number + 1 {
+        (trial.sent, trial.answered, trial.verdict) = (trial.due / 2, trial.due / 2, .notOffered)
+      }
+      return trial
+    }
+    #expect(4925...5000.5 ~= result.throughput ?? 0 && result.failingVerdict == .lossy, "\(result)")
+    #expect(device.plans.count < 25, "\(device.plans.map(\.rate))")
+  }
+
   @Test func verdicts() {
     func verdict(_ due: Int, _ sent: Int, _ answered: Int, drops: Int = 0, accepted: Double = 0) -> Trial.Verdict {
       var trial = Trial(purpose: .search, frame: 64, rate: 1, duration: 1)
@@ -179,6 +213,33 @@ import Testing
     #expect(verdict(1000, 990, 500) == .notOffered && verdict(1000, 1000, 990, drops: 10) == .notOffered)
     #expect(verdict(1000, 1000, 990, accepted: 0.01) == .clean && verdict(1000, 1000, 989, accepted: 0.01) == .lossy)
     #expect(verdict(0, 0, 0) == .notOffered)
+  }
+
+  /// Loss that the burst behind a stall of this machine explains is nobody's; more than that is the path's.
+  @Test func stalls() throws {
+    func verdict(_ stall: Int64, hurried: Int, lost: Int, _ purpose: Trial.Purpose = .search) -> Trial.Verdict {
+      var trial = Trial(purpose: purpose, frame: 64, rate: 1000, duration: 1)
+      (trial.due, trial.sent, trial.answered, trial.hurried) = (1000, 1000, 1000 - lost, hurried)
+      trial.lateness = Trial.Quantiles(min: 0, mean: 1, p50: 1, p99: 1, p999: 1, max: stall)
+      trial.judge(acceptedLoss: 0, longestStall: 10_000_000)
+      return trial.verdict
+    }
+    #expect(
+      verdict(50_000_000, hurried: 50, lost: 11) == .uneven && verdict(50_000_000, hurried: 50, lost: 51) == .lossy)
+    #expect(verdict(9_000_000, hurried: 50, lost: 11) == .lossy && verdict(50_000_000, hurried: 50, lost: 0) == .clean)
+    #expect(verdict(50_000_000, hurried: 50, lost: 11, .burstSearch) == .lossy)
+    // Done again, and the rate is no lower for it; three times, and it is.
+    for (stalls, least, most) in [([0, 4, 5], 4925.0, 5000.5), (Array(0..<100), 0, 0)] {
+      var device = Device { _ in 5000 }
+      var number = 0
+      let result = try benchmark().run(frame: 512, lineRate: 100e6) { plan in
+        defer { number += 1 }
+        var trial = device.perform(plan)
+        if stalls.contains(number) { (trial.verdict, trial.answered) = (.uneven, trial.sent * 9 / 10) }
+        return trial
+      }
+      #expect(least...most ~= result.throughput ?? 0 && result.isSendersLimit == (most == 0), "\(result)")
+    }
   }
 
   /// From the top in tenths, until two in a row are without loss.
@@ -204,7 +265,7 @@ import Testing
 
   /// Of 10 packets, the first 3 not counted: 4 is lost, 6 comes behind 7, 8 twice, an unknown one.
   @Test func tally() {
-    var tally = TrialTally(first: 3)
+    var tally = TrialTally(first: 3, haste: 6)
     for number in 0..<10 as Range<Int64> {
       tally.sent(
         SentPacket(number: UInt64(number), due: number * 1000, actual: number * 1000 + 7, time: 1_000_000 + number))
@@ -215,8 +276,8 @@ import Testing
     tally.finish(&trial, due: 7, refused: 0, ownDrops: 0, acceptedLoss: 0)
     #expect(trial.sent == 7 && trial.answered == 5 && trial.lost == 2 && trial.verdict == .lossy)
     #expect(trial.repeated == 1 && trial.disordered == 1 && trial.sentRate == 1000)
-    #expect(trial.latency == Trial.Quantiles(p50: 50, p99: 50, p999: 50, max: 50))
-    #expect(trial.lateness?.max == 7)
+    #expect(trial.latency == Trial.Quantiles(min: 50, mean: 50, p50: 50, p99: 50, p999: 50, max: 50))
+    #expect(trial.lateness?.max == 7 && trial.hurried == 7)
     // Refused by the stack is not lost.
     tally.finish(&trial, due: 7, refused: 2, ownDrops: 0, acceptedLoss: 0)
     #expect(trial.sent == 5 && trial.lost == 0 && trial.verdict == .notOffered)

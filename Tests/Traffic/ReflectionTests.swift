@@ -67,7 +67,7 @@ import Testing
         0, 0, 63, 0, 0, 0,  // TTL
       ])
     let read = try #require(Reflection(payload: bytes))
-    #expect(read.sent - read.received == 1000 && read.received == ReflectionTests.time + 1000)
+    #expect(read.residence == 1000 && read.received == ReflectionTests.time + 1000)
     #expect(read.senderSequence == 0x0102_0304 && read.senderTTL == 63 && read.session == 0xbeef)
   }
 
@@ -89,6 +89,22 @@ import Testing
     short.replaceSubrange(16..<24, with: [0x83, 0xaa, 0x7e, 0x81, 0x40, 0, 0, 0])
     let read = try #require(Reflection(payload: short))
     #expect(read.sent == 1_500_000_000 && read.received == 1_250_000_000)
+  }
+
+  /// As long as the request, and only for a request that was as short.
+  @Test func cutAnswers() throws {
+    let whole = answer(to: packet.bytes(size: 44), nil)
+    for size in 16...43 {
+      let bytes = answer(to: packet.bytes(size: size), nil)
+      #expect(bytes == Array(whole.prefix(size)))
+      let read = try #require(Reflection(payload: bytes, ofRequest: size))
+      #expect(read.senderSequence == 0x0102_0304 && read.session == 0xbeef && read.sent == ReflectionTests.time + 2000)
+      #expect(read.residence == (size < 38 ? nil : 1000) && read.senderTTL == (size < 41 ? nil : 63))
+      #expect((Reflection(payload: bytes) == nil) == (size < 38), "\(size)")
+      #expect(Reflection(payload: Array(bytes.dropLast()), ofRequest: size) == nil || size > 38, "\(size)")
+      #expect(Reflection(payload: bytes, ofRequest: size, key: key) == nil)
+    }
+    #expect(Reflection(payload: Array(whole.prefix(15)), ofRequest: 0) == nil)
   }
 
   @Test func errorsAreRoundedUp() {

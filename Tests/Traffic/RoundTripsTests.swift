@@ -11,16 +11,19 @@ import Testing
     return SentPacket(number: number, due: due, actual: due + late, time: due + late)
   }
 
-  private func reflection(_ sender: UInt32, own: UInt32) throws -> Reflection {
+  private func reflection(
+    _ sender: UInt32, own: UInt32, received: Int64 = 5, sent: Int64 = 35, error: UInt16 = 0x4001
+  ) throws -> Reflection {
     let request = TestPacket(sequence: sender, time: 5, session: 1).bytes(size: 44)
     return try #require(
       Reflection(
         payload: Reflection.answer(
-          to: request, sequence: own, received: 5, sent: 6, error: ErrorEstimate(bits: 0x4001), ttl: 64, key: nil)))
+          to: request, sequence: own, received: received, sent: sent, error: ErrorEstimate(bits: error), ttl: 64,
+          key: nil)))
   }
 
-  private func arrival(_ time: Int64?, _ monotonic: Int64) -> RoundTrips.Arrival {
-    RoundTrips.Arrival(time: time, monotonic: monotonic, residence: 30)
+  private func arrival(_ time: Int64?, _ monotonic: Int64, real: Int64 = 0) -> RoundTrips.Arrival {
+    RoundTrips.Arrival(time: time, monotonic: monotonic, real: real)
   }
 
   private func state(sent: UInt64) -> PacedThread.State {
@@ -37,12 +40,25 @@ import Testing
       if isStampFirst { trips.left(7, at: 1_000_000_000_300) }
       trips.came(try reflection(7, own: 7), arrival(1_000_000_000_400, 7_010_000))
       if !isStampFirst { trips.left(7, at: 1_000_000_000_300) }
-      let pairs = trips.takePairs()
-      #expect(pairs.map(\.name) == [3, 0, 1, 2])
+      let pairs = trips.takePairs().map(\.pair)
+      #expect(pairs.map(\.name) == [3, 0, 1, 2] && pairs.map(\.number) == [nil, 7, 7, 7])
       #expect(pairs.map(\.start) == [7_000_000, 7_009_900, 7_009_930, 7_000_000])
       #expect(pairs.map(\.end) == [7_002_500, 7_010_000, 7_010_000, 7_010_000])
       #expect(trips.delays.max == 100 && trips.lateness.max == 2_500 && trips.takePairs().isEmpty)
     }
+  }
+
+  /// A cut answer does not say how long the reflector had the packet.
+  @Test func withoutResidence() throws {
+    var trips = RoundTrips()
+    trips.sent(packet(7), left: 100)
+    var cut = try reflection(7, own: 7)
+    cut.received = nil
+    trips.came(cut, arrival(400, 7_010_000))
+    let pairs = trips.takePairs().map(\.pair)
+    #expect(pairs.map(\.name) == [3, 0, 2] && pairs.map(\.start) == [7_000_000, 7_009_700, 7_000_000])
+    #expect(trips.answered == 1 && trips.delays.max == 300)
+    #expect(trips.oneWay.refusal?.contains("too short") == true)
   }
 
   /// Of 10 packets 3 is lost on the way there, the answers to 5 and 8 are lost, 6 comes before 4, 7 twice.
@@ -67,7 +83,7 @@ import Testing
         ],
         ["requests": 10, "paired": 10],
       ])
-    #expect(trips.takePairs().count { $0.name == 0 } == 6)
+    #expect(trips.takePairs().count { $0.pair.name == 0 } == 6)
   }
 
   /// Numbers that are the sender's do not tell the way.
@@ -88,5 +104,121 @@ import Testing
     trips.came(try reflection(UInt32(truncatingIfNeeded: first + 19_999), own: 0), arrival(2, 2))
     let counts = trips.tallies(state(sent: 20_000))[0].counts
     #expect(counts["unmatched_responses"] == 1 && counts["paired"] == 1 && counts["unanswered"] == 19_999)
+  }
+
+  /// T1 and T4 by the kernel's stamps or by the program, both of them CLOCK_REALTIME; S = 1 at both ends.
+  @Test(arguments: [true, false]) func delaysOfEachWay(isByKernel: Bool) throws {
+    var trips = RoundTrips(isByKernel: isByKernel)
+    // 1 · 2^8 / 2^32 s: 60 ns.
+    var packet = packet(7)
+    packet.error = ErrorEstimate(bits: 0xc801)
+    packet.time = 1_000_000_000_100
+    trips.sent(packet, left: nil)
+    trips.left(7, at: 1_000_000_000_300)
+    // 2 · 2^8 / 2^32 s.
+    let answer = try reflection(7, own: 7, received: 1_000_000_000_350, sent: 1_000_000_000_380, error: 0xc802)
+    trips.came(answer, arrival(1_000_000_000_400, 7_010_000, real: 1_000_000_000_450))
+    let found = trips.takePairs().filter { $0.pair.name >= 4 }
+    #expect(found.map { $0.pair.end - $0.pair.start } == (isByKernel ? [50, 20] : [250, 70]))
+    #expect(found.map(\.time) == [7_010_000, 7_010_000] && found.map(\.pair.number) == [7, 7])
+    #expect(found.map(\.pair.start) == [7_009_900, isByKernel ? 7_009_980 : 7_009_930])
+    #expect(trips.pairing.names.map(\.name).suffix(2) == ["one-way-forward", "one-way-backward"])
+    // 59.6 and 119.2, rounded up.
+    #expect(trips.pairing.names.map(\.error) == [nil, nil, nil, nil, 180, 180])
+    // One answer without S, and there are none.
+    var next = self.packet(8)
+    next.error = packet.error
+    trips.sent(next, left: 8)
+    trips.came(try reflection(8, own: 8), arrival(20, 7_020_000))
+    #expect(trips.takePairs().map(\.pair.name) == [3, 0, 1, 2] && trips.pairing.names.count == 4)
+    #expect(trips.oneWay.refusal == "the reflector's clock is not synchronised (S = 0)" && trips.oneWayText == nil)
+  }
+
+  @Test func aClockThatIsSet() {
+    var trips = RoundTrips()
+    let readings: [(Int64, Int64)] = [(1000, 100), (1050, 100), (3000, 100), (-500_000, 900_000), (-500_000, 100)]
+    for (offset, window) in readings {
+      trips.sawClocks(offset: offset, window: window)
+    }
+    #expect(trips.tallies(state(sent: 0))[0].counts["clock_steps"] == 1)
+  }
+}
+
+/// Times by hand.
+@Suite struct OneWayDelaysTests {
+  private let good = ErrorEstimate(isSynchronized: true, microseconds: 100)
+
+  /// T1, forward, residence, backward; by how much the reflector is ahead.
+  private func times(
+    _ sent: Int64, _ forward: Int64, _ residence: Int64, _ backward: Int64, ahead: Int64 = 0
+  ) -> FourTimes {
+    let received = sent + forward + ahead
+    return FourTimes(
+      sent: sent, received: received, answered: received + residence, came: sent + forward + residence + backward)
+  }
+
+  @Test func theErrorIsTheLargestOfEachEnd() {
+    var delays = OneWayDelays(isSameClock: false)
+    #expect(!delays.isTold && delays.refusal == nil)
+    for (own, theirs) in [(100, 900), (500, 100), (1, 1)] {
+      let isTold = delays.take(
+        times(0, 1000, 10, 2000), sender: ErrorEstimate(isSynchronized: true, microseconds: own),
+        reflector: ErrorEstimate(isSynchronized: true, microseconds: theirs))
+      #expect(isTold)
+    }
+    #expect(delays.isTold && (1_400_000...1_420_000).contains(delays.error), "\(delays.error)")
+    #expect(delays.negative == (0, 0) && delays.jumps == 0)
+  }
+
+  @Test func whoIsNotSynchronised() {
+    let bad = ErrorEstimate(isSynchronized: false, microseconds: 100)
+    // S = 1, and a multiplier that must not be.
+    let nothing = ErrorEstimate(bits: 0xc000)
+    for (own, theirs, text) in [
+      (bad, good, "this machine's clock is"), (good, bad, "the reflector's clock is"), (bad, bad, "neither this"),
+      (good, nothing, "the reflector's clock is"),
+    ] {
+      var delays = OneWayDelays(isSameClock: false)
+      // None are told any more after one that cannot be.
+      let told = [(good, good), (own, theirs), (good, good)].map {
+        delays.take(times(0, 1, 1, 1), sender: $0, reflector: $1)
+      }
+      #expect(told == [true, false, false] && !delays.isTold)
+      #expect(delays.refusal?.hasPrefix(text) == true)
+    }
+    var same = OneWayDelays(isSameClock: true)
+    let isTold = same.take(times(0, 1, 1, 1), sender: bad, reflector: bad)
+    #expect(isTold && same.isTold && same.error == 0)
+  }
+
+  /// Beyond both errors, 200 µs and the format's rounding, it is impossible; counted, never cut.
+  @Test func whatCameBeforeItLeft() {
+    var delays = OneWayDelays(isSameClock: false)
+    for ahead in [-150_000, 150_000, -400_000, -500_000, 450_000] as [Int64] {
+      _ = delays.take(times(0, 50_000, 10, 60_000, ahead: ahead), sender: good, reflector: good)
+    }
+    #expect(delays.negative == (2, 1))
+    var same = OneWayDelays(isSameClock: true)
+    _ = same.take(times(0, -1, 5, 7), sender: good, reflector: good)
+    #expect(same.negative == (1, 0))
+    // A peer may send anything.
+    let wild = FourTimes(sent: .max, received: .min, answered: .max, came: .min)
+    _ = delays.take(wild, sender: good, reflector: ErrorEstimate(bits: 0xffff))
+    #expect(delays.isTold)
+  }
+
+  /// A clock that is set by more than a round trip takes is found out, and drift is not taken for it.
+  @Test func clocksThatMove() {
+    var delays = OneWayDelays(isSameClock: false)
+    var ahead: Int64 = 20_000
+    for number in 0..<500 as Range<Int64> {
+      if number == 300 { ahead -= 5_000_000 }
+      // 400 ppm.
+      let drift = number * 10_000_000 / 1_000_000 * 400
+      let queue = number % 7 == 0 ? 30_000_000 : 100_000 as Int64
+      let times = times(number * 10_000_000, queue, 50_000, 200_000, ahead: ahead + drift)
+      _ = delays.take(times, sender: good, reflector: good)
+    }
+    #expect(delays.jumps == 1)
   }
 }

@@ -20,6 +20,11 @@ import Testing
     #expect(packet.bytes(size: 1000).count == 1000)
     #expect(packet.bytes(size: 1000).dropFirst(16).allSatisfy { $0 == 0 })
     #expect(TestPacket(payload: [1, 2, 3]) == nil)
+    // Cut, it is the same up to its end; no further than behind the SSID.
+    for size in 0...43 {
+      let cut = packet.bytes(size: size)
+      #expect(cut == Array(packet.bytes(size: 44).prefix(max(size, 16))) && TestPacket(payload: cut) == packet)
+    }
   }
 
   @Test func aScheduleDoesNotDrift() {

@@ -85,7 +85,7 @@ import Testing
     ("nic: e1000e", "nic: ne2000", "9:8: `host.nic` is ne2000; it may be virtio-net-pci, e1000e, igb"),
     (
       "nic_options: ", "nicoptions: ",
-      "10:3: `host` knows no `nicoptions`; it may have kernel, flavour, cpus, memory, nic, tuning, nic_options"
+      "10:3: `host` knows no `nicoptions`; it may have kernel, flavour, cpus, memory, nic, loop, tuning, nic_options"
     ),
     ("tuning: [sysctl -w net.core.busy_read=50]", "tuning: sysctl", "11:11: `host.tuning` must be a list"),
     ("background: true", "background: 1", "15:29: `workload.[0].background` must be true or false"),

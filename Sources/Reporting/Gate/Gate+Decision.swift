@@ -15,7 +15,7 @@ extension Gate {
       violations: decision.violations, independentCount: decision.independentCount,
       violationsForPass: decision.violationsForPass, violationsForFail: decision.violationsForFail,
       passesUpTo: decision.passesUpTo, failsFrom: decision.failsFrom)
-    let metric = requirement.metric.name
+    let metric = requirement.metricName
     switch decision.outcome {
     case .pass: check.verdict = .pass
     case .fail:

@@ -68,10 +68,11 @@ extension Gate {
           + "(±\(Text.duration(Double(segment.errorBound)))): the clocks are not aligned as claimed",
         remedy: "check the clock source and record again")
     }
-    guard requirement.metric.unit == .nanoseconds, segment.errorBound > 0 else { return nil }
-    guard Double(segment.errorBound) > limits.clockError * requirement.threshold else { return nil }
+    let error = requirement.quantity.error(segment)
+    guard requirement.metric.unit == .nanoseconds, error > 0 else { return nil }
+    guard Double(error) > limits.clockError * abs(requirement.threshold) else { return nil }
     return Problem(
-      reason: "the clock error ±\(Text.duration(Double(segment.errorBound))) is more than "
+      reason: "the clock error ±\(Text.duration(Double(error))) is more than "
         + "\(Text.percent(limits.clockError)) of the threshold \(requirement.thresholdText)",
       remedy: "align the clocks better, or ask for a segment on one machine")
   }
@@ -99,7 +100,13 @@ extension Gate {
   }
 
   private static func samples(_ requirement: Requirement, _ segment: SegmentResult) -> Problem? {
-    guard segment.count == 0 || segment.summary == nil else { return nil }
+    guard segment.count == 0 || segment.summary == nil else {
+      let isSuccessive = requirement.quantity == .ipdv || requirement.quantity == .absoluteIPDV
+      guard isSuccessive, segment.successive.isEmpty else { return nil }
+      return Problem(
+        reason: "no two packets on \(segment.direction)/\(segment.name) are known to have been sent in succession",
+        remedy: "record packets that latprobe sends, or packets at hook points")
+    }
     // Counting and losing are possible without a delay; whether that may pass is decided with the value.
     if requirement.metric == .count || requirement.metric == .loss { return nil }
     return Problem(

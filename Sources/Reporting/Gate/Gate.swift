@@ -55,32 +55,36 @@ package enum Gate {
     var check = GateCheck(requirement: requirement, verdict: .invalid)
     check.segment = segment.name
     check.direction = segment.direction
-    check.count = segment.count
-    check.measured = measured(requirement.metric, segment)
+    let values = requirement.quantity.values(segment)
+    check.count = requirement.quantity == .delay ? segment.count : values.count
+    check.measured = measured(requirement, segment, values)
     if let problem = invalidity(requirement, segment, result, policy.limits) {
       check.reason = problem.reason
       check.remedy = problem.remedy
       return check
     }
     switch requirement.metric {
-    case .quantile(let probability): decideQuantile(&check, segment.delays, probability, policy.alpha)
-    case .mean: decideMean(&check, segment.delays, policy.alpha)
+    case .quantile(let probability): decideQuantile(&check, values, probability, policy.alpha)
+    case .mean: decideMean(&check, values, policy.alpha)
     default: compare(&check)
     }
     return check
   }
 
   /// The metric's value in this recording; nil where it cannot be given.
-  private static func measured(_ metric: Requirement.Metric, _ segment: SegmentResult) -> Double? {
+  private static func measured(
+    _ requirement: Requirement, _ segment: SegmentResult, _ values: [Int64]
+  ) -> Double? {
+    let summary = requirement.quantity == .delay ? segment.summary : Summary(delays: values)
     let value: Double? =
-      switch metric {
+      switch requirement.metric {
       case .quantile(let probability):
-        segment.summary.flatMap { quantile(probability, ofSorted: $0.sorted) }.map { Double($0) }
-      case .mean: segment.summary?.mean
-      case .standardDeviation: segment.summary?.standardDeviation
-      case .medianAbsoluteDeviation: segment.summary.map { Double($0.medianAbsoluteDeviation) }
-      case .min: segment.summary.map { Double($0.min) }
-      case .max: segment.summary.map { Double($0.max) }
+        summary.flatMap { quantile(probability, ofSorted: $0.sorted) }.map { Double($0) }
+      case .mean: summary?.mean
+      case .standardDeviation: summary?.standardDeviation
+      case .medianAbsoluteDeviation: summary.map { Double($0.medianAbsoluteDeviation) }
+      case .min: summary.map { Double($0.min) }
+      case .max: summary.map { Double($0.max) }
       case .count: Double(segment.count)
       case .loss:
         segment.count + segment.lost > 0 ? Double(segment.lost) / Double(segment.count + segment.lost) : nil
@@ -91,7 +95,7 @@ package enum Gate {
   /// min, max, mad, sd, count and loss are facts about this recording: compared as they are.
   private static func compare(_ check: inout GateCheck) {
     guard let measured = check.measured else {
-      check.reason = "\(check.requirement.metric.name) cannot be given for \(check.count) samples"
+      check.reason = "\(check.requirement.metricName) cannot be given for \(check.count) samples"
       check.remedy = "record longer"
       return
     }
@@ -102,6 +106,6 @@ package enum Gate {
       return
     }
     check.verdict = holds ? .pass : .fail
-    if !holds { check.reason = "\(check.requirement.metric.name) is \(check.requirement.metric.unit.text(measured))" }
+    if !holds { check.reason = "\(check.requirement.metricName) is \(check.requirement.metric.unit.text(measured))" }
   }
 }

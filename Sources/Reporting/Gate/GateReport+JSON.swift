@@ -40,7 +40,7 @@ extension GateReport {
       ("verdict", .string(check.verdict.rawValue)),
       ("segment", .optional(check.segment)),
       ("direction", .optional(check.direction)),
-      ("metric", .string(requirement.metric.name)),
+      ("metric", .string(requirement.metricName)),
       ("operator", .string(requirement.comparison.rawValue)),
       ("unit", .string(requirement.metric.unit.rawValue)),
       ("threshold", .number(requirement.threshold)),

@@ -42,7 +42,7 @@ extension GateReport {
     let name = check.segment.map { "\(check.direction ?? "")/\($0)" } ?? requirement.segment
     let threshold = "\(requirement.comparison.rawValue) \(requirement.thresholdText)"
     var line = Text.padded(check.verdict.rawValue, 14) + Text.padded(name, 22)
-    line += Text.padded(requirement.metric.name, 7)
+    line += Text.padded(requirement.metricName, 7)
     line += Text.aligned(check.measured.map(unit.text) ?? "–", 9) + "  " + Text.padded(threshold, 12)
     line += "n \(check.count)"
     if let effective = check.effectiveCount { line += ", n_eff \(Text.fixed(effective, 0))" }

@@ -12,7 +12,7 @@ package struct RequirementError: Error, Equatable, CustomStringConvertible {
 }
 
 extension Requirement {
-  /// Reads `[DIRECTION/]SEGMENT METRIC OP VALUE`; spaces around the operator may be left out.
+  /// Reads `[DIRECTION/]SEGMENT [QUANTITY] METRIC OP VALUE`; spaces around the operator may be left out.
   package init(parsing text: String) throws(RequirementError) {
     var parser = RequirementParser(text)
     self = try parser.requirement()
@@ -31,11 +31,12 @@ private struct RequirementParser {
 
   mutating func requirement() throws(RequirementError) -> Requirement {
     let (direction, segment) = try name()
-    let metric = try metric()
+    let quantity = quantity()
+    let metric = try metric(of: quantity)
     let comparison = try comparison()
     skipSpaces()
     let valueStart = position
-    let threshold = try value(of: metric)
+    let threshold = try value(of: metric, isSigned: quantity == .ipdv)
     let valueEnd = position
     skipSpaces()
     guard position == characters.count else {
@@ -43,7 +44,8 @@ private struct RequirementParser {
     }
     return Requirement(
       text: text.split(whereSeparator: \.isWhitespace).joined(separator: " "),
-      direction: direction, segment: segment, metric: metric, comparison: comparison, threshold: threshold,
+      direction: direction, segment: segment, quantity: quantity,
+      metric: metric, comparison: comparison, threshold: threshold,
       thresholdText: String(characters[valueStart..<valueEnd]))
   }
 
@@ -76,7 +78,17 @@ private struct RequirementParser {
     return parts.count == 2 ? (parts[0], parts[1]) : (nil, parts[0])
   }
 
-  private mutating func metric() throws(RequirementError) -> Requirement.Metric {
+  /// `pdv`, `ipdv` or `ipdv-abs`; without one the delays are meant.
+  private mutating func quantity() -> Requirement.Quantity {
+    skipSpaces()
+    let start = position
+    let word = word { $0 == "<" || $0 == ">" || $0 == "=" }
+    if let quantity = Requirement.Quantity(rawValue: word), quantity != .delay { return quantity }
+    position = start
+    return .delay
+  }
+
+  private mutating func metric(of quantity: Requirement.Quantity) throws(RequirementError) -> Requirement.Metric {
     skipSpaces()
     let start = position
     let word = word { $0 == "<" || $0 == ">" || $0 == "=" }
@@ -86,13 +98,14 @@ private struct RequirementParser {
     case "mad": return .medianAbsoluteDeviation
     case "min": return .min
     case "max": return .max
-    case "loss": return .loss
-    case "count": return .count
+    case "loss" where quantity == .delay: return .loss
+    case "count" where quantity == .delay: return .count
     default: break
     }
     guard word.first == "p", let probability = Text.decimal(word.dropFirst(), exponent: -2) else {
       let found = word.isEmpty ? "nothing" : "'\(word)'"
-      throw fail("expected a metric (p50 … p99.999, mean, sd, mad, min, max, loss, count), found \(found)", at: start)
+      let counts = quantity == .delay ? ", loss, count" : ""
+      throw fail("expected a metric (p50 … p99.999, mean, sd, mad, min, max\(counts)), found \(found)", at: start)
     }
     guard probability > 0, probability < 1 else {
       throw fail(
@@ -113,8 +126,12 @@ private struct RequirementParser {
     return comparison
   }
 
-  private mutating func value(of metric: Requirement.Metric) throws(RequirementError) -> Double {
+  private mutating func value(
+    of metric: Requirement.Metric, isSigned: Bool
+  ) throws(RequirementError) -> Double {
     skipSpaces()
+    let isNegative = isSigned && position < characters.count && characters[position] == "-"
+    if isNegative { position += 1 }
     let start = position
     while position < characters.count, characters[position].isASCII,
       characters[position].isNumber || characters[position] == "."
@@ -149,7 +166,7 @@ private struct RequirementParser {
       guard let threshold = Text.decimal(digits, exponent: exponent) else {
         throw fail("a time this long cannot be measured", at: start)
       }
-      return threshold
+      return isNegative ? -threshold : threshold
     }
   }
 }

@@ -37,6 +37,30 @@ package struct Requirement: Sendable, Equatable {
     }
   }
 
+  /// What the metric is of: delays, or their variation (RFC 5481).
+  package enum Quantity: String, Sendable, CaseIterable {
+    case delay
+    /// D(i) − D(min).
+    case pdv
+    /// D(i) − D(i−1) of packets sent in succession.
+    case ipdv
+    /// |D(i) − D(i−1)|.
+    case absoluteIPDV = "ipdv-abs"
+
+    /// In nanoseconds, in order of time.
+    func values(_ segment: SegmentResult) -> [Int64] {
+      switch self {
+      case .delay: segment.delays
+      case .pdv: segment.summary.map { least in segment.delays.map { $0 &- least.min } } ?? []
+      case .ipdv: segment.successive
+      case .absoluteIPDV: segment.successive.map(magnitude)
+      }
+    }
+
+    /// Bound of the clock error in them, nanoseconds.
+    func error(_ segment: SegmentResult) -> Int64 { self == .delay ? segment.errorBound : segment.variationError }
+  }
+
   /// What ``threshold`` and a measured value are counted in.
   package enum Unit: String, Sendable {
     case nanoseconds = "ns"
@@ -84,12 +108,16 @@ package struct Requirement: Sendable, Equatable {
   package var direction: String?
   /// Name of a segment, or a pattern with `*` and `?`.
   package var segment: String
+  package var quantity = Quantity.delay
   package var metric: Metric
   package var comparison: Operator
   /// In the metric's unit.
   package var threshold: Double
   /// The threshold as it was written, `200us`: rounding it for the eye could hide why a verdict came out as it did.
   package var thresholdText: String
+
+  /// `p99`, `pdv p99`.
+  var metricName: String { quantity == .delay ? metric.name : "\(quantity.rawValue) \(metric.name)" }
 
   func matches(_ result: SegmentResult) -> Bool {
     if let direction, !Requirement.glob(direction, matches: result.direction) { return false }

@@ -111,6 +111,8 @@ package struct Calibrator: ~Copyable {
     } catch {
       failure = error
       machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
+      // Where a port has gone down, what came before is in the rings still.
+      try? wait(until: Instant<Monotonic>.now.nanoseconds + Calibrator.patience, writer)
     }
     machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
     takeLedger(writer)

@@ -142,7 +142,7 @@ package struct LivePairing: ~Copyable {
           time: frame.time, linkType: tapped.linkType.number, length: frame.length,
           bytes: unsafe Array(frame.bytes), interface: Int(tapped.number)))
     }
-    order.endRound(now, isGap: source.takeDrops())
+    order.endRound(Instant<Monotonic>.now.nanoseconds, isGap: source.takeDrops())
     guard let due = order.due(now) else { return }
     if due.hasGap { collector.pairer.miss() }
     for packet in due.packets { collector.pairer.take(packet) }

@@ -29,14 +29,16 @@ package struct PacketOrder {
   }
 
   /// All rings were read.
-  /// - Parameter isGap: packets were lost since the last round.
+  /// - Parameters:
+  ///   - now: after that.
+  ///   - isGap: packets were lost since the last round.
   package mutating func endRound(_ now: Int64, isGap: Bool) {
     if latest != nil || isGap { rounds.append(Round(read: now, latest: latest, isGap: isGap)) }
     latest = nil
   }
 
   /// The packets that none can precede any more, in order of time; nil if there are none and there is no gap.
-  /// - Parameter now: `.max` for all.
+  /// - Parameter now: before the last round was read; `.max` for all.
   package mutating func due(_ now: Int64) -> (packets: [PairingPacket], hasGap: Bool)? {
     let count = rounds.prefix { now == .max || now - $0.read >= PacketOrder.patience }.count
     guard count > 0 else { return nil }

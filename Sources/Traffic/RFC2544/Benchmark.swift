@@ -20,6 +20,8 @@ package struct Benchmark: Sendable {
     package var duration: Double?
     /// Packets of a burst.
     package var count: Int?
+    /// The highest rate that is tried at all; packets a second.
+    package var highest: Double
   }
 
   package var measurements = Set(Measurement.allCases)
@@ -30,22 +32,40 @@ package struct Benchmark: Sendable {
   package var resolution = 0.01
   /// More packets a second are not tried.
   package var mostPackets = 1_000_000.0
+  /// How often a trial is done again for which this machine was at fault.
+  package var repetitions = 2
   /// Share of the highest rate below which no throughput is looked for.
   package static let floor = 0.01
 
   package init() {}
 
-  /// - Parameter lineRate: bits a second.
+  /// - Parameters:
+  ///   - lineRate: bits a second.
+  ///   - progress: told what is known whenever a measurement begins: an error ends all, and must not take what was found
+  ///     with it.
   package func run(
-    frame: Int, lineRate: Double, perform: (Plan) throws -> Trial
+    frame: Int, lineRate: Double, progress: (FrameResult) -> Void = { _ in }, perform: (Plan) throws -> Trial
   ) throws -> FrameResult {
     // Preamble and gap are 20 bytes.
     let most = lineRate / Double(8 * (frame + 20))
     var result = FrameResult(frame: frame, lineRate: most, highest: min(most, mostPackets))
-    if measurements.contains(.throughput) { try findThroughput(&result, perform) }
-    if measurements.contains(.lossCurve) { try drawLossCurve(&result, perform) }
-    if measurements.contains(.backToBack) { try findBurst(&result, perform) }
+    for measurement in Measurement.allCases where measurements.contains(measurement) {
+      result.unfinished = measurement.rawValue
+      progress(result)
+      switch measurement {
+      case .throughput: try findThroughput(&result) { try persist($0, perform) }
+      case .lossCurve: try drawLossCurve(&result) { try persist($0, perform) }
+      case .backToBack: try findBurst(&result, perform)
+      }
+    }
+    result.unfinished = nil
     return result
+  }
+
+  private func persist(_ plan: Plan, _ perform: (Plan) throws -> Trial) throws -> Trial {
+    var trial = try perform(plan)
+    for _ in 0..<repetitions where trial.isWorthRepeating { trial = try perform(plan) }
+    return trial
   }
 
   private func findThroughput(_ result: inout FrameResult, _ perform: (Plan) throws -> Trial) throws {
@@ -56,7 +76,7 @@ package struct Benchmark: Sendable {
       let trial = try perform(
         Plan(
           purpose: step.isConfirmation ? .confirmation : .search, frame: result.frame, rate: step.value,
-          duration: step.isConfirmation ? self.trial : searchTrial))
+          duration: step.isConfirmation ? self.trial : searchTrial, highest: result.highest))
       if step.isConfirmation { confirmations = confirmations.filter { $0.rate == step.value } + [trial] }
       let survived = trial.due > 0 ? step.value * Double(trial.answered) / Double(trial.due) : 0
       search.took(trial.verdict, survived: survived)
@@ -64,11 +84,14 @@ package struct Benchmark: Sendable {
     if let failing = search.failing { (result.failingRate, result.failingVerdict) = failing }
     guard search.result != nil else { return }
     result.throughput = confirmations.map(\.sentRate).min()
+    result.lost = confirmations.reduce(0) { $0 + $1.lost }
     let latencies = confirmations.compactMap(\.latency)
-    guard let largest = latencies.map(\.max).max() else { return }
-    func mean(_ values: [Int64]) -> Int64 { values.reduce(0, +) / Int64(values.count) }
+    guard let least = latencies.map(\.min).min(), let largest = latencies.map(\.max).max() else { return }
+    func mean(_ figure: KeyPath<Trial.Quantiles, Int64>) -> Int64 {
+      latencies.reduce(0) { $0 + $1[keyPath: figure] } / Int64(latencies.count)
+    }
     result.latency = Trial.Quantiles(
-      p50: mean(latencies.map(\.p50)), p99: mean(latencies.map(\.p99)), p999: mean(latencies.map(\.p999)), max: largest)
+      min: least, mean: mean(\.mean), p50: mean(\.p50), p99: mean(\.p99), p999: mean(\.p999), max: largest)
   }
 
   /// From the highest rate down in steps of a tenth, until two trials in a row are without loss.
@@ -77,7 +100,8 @@ package struct Benchmark: Sendable {
     for tenths in (1...10).reversed() where cleanInARow < 2 {
       let trial = try perform(
         Plan(
-          purpose: .lossCurve, frame: result.frame, rate: result.highest * Double(tenths) / 10, duration: searchTrial))
+          purpose: .lossCurve, frame: result.frame, rate: result.highest * Double(tenths) / 10, duration: searchTrial,
+          highest: result.highest))
       result.lossCurve.append(trial)
       cleanInARow = trial.verdict == .clean ? cleanInARow + 1 : 0
     }
@@ -92,7 +116,7 @@ package struct Benchmark: Sendable {
       let trial = try perform(
         Plan(
           purpose: step.isConfirmation ? .burstConfirmation : .burstSearch, frame: result.frame, rate: result.highest,
-          count: Int(step.value)))
+          count: Int(step.value), highest: result.highest))
       if trial.verdict == .clean, step.isConfirmation { rates.append(trial.sentRate) } else { rates = [] }
       search.took(trial.verdict, survived: Double(trial.answered))
     }

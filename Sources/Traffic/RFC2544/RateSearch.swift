@@ -6,7 +6,8 @@ package import Recording
 /// A trial that loses says what survived, so that the next one is there instead of halfway down; a trial without loss at such
 /// a place is followed by one a little above, and bisection does the rest. Steps double as long as they lead nowhere,
 /// so that loss which does not depend on the value is found to be that in few trials. What was found in short trials is then
-/// confirmed by long ones, and lowered until all of these are without loss.
+/// confirmed by long ones, and lowered until all of these are without loss. Before that, a limit that was the sender's fault
+/// is tried once more: it may have stalled but then.
 package struct RateSearch: Sendable {
   package struct Step: Sendable, Hashable {
     package var value: Double
@@ -29,10 +30,15 @@ package struct RateSearch: Sendable {
   private var gains = 0
   /// The least that survived a trial with loss.
   private var survivors: Double?
-  /// The lowest value that failed, and how.
-  package private(set) var failing: (value: Double, verdict: Trial.Verdict)?
+  /// Values that failed and none of them passed since, and how; each is lower than the one before.
+  private var limits: [(value: Double, verdict: Trial.Verdict)] = []
+  /// A limit that was tried once more.
+  private var asked: Double?
   /// Confirmed; nil while the search goes on, or if nothing was found.
   package private(set) var result: Double?
+
+  /// The lowest value that failed, and how.
+  package var failing: (value: Double, verdict: Trial.Verdict)? { limits.last }
 
   /// - Parameters:
   ///   - resolution: share of a value by which what is found may be too low.
@@ -61,10 +67,9 @@ package struct RateSearch: Sendable {
       return
     }
     clean = candidate
-    guard let failing, !isNarrow(failing.value) else {
-      isConfirming = true
-      return
-    }
+    if asked == clean { gains = 0 }
+    limits.removeAll { $0.value <= clean }
+    guard let failing, !isNarrow(failing.value) else { return settle() }
     candidate = between(failing.value)
     if let survivors, clean >= survivors * (1 - resolution) {
       candidate = min(candidate, max(rounded(clean * (1 + resolution * Double(1 << min(gains, 20)))), clean + unit))
@@ -72,8 +77,18 @@ package struct RateSearch: Sendable {
     }
   }
 
+  /// Nothing is left to search.
+  private mutating func settle() {
+    if let failing, failing.verdict != .lossy, failing.value != asked {
+      (candidate, asked) = (failing.value, failing.value)
+    } else {
+      (candidate, isConfirming, failures) = (clean, true, 0)
+    }
+  }
+
   private mutating func failed(_ verdict: Trial.Verdict, _ survived: Double) {
-    failing = (candidate, verdict)
+    limits.removeAll { $0.value <= candidate }
+    limits.append((candidate, verdict))
     failures += 1
     // One long trial that fails may have met something rare: the second step is no longer than the first.
     let doublings = max(0, failures - (isConfirming ? 2 : 1))
@@ -84,10 +99,7 @@ package struct RateSearch: Sendable {
       candidate = lower
     } else {
       survivors = min(survivors ?? survived, survived)
-      if clean > 0, isNarrow(candidate) {
-        (candidate, isConfirming, failures) = (clean, true, 0)
-        return
-      }
+      if clean > 0, isNarrow(candidate) { return settle() }
       candidate = clean > 0 && lower <= clean * (1 + resolution / 2) ? between(candidate) : lower
     }
     // A trial in which next to nothing survived says little of where to look.

@@ -13,8 +13,17 @@ package struct TrialRunner: Sendable {
   package var tuning = ThreadTuning()
   package var key: TestKey?
   package var acceptedLoss = 0.0
+  /// Nanoseconds by which a packet may leave late: loss in a trial with longer stalls may be due to the burst behind them.
+  package var longestStall: Int64 = 10_000_000
   /// Nanoseconds of packets before the trial that are not counted.
   package var warmUp: Int64 = 100_000_000
+  /// Nanoseconds before that in which packets are sent at the highest rate, so that buckets on the way are empty and queues
+  /// full; not before bursts.
+  package var drain: Int64 = 0
+  /// Nanoseconds between those and the warm-up: what queues get rid of in it is room for a path that hesitates.
+  private static let rest: Int64 = 20_000_000
+  /// In which a sending thread is ready.
+  private static let preparation: Int64 = 150_000_000
   /// Nanoseconds after the last packet in which its answer may come.
   package var patience: Int64 = 2_000_000_000
 
@@ -26,12 +35,15 @@ package struct TrialRunner: Sendable {
   /// - Throws: ``TrafficError`` if none is answered, or they do not fit.
   package func learn(frame: Int) throws -> [String] {
     var runner = self
-    (runner.warmUp, runner.acceptedLoss) = (0, 1)
+    (runner.warmUp, runner.drain, runner.acceptedLoss) = (0, 0, 1)
     let done = try runner.perform(
-      Benchmark.Plan(purpose: .search, frame: frame, rate: 50, duration: 0.2), stopRequested: { false })
+      Benchmark.Plan(purpose: .search, frame: frame, rate: 50, duration: 0.2, highest: 50), stopRequested: { false })
     if let done, done.trial.answered > 0 { return done.warnings }
+    let whole = Reflection.shortest + TrialRunner.overhead(isIPv6: peer.isIPv6)
+    let cut =
+      frame < whole && key == nil ? " With --stateful or --key it answers no frames below \(whole) bytes." : ""
     throw TrafficError(
-      "\(peer.name): no packet of \(frame) bytes was answered; is 'latprobe reflect' running there, and does nothing drop them?"
+      "\(peer.name): no packet of \(frame) bytes was answered; is 'latprobe reflect' running there, and does nothing drop them?\(cut)"
     )
   }
 
@@ -46,21 +58,33 @@ package struct TrialRunner: Sendable {
     let warmUp = plan.count == nil ? Int(plan.rate * Double(self.warmUp) / 1e9) : 0
     let counted = plan.count ?? max(1, Int(plan.rate * (plan.duration ?? 0)))
     let duration = plan.duration ?? Double(counted) / plan.rate
+    let size = plan.frame - TrialRunner.overhead(isIPv6: peer.isIPv6)
     // Tells late answers to the trial before from this one's.
     let id = UInt16.random(in: 1...(.max))
     var socket = try UDPSocket(to: peer, stampedBy: .nobody)
-    var tally = TrialTally(first: warmUp)
+    var tally = TrialTally(first: warmUp, haste: longestStall / 10)
+    let drain = plan.count == nil ? self.drain : 0
+    let start = Instant<Monotonic>.now.nanoseconds + max(TrialRunner.preparation, drain + TrialRunner.rest)
     // A burst takes as long as it takes; else what is not sent in time is not sent.
     let limit = plan.count == nil ? Int64((Double(warmUp) / plan.rate + duration) * 1e9) : nil
     let thread = PacedThread(
       PacedThread.Plan(
-        pace: Pace(rate: plan.rate), tuning: tuning, duration: limit, count: UInt64(warmUp + counted),
-        size: plan.frame - TrialRunner.overhead(isIPv6: peer.isIPv6), key: key, session: id), to: socket.sending)
+        pace: Pace(rate: plan.rate), start: drain > 0 ? start : nil, tuning: tuning, duration: limit,
+        count: UInt64(warmUp + counted),
+        uncounted: UInt64(warmUp),
+        size: size, key: key, session: id), to: socket.sending)
     defer { thread.finish() }
+    // A socket that nobody reads, and open to the end, so that the reflector is not told so.
+    let drainage = try UDPSocket(to: peer, stampedBy: .nobody, room: 4096)
+    defer { withExtendedLifetime(drainage) {} }
+    if drain > 0 {
+      flood(drainage.sending, size: size, rate: plan.highest, from: start - TrialRunner.rest - drain, for: drain)
+    }
     while thread.state.stoppedBy == nil {
       if stopRequested() { return nil }
+      if thread.state.heard == ECONNREFUSED || socket.lastError == ECONNREFUSED { break }
       socket.wait(until: Instant(nanoseconds: Instant<Monotonic>.now.nanoseconds + 20_000_000))
-      take(&socket, thread, id, &tally)
+      take(&socket, thread, id, size: size, &tally)
     }
     thread.finish()
     let state = thread.state
@@ -68,7 +92,7 @@ package struct TrialRunner: Sendable {
       throw TrafficError(
         "frames of \(plan.frame) bytes are longer than the device's MTU allows; leave them out of --sizes")
     }
-    take(&socket, thread, id, &tally)
+    take(&socket, thread, id, size: size, &tally)
     if state.heard == ECONNREFUSED || socket.lastError == ECONNREFUSED {
       throw TrafficError("\(peer.name): nobody listens there: start 'latprobe reflect'")
     }
@@ -76,18 +100,34 @@ package struct TrialRunner: Sendable {
     while !tally.isComplete, case let now = Instant<Monotonic>.now.nanoseconds, now < end {
       if stopRequested() { return nil }
       socket.wait(until: Instant(nanoseconds: min(now + 50_000_000, end)))
-      take(&socket, thread, id, &tally)
+      take(&socket, thread, id, size: size, &tally)
     }
     var trial = Trial(purpose: plan.purpose, frame: plan.frame, rate: plan.rate, duration: duration)
     tally.finish(
-      &trial, due: counted, refused: Int(state.refused.count), ownDrops: socket.drops, acceptedLoss: acceptedLoss)
+      &trial, due: counted, refused: Int(state.refused.count), ownDrops: socket.drops, acceptedLoss: acceptedLoss,
+      longestStall: longestStall)
     return (trial, state.warnings)
   }
 
-  private func take(_ socket: inout UDPSocket, _ thread: PacedThread, _ id: UInt16, _ tally: inout TrialTally) {
+  /// - Parameters:
+  ///   - rate: packets a second.
+  ///   - start: CLOCK_MONOTONIC.
+  private func flood(_ socket: UDPSocket.Sending, size: Int, rate: Double, from start: Int64, for length: Int64) {
+    let bytes = TestPacket(sequence: 0, time: 0).bytes(size: size, key: key)
+    for number in 0..<Int(Double(length) * rate / 1e9) {
+      let due = Instant<Monotonic>(nanoseconds: start + Int64(Double(number) * 1e9 / rate))
+      if Instant<Monotonic>.now < due { _ = AbsoluteSleep().wait(until: due) }
+      guard Instant<Monotonic>.now.nanoseconds < start + length else { return }
+      _ = socket.send(bytes)
+    }
+  }
+
+  private func take(
+    _ socket: inout UDPSocket, _ thread: PacedThread, _ id: UInt16, size: Int, _ tally: inout TrialTally
+  ) {
     var answers: [(sequence: UInt32, time: Int64)] = []
     while answers.count < 10_000, let answer = socket.nextAnswer() {
-      guard let reflection = Reflection(payload: answer.payload, key: key),
+      guard let reflection = Reflection(payload: answer.payload, ofRequest: size, key: key),
         reflection.session == id || reflection.session == 0
       else { continue }
       answers.append((reflection.senderSequence, answer.time ?? Instant<Realtime>.now.nanoseconds))

@@ -6,6 +6,8 @@ internal import Recording
 /// Packets before `first` warm the path up: they and their answers are not counted.
 struct TrialTally: Sendable {
   private let first: Int
+  /// Packets that are late by more than this leave in the wake of a stall; nanoseconds.
+  private let haste: Int64
   /// By number: when the packet was handed to the stack, CLOCK_REALTIME; 0 once it was answered.
   private var times: [Int64] = []
   private var highest = -1
@@ -14,10 +16,11 @@ struct TrialTally: Sendable {
   private(set) var answered = 0
   private(set) var repeated = 0
   private(set) var disordered = 0
+  private var hurried = 0
   private var delays = Histogram()
   private var lateness = Histogram()
 
-  init(first: Int) { self.first = first }
+  init(first: Int, haste: Int64 = .max) { (self.first, self.haste) = (first, haste) }
 
   /// Packets come in order.
   mutating func sent(_ packet: SentPacket) {
@@ -25,6 +28,7 @@ struct TrialTally: Sendable {
     guard times.count > first else { return }
     attempts += 1
     lateness.add(packet.actual - packet.due)
+    if packet.actual - packet.due > haste { hurried += 1 }
     sending = (sending?.first ?? packet.actual, packet.actual)
   }
 
@@ -52,7 +56,9 @@ struct TrialTally: Sendable {
   ///   - trial: its size, rate and duration; the rest is filled in.
   ///   - due: packets, without those that warm up.
   ///   - refused: of those attempted, by the stack.
-  func finish(_ trial: inout Trial, due: Int, refused: Int, ownDrops: Int, acceptedLoss: Double) {
+  func finish(
+    _ trial: inout Trial, due: Int, refused: Int, ownDrops: Int, acceptedLoss: Double, longestStall: Int64 = .max
+  ) {
     trial.due = due
     trial.sent = max(0, attempts - refused)
     (trial.answered, trial.repeated, trial.disordered) = (answered, repeated, disordered)
@@ -63,13 +69,14 @@ struct TrialTally: Sendable {
       trial.sentRate = due > 0 ? trial.rate * Double(trial.sent) / Double(due) : 0
     }
     (trial.latency, trial.lateness) = (delays.quantiles, lateness.quantiles)
-    trial.judge(acceptedLoss: acceptedLoss)
+    (trial.refused, trial.hurried) = (refused, hurried)
+    trial.judge(acceptedLoss: acceptedLoss, longestStall: longestStall)
   }
 }
 
 extension Histogram {
   fileprivate var quantiles: Trial.Quantiles? {
     guard let p50 = quantile(0.5), let p99 = quantile(0.99), let p999 = quantile(0.999) else { return nil }
-    return Trial.Quantiles(p50: p50, p99: p99, p999: p999, max: max)
+    return Trial.Quantiles(min: min, mean: Int64(mean), p50: p50, p99: p99, p999: p999, max: max)
   }
 }

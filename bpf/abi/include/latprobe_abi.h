@@ -113,16 +113,17 @@ struct lp_stamp_wire {
 enum lp_pair_flag {
 	LP_PAIR_REPEATED =
 		1, // the request came more than once before its answer; start_ns is its first copy
-	LP_PAIR_WHOLE = 2, // last_ns is known
+	LP_PAIR_WHOLE = 2,    // last_ns is known
+	LP_PAIR_NUMBERED = 4, // number is known
 };
 
 // A request and its answer at a tap, or a message that entered a station and left it. Times are the capture's.
 struct lp_pair {
-	lp_u64 time_ns; // end_ns
+	lp_u64 time_ns; // end_ns; of a one-way delay, when its packet's answer came
 	lp_u8 event;	// LP_EVENT_PAIR
 	lp_u8 flags;	// enum lp_pair_flag
 	lp_u16 name;	// place in `names` of machine.json's `pairing`
-	lp_u32 reserved;
+	lp_u32 number;	// of the sender's packet, modulo 2^32: those sent in succession differ by 1
 	lp_s64 start_ns; // the packet that completes the request
 	lp_s64 end_ns;	 // the packet with the first byte of the answer
 	lp_s64 last_ns;	 // the packet that completes the answer
@@ -225,6 +226,7 @@ LP_ASSERT_AT(lp_stamp_wire, time_source, 40);
 LP_ASSERT_AT(lp_stamp_wire, device, 42);
 _Static_assert(sizeof(struct lp_pair) == 40, "lp_pair");
 LP_ASSERT_AT(lp_pair, name, 10);
+LP_ASSERT_AT(lp_pair, number, 12);
 LP_ASSERT_AT(lp_pair, start_ns, 16);
 _Static_assert(sizeof(struct lp_flow) == 56, "lp_flow");
 LP_ASSERT_AT(lp_flow, event, 8);

@@ -14,11 +14,13 @@ package struct Scenario: Sendable, Codable, Equatable {
     package var nic: String?
     /// Appended to the NIC's `-device` argument: `tx=timer,x-txtimer=3000000`.
     package var nicOptions: String?
+    /// Two more NICs of the model, eth1 and eth2, that a cable joins.
+    package var loop: Bool?
     /// Shell commands, run before the guest starts.
     package var tuning: [String]?
 
     package enum CodingKeys: String, CodingKey, CaseIterable {
-      case kernel, flavour, cpus, memory, nic, tuning
+      case kernel, flavour, cpus, memory, nic, loop, tuning
       case nicOptions = "nic_options"
     }
   }

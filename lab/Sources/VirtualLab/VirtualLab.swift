@@ -88,12 +88,22 @@ package final class VirtualLab {
       "-device",
       "\(scenario.host.model),netdev=n,mac=52:54:00:77:00:02,romfile="
         + (scenario.host.nicOptions.map { ",\($0)" } ?? ""),
+    ] + (scenario.host.loop == true ? loop(of: scenario.host.model) : []) + [
       "-drive", "file=\(images.disk),format=raw,if=virtio,readonly=on",
       "-device", "virtio-serial-pci",
     ] + ports + [
       "-kernel", images.hostKernel.image, "-initrd", images.hostArchive,
       "-append", "console=ttyS0 quiet panic=-1 tsc=reliable",
     ]
+  }
+
+  private static func loop(of model: String) -> [String] {
+    [1, 2].flatMap {
+      [
+        "-netdev", "hubport,id=l\($0),hubid=1", "-device",
+        "\(model),netdev=l\($0),mac=52:54:00:77:01:0\($0),romfile=",
+      ]
+    }
   }
 
   private static func guestMachine(_ guest: Scenario.Guest) -> String {

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Recording
+import Testing
+
+@testable import Reporting
+
+/// What `latprobe rfc2544` prints, letter by letter.
+@Suite struct RFC2544Tests {
+  /// 10 Mbit/s.
+  private func result(_ frame: Int, _ throughput: Double?, failing: (Double, Trial.Verdict)?) -> FrameResult {
+    let line = 10e6 / Double(8 * (frame + 20))
+    var result = FrameResult(frame: frame, lineRate: line, highest: line)
+    result.throughput = throughput
+    if let failing { (result.failingRate, result.failingVerdict) = failing }
+    if throughput != nil {
+      result.latency = Trial.Quantiles(
+        min: 18_000, mean: 42_300, p50: 40_000, p99: 97_000, p999: 120_000, max: 1_234_567)
+    }
+    return result
+  }
+
+  /// Limits of the path, of this machine and of nothing; loss at any rate; an end before time.
+  @Test func table() {
+    var results = [
+      result(64, 9000, failing: (9100, .notOffered)), result(128, 8446, failing: nil),
+      result(512, 492.1, failing: (494.6, .lossy)), result(1024, nil, failing: (12, .lossy)),
+      result(1518, nil, failing: nil),
+    ]
+    (results[1].burst, results[1].isBurstLimit, results[2].burst) = (16_891, true, 43)
+    (results[2].unfinished, results[4].unfinished) = ("back-to-back", "throughput")
+    #expect(
+      Report.table(results, acceptedLoss: 0, measured: (throughput: true, bursts: true)) == """
+         frame    line pps         pps  of line     Mbit/s       min      mean       p99       max  back-to-back
+            64     14881.0    ≥ 9000.0   60.5 %      6.048   18.0 µs   42.3 µs   97.0 µs   1.23 ms             –  this machine did not keep 9100.0 up: no limit of the path
+           128      8445.9      8446.0  100.0 %     10.000   18.0 µs   42.3 µs   97.0 µs   1.23 ms       ≥ 16891  at the highest rate tried
+           512      2349.6       492.1   20.9 %      2.094   18.0 µs   42.3 µs   97.0 µs   1.23 ms            43  loss at 494.6; ended in the measurement of back-to-back
+          1024      1197.3           –        –          –         –         –         –         –             –  not confirmed at any rate; loss at 12.0
+          1518       812.7           –        –          –         –         –         –         –             –  ended before it was found
+
+        Accepted loss: 0: at the rates found every packet was answered.
+        Line: what fits on it, preamble and gap included; Mbit/s too. Frames have their check sequence.
+        Round trips through the reflector: loss on either way counts, delays are of both ways together.
+
+        """)
+  }
+
+  /// A trial that was not offered has no loss; what was accepted is said.
+  @Test func lossByRate() {
+    var found = result(512, 2349.6, failing: nil)
+    found.lost = 7
+    for (sent, answered) in [(1000, 455), (900, 900), (1000, 1000)] {
+      var trial = Trial(purpose: .lossCurve, frame: 512, rate: 1000, duration: 1)
+      (trial.due, trial.sent, trial.answered) = (1000, sent, answered)
+      trial.judge(acceptedLoss: 0)
+      found.lossCurve.append(trial)
+    }
+    let text = Report.table([found], acceptedLoss: 0.01, measured: (throughput: true, bursts: false))
+    #expect(text.contains("  7 lost, accepted; at the highest rate tried\n"), "\(text)")
+    #expect(
+      text.contains(
+        """
+        Loss at rates in percent of the line's:
+         frame     100 %      90 %      80 %      70 %      60 %      50 %      40 %      30 %      20 %      10 %
+           512    54.5 %  not sent       0 %
+
+        Accepted loss: 1.0 % of the packets: not the throughput of RFC 2544.
+        """), "\(text)")
+    let rows = Report.trialsCSV(found.lossCurve).split(separator: "\n").map {
+      $0.split(separator: ",", omittingEmptySubsequences: false)
+    }
+    #expect(rows.count == 4 && rows.allSatisfy { $0.count == 26 })
+    #expect(rows[2][4...8].joined(separator: ",") == "1000,100,900,900,0" && rows[2][25] == "not-offered")
+  }
+}
