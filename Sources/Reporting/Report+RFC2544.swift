@@ -151,7 +151,7 @@ extension Report {
     let why =
       switch result.failingVerdict {
       case .notOffered: "this machine did not keep \(rate) up: no limit of the path"
-      case .uneven: "loss at \(rate), where this machine stalled: no limit of the path"
+      case .uneven: "loss at \(rate), but this machine stalled: perhaps no limit of the path"
       case .lossy, .clean: "loss at \(rate)"
       }
     return (result.throughput == nil ? "not confirmed at any rate; \(why)" : accepted + why) + ended

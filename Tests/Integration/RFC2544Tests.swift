@@ -168,7 +168,8 @@ extension IntegrationSuites {
       _ = try reflect()
       let output = try measure(
         "--sizes", "512", "--line-rate", "2M", "--measure", "throughput,loss-curve", "--search-trial", "300ms",
-        "--trial", "3s", "--repeat", "1", "--resolution", "20", "--wait", "100ms", "--pause", "10ms")
+        "--trial", "3s", "--repeat", "1", "--resolution", "20", "--longest-stall", "1s", "--wait", "100ms", "--pause",
+        "10ms")
       #expect(output.status == 0, "\(output.errors)")
       let row = try #require(try rows("throughput.csv").first)
       #expect(row["throughput_pps"] == "" && row["failing_verdict"] == "lossy", "\(row) \(output.errors)")

@@ -215,6 +215,17 @@ import Testing
     #expect(verdict(0, 0, 0) == .notOffered)
   }
 
+  /// Of packets that are late, those behind a stall that follow each other too fast.
+  @Test func haste() {
+    var tally = TrialTally(first: 0, haste: 100)
+    for (number, actual) in [0, 1000, 3500, 3520, 4030, 5500, 6501].enumerated() as EnumeratedSequence<[Int64]> {
+      tally.sent(SentPacket(number: UInt64(number), due: Int64(number) * 1000, actual: actual, time: 1))
+    }
+    var trial = Trial(purpose: .search, frame: 64, rate: 1000, duration: 1)
+    tally.finish(&trial, due: 7, refused: 0, ownDrops: 0, acceptedLoss: 0)
+    #expect(trial.hurried == 1)
+  }
+
   /// Loss that the burst behind a stall of this machine explains is nobody's; more than that is the path's.
   @Test func stalls() throws {
     func verdict(_ stall: Int64, hurried: Int, lost: Int, _ purpose: Trial.Purpose = .search) -> Trial.Verdict {
@@ -265,7 +276,7 @@ import Testing
 
   /// Of 10 packets, the first 3 not counted: 4 is lost, 6 comes behind 7, 8 twice, an unknown one.
   @Test func tally() {
-    var tally = TrialTally(first: 3, haste: 6)
+    var tally = TrialTally(first: 3)
     for number in 0..<10 as Range<Int64> {
       tally.sent(
         SentPacket(number: UInt64(number), due: number * 1000, actual: number * 1000 + 7, time: 1_000_000 + number))
@@ -277,7 +288,7 @@ import Testing
     #expect(trial.sent == 7 && trial.answered == 5 && trial.lost == 2 && trial.verdict == .lossy)
     #expect(trial.repeated == 1 && trial.disordered == 1 && trial.sentRate == 1000)
     #expect(trial.latency == Trial.Quantiles(min: 50, mean: 50, p50: 50, p99: 50, p999: 50, max: 50))
-    #expect(trial.lateness?.max == 7 && trial.hurried == 7)
+    #expect(trial.lateness?.max == 7 && trial.hurried == 0)
     // Refused by the stack is not lost.
     tally.finish(&trial, due: 7, refused: 2, ownDrops: 0, acceptedLoss: 0)
     #expect(trial.sent == 5 && trial.lost == 0 && trial.verdict == .notOffered)

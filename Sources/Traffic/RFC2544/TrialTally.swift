@@ -6,12 +6,14 @@ internal import Recording
 /// Packets before `first` warm the path up: they and their answers are not counted.
 struct TrialTally: Sendable {
   private let first: Int
-  /// Packets that are late by more than this leave in the wake of a stall; nanoseconds.
+  /// Packets that are late by more than this, and follow the one before at less than half the time that was due, leave in the
+  /// wake of a stall; nanoseconds.
   private let haste: Int64
   /// By number: when the packet was handed to the stack, CLOCK_REALTIME; 0 once it was answered.
   private var times: [Int64] = []
   private var highest = -1
   private var sending: (first: Int64, last: Int64)?
+  private var latest: SentPacket?
   private(set) var attempts = 0
   private(set) var answered = 0
   private(set) var repeated = 0
@@ -25,10 +27,15 @@ struct TrialTally: Sendable {
   /// Packets come in order.
   mutating func sent(_ packet: SentPacket) {
     times.append(packet.time)
+    defer { latest = packet }
     guard times.count > first else { return }
     attempts += 1
     lateness.add(packet.actual - packet.due)
-    if packet.actual - packet.due > haste { hurried += 1 }
+    if let latest, packet.actual - packet.due > haste,
+      2 * (packet.actual - latest.actual) < packet.due - latest.due
+    {
+      hurried += 1
+    }
     sending = (sending?.first ?? packet.actual, packet.actual)
   }
 
