@@ -112,6 +112,11 @@ final class PacedThread: Sendable {
     while due.nanoseconds < end {
       if let count = plan.count, number >= count { return "count" }
       packet.number(UInt32(truncatingIfNeeded: number))
+      // Before the wait, so that it is part of being late.
+      while queue.isFull {
+        if isStopped.load(ordering: .relaxed) { return "stopped" }
+        usleep(100)
+      }
       guard let now = sleep(until: Instant(nanoseconds: due.nanoseconds - lead), &wait)?.nanoseconds else {
         return "stopped"
       }
@@ -123,10 +128,7 @@ final class PacedThread: Sendable {
       let time = Instant<Realtime>.now.nanoseconds
       packet.stamp(time)
       let sent = SentPacket(number: number, due: due.nanoseconds, actual: now, time: time, error: packet.error)
-      while !queue.append(sent) {
-        if isStopped.load(ordering: .relaxed) { return "stopped" }
-        usleep(100)
-      }
+      queue.append(sent)
       let result = socket.send(packet.bytes, at: plan.departure?.time(at: due.nanoseconds))
       number += 1
       if result.error == 0 {

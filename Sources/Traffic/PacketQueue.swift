@@ -3,7 +3,7 @@ internal import Synchronization
 
 /// Packets on their way from the thread that sends them to the one that takes them, in order; neither waits for the other.
 ///
-/// Holds a fixed number, so that sending neither allocates nor touches new memory: `append` fails where nobody takes them.
+/// Holds a fixed number, so that sending neither allocates nor touches new memory: it is full where nobody takes them.
 /// For one thread that appends and one that takes. Unchecked: each slot belongs to one of the two, as the counters say.
 @safe final class PacketQueue: @unchecked Sendable {
   private let slots: UnsafeMutableBufferPointer<SentPacket>
@@ -22,13 +22,15 @@ internal import Synchronization
 
   var capacity: Int { unsafe slots.count }
 
-  /// - Returns: false where it is full.
-  func append(_ packet: SentPacket) -> Bool {
+  /// For the thread that appends: there is room once it is not.
+  var isFull: Bool { appended.load(ordering: .relaxed) - taken.load(ordering: .acquiring) == capacity }
+
+  /// Traps where it is full.
+  func append(_ packet: SentPacket) {
+    precondition(!isFull, "a packet queue has no room")
     let place = appended.load(ordering: .relaxed)
-    guard place - taken.load(ordering: .acquiring) < capacity else { return false }
     unsafe slots[place & (capacity - 1)] = packet
     appended.store(place + 1, ordering: .releasing)
-    return true
   }
 
   /// Those since the last time.
