@@ -11,7 +11,8 @@
 # Everything happens inside these namespaces, and nothing is left behind but out/demo/{session,sent,report}.
 # DEMO_SECONDS: how long the traffic runs (10). LATPROBE: the program (.build/release/latprobe).
 set -euo pipefail
-cd "$(dirname "$0")/.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
 
 seconds=${DEMO_SECONDS:-10}
 latprobe=${LATPROBE:-.build/release/latprobe}
@@ -147,11 +148,11 @@ require ip ss sockperf iperf3
 mkdir -p "$logs"
 [ -x "$latprobe" ] || fail "$latprobe is not there; run 'make build', or name the program in LATPROBE"
 if [ "$(id -u)" = 0 ]; then
-  "$0" --record
+  "$self" --record
 else
   require sudo
   echo "demo: sudo, because creating network namespaces and loading BPF programs needs root"
-  sudo env PATH="$PATH" DEMO_SECONDS="$seconds" LATPROBE="$latprobe" "$0" --record
+  sudo env PATH="$PATH" DEMO_SECONDS="$seconds" LATPROBE="$latprobe" "$self" --record
 fi
 
 echo

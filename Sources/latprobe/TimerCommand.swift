@@ -57,12 +57,13 @@ struct TimerCommand: ParsableCommand {
 
   private func loads() throws -> [LoadKind] {
     guard let load else { return LoadKind.allCases }
-    return try load.split(separator: ",").map { name in
+    let kinds = try load.split(separator: ",").map { name in
       guard let kind = LoadKind(rawValue: String(name)) else {
         throw ValidationError("no load '\(name)'; there are \(LoadKind.names)")
       }
       return kind
     }
+    return kinds.indices.filter { kinds.firstIndex(of: kinds[$0]) == $0 }.map { kinds[$0] }
   }
 
   func validate() throws {

@@ -3,11 +3,12 @@
 # Nanoseconds that a program on net_dev_start_xmit adds to a packet: empty, minimal stamp, latprobe's stamp.
 # Usage: run.sh [ROUNDS [PACKETS]]; needs root for a namespace of its own and for BPF.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/../.."
 
 if [ "$(id -u)" != 0 ]; then
 	echo "overhead: sudo, since making a network namespace and loading BPF programs needs root" >&2
-	exec sudo -- "$0" "$@"
+	exec sudo -- "$self" "$@"
 fi
 rounds=${1:-60}
 packets=${2:-20000}

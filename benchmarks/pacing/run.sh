@@ -7,11 +7,12 @@
 # Needs irtt, sockperf and tcpdump (apt-get install irtt sockperf tcpdump). LATPROBE: the program.
 # CPU: the CPU that latprobe's sending thread stays on; none, if unset. SEARCH=0 leaves the search for the rate out.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/../.."
 
 if [ "$(id -u)" != 0 ]; then
   echo "pacing: sudo, since making network namespaces and SCHED_FIFO need root" >&2
-  exec sudo -- env LATPROBE="${LATPROBE:-}" CPU="${CPU:-}" SEARCH="${SEARCH:-}" "$0" "$@"
+  exec sudo -- env LATPROBE="${LATPROBE:-}" CPU="${CPU:-}" SEARCH="${SEARCH:-}" "$self" "$@"
 fi
 seconds=${1:-60}
 for program in irtt sockperf tcpdump; do

@@ -6,11 +6,12 @@
 # Usage: run.sh [MIB [FOLDER]]; the capture (1024 MiB) is made in FOLDER (/tmp) and removed; root for the namespaces.
 # TSHARK=0 leaves tshark out, whose memory grows with the capture.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/../.."
 
 if [ "$(id -u)" != 0 ]; then
   echo "pair: sudo, since making network namespaces needs root" >&2
-  exec sudo -- "$0" "$@"
+  exec sudo -- "$self" "$@"
 fi
 size=${1:-1024}
 latprobe=$(realpath .build/release/latprobe)

@@ -7,11 +7,12 @@
 # LATPROBE: the program. RATE: packets a second, instead of half of what rfc2544 finds. FOLDER: for recordings (2 GiB), /var/tmp.
 # Exits with 0, or with 2 where it grew or packets are missing that nobody counted.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/../.."
 
 if [ "$(id -u)" != 0 ]; then
   echo "soak: sudo, since making network namespaces needs root" >&2
-  exec sudo -- env LATPROBE="${LATPROBE:-}" RATE="${RATE:-}" FOLDER="${FOLDER:-}" "$0" "$@"
+  exec sudo -- env LATPROBE="${LATPROBE:-}" RATE="${RATE:-}" FOLDER="${FOLDER:-}" "$self" "$@"
 fi
 seconds=${1:-600}
 [[ $seconds =~ ^[0-9]+$ ]] && [ "$seconds" -ge 20 ] || { echo "soak: SECONDS is a number from 20, not '$seconds'" >&2; exit 64; }

@@ -4,11 +4,12 @@
 # Small packets on a veth pair: what latprobe tap, tcpdump and dumpcap see, lose and take of a CPU, one after the other.
 # Usage: run.sh [RATE [SECONDS [ROUNDS]]]; needs root for namespaces of its own.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/../.."
 
 if [ "$(id -u)" != 0 ]; then
   echo "tap: sudo, since making network namespaces and packet sockets needs root" >&2
-  exec sudo -- "$0" "$@"
+  exec sudo -- "$self" "$@"
 fi
 rate=${1:-200000}
 seconds=${2:-10}

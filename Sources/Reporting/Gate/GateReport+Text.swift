@@ -41,8 +41,8 @@ extension GateReport {
     let unit = requirement.metric.unit
     let name = check.segment.map { "\(check.direction ?? "")/\($0)" } ?? requirement.segment
     let threshold = "\(requirement.comparison.rawValue) \(requirement.thresholdText)"
-    var line = Text.padded(check.verdict.rawValue, 14) + Text.padded(name, 22)
-    line += Text.padded(requirement.metricName, 7)
+    var line = Text.padded(check.verdict.rawValue, 14) + Text.padded(name, max(22, name.count + 1))
+    line += Text.padded(requirement.metricName, max(7, requirement.metricName.count + 1))
     line += Text.aligned(check.measured.map(unit.text) ?? "–", 9) + "  " + Text.padded(threshold, 12)
     line += "n \(check.count)"
     if let effective = check.effectiveCount { line += ", n_eff \(Text.fixed(effective, 0))" }
