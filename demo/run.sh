@@ -126,7 +126,7 @@ traffic_and_recording() {
   udp=$!
   start "$a" iperf3.log iperf3 --client fd77::2 --port 5201 --time "$seconds" --bitrate 200M
   tcp=$!
-  start "$a" send.log "$latprobe" send 10.77.0.2 --rate 1000 --duration "${seconds}s" --fifo 50 --timestamps kernel \
+  start "$a" send.log "$latprobe" send 10.77.0.2 --rate 1000 --duration "${seconds}s" --fifo 50 --timestamps kernel --same-clock \
     --session "$session" -o "$out/sent" --force
   stamp=$!
   wait "$udp" || fail "sockperf failed; see $logs/sockperf.log"
