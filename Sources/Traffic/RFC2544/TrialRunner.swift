@@ -62,7 +62,9 @@ package struct TrialRunner: Sendable {
     // Tells late answers to the trial before from this one's.
     let id = UInt16.random(in: 1...(.max))
     var socket = try UDPSocket(to: peer, stampedBy: .nobody)
-    var tally = TrialTally(first: warmUp, haste: longestStall / 10)
+    // Two seconds' worth may wait to be taken, one is for good measure.
+    let window = Int((Double(patience) / 1e9 + 3) * plan.rate) + 4096
+    var tally = TrialTally(first: warmUp, longestStall: longestStall, window: window)
     let drain = plan.count == nil ? self.drain : 0
     let start = Instant<Monotonic>.now.nanoseconds + max(TrialRunner.preparation, drain + TrialRunner.rest)
     // A burst takes as long as it takes; else what is not sent in time is not sent.
@@ -104,8 +106,8 @@ package struct TrialRunner: Sendable {
     }
     var trial = Trial(purpose: plan.purpose, frame: plan.frame, rate: plan.rate, duration: duration)
     tally.finish(
-      &trial, due: counted, refused: Int(state.refused.count), ownDrops: socket.drops, acceptedLoss: acceptedLoss,
-      longestStall: longestStall)
+      &trial, due: counted, refused: Int(state.refused.count), ownDrops: socket.drops, acceptedLoss: acceptedLoss)
+    trial.refusal = state.refused.error
     return (trial, state.warnings)
   }
 
