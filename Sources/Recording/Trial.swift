@@ -33,7 +33,7 @@ package struct Trial: Sendable, Hashable {
   package var due = 0
   package var sent = 0
   package var answered = 0
-  /// Of those that did not leave: refused by the stack, its queue being full.
+  /// Of those that did not leave: refused by the stack; and why, the last time (errno).
   package var refused = 0
   package var refusal: Int32 = 0
   /// Answers that came again, and those behind answers to later packets.
@@ -126,11 +126,18 @@ package struct FrameResult: Sendable, Hashable {
   package var burstRate = 0.0
   /// No longer burst was tried.
   package var isBurstLimit = false
+  /// The shortest burst that failed, and how; nil: none did.
+  package var failingBurst: Int?
+  package var failingBurstVerdict = Trial.Verdict.lossy
   /// The measurement that was not brought to its end.
   package var unfinished: String?
 
-  /// Whether the throughput is this machine's, a lower bound of the path's.
-  package var isSendersLimit: Bool { failingRate != nil && failingVerdict != .lossy }
+  /// Whether more than the highest rate tried fits on the line, and that was without loss.
+  package var isCapped: Bool { throughput != nil && failingRate == nil && highest < lineRate }
+  /// Whether the throughput is this machine's or this program's, a lower bound of the path's.
+  package var isSendersLimit: Bool { failingRate != nil && failingVerdict != .lossy || isCapped }
+  /// The same of the longest burst.
+  package var isSendersBurst: Bool { failingBurst != nil && failingBurstVerdict != .lossy }
 
   package init(frame: Int, lineRate: Double, highest: Double) {
     (self.frame, self.lineRate, self.highest) = (frame, lineRate, highest)

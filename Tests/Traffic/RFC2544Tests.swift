@@ -312,6 +312,45 @@ import Testing
     #expect(all.burst == 46_992 && all.isBurstLimit)
   }
 
+  /// The stack refuses what is beyond 300 packets of a burst: that is no limit of the path's, and said.
+  @Test func refusedBursts() throws {
+    var device = Device { _ in 1e9 }
+    let result = try benchmark([.backToBack]).run(frame: 512, lineRate: 100e6) { plan in
+      var trial = device.perform(plan)
+      trial.sent = min(trial.due, 300)
+      (trial.answered, trial.refused) = (trial.sent, trial.due - trial.sent)
+      trial.judge(acceptedLoss: 0)
+      return trial
+    }
+    #expect(297...301 ~= result.burst ?? 0 && result.isSendersBurst && !result.isBurstLimit, "\(result)")
+    #expect(result.failingBurst ?? 0 > 300 && result.failingBurstVerdict == .notOffered)
+    device = Device(queue: 287) { _ in 10_000 }
+    let lossy = try run(&device, benchmark([.backToBack]))
+    #expect(!lossy.isSendersBurst && lossy.failingBurst ?? 0 > lossy.burst ?? 0)
+  }
+
+  /// More would fit on the line than is tried: a lower bound.
+  @Test func cappedRate() throws {
+    var benchmark = benchmark()
+    benchmark.mostPackets = 2000
+    for (capacity, isCapped) in [(5000.0, true), (1500, false)] {
+      var device = Device { _ in capacity }
+      let result = try run(&device, benchmark)
+      #expect(result.isCapped == isCapped && result.isSendersLimit == isCapped, "\(result)")
+    }
+  }
+
+  /// By the defaults: 10 trials of a minute, 12 of two seconds.
+  @Test func estimates() {
+    var benchmark = Benchmark()
+    benchmark.measurements = [.throughput]
+    #expect(benchmark.estimate(overhead: 5) == 657...734)
+    benchmark.measurements = [.lossCurve]
+    #expect(benchmark.estimate(overhead: 5) == 14...70)
+    benchmark.measurements = [.backToBack]
+    #expect(benchmark.estimate(overhead: 5) == 77...154)
+  }
+
   /// Of 10 packets, the first 3 not counted: 4 is lost, 6 comes behind 7, 8 twice, an unknown one.
   @Test func tally() {
     var tally = TrialTally(first: 3)
