@@ -17,7 +17,8 @@ package struct Trial: Sendable, Hashable {
     case lossy
     /// This machine did not send what was due, or dropped answers itself: nothing is known of the path.
     case notOffered = "not-offered"
-    /// Loss, but this machine stalled and sent in a burst what was due meanwhile: whose loss it is, is not known.
+    /// Loss, but this machine stalled, sent in a burst what was due meanwhile, and lost nothing but then: whose loss it is,
+    /// is not known.
     case uneven
   }
 
@@ -32,8 +33,9 @@ package struct Trial: Sendable, Hashable {
   package var due = 0
   package var sent = 0
   package var answered = 0
-  /// Of those that did not leave: refused by the stack, its queue being full.
+  /// Of those that did not leave: refused by the stack; and why, the last time (errno).
   package var refused = 0
+  package var refusal: Int32 = 0
   /// Answers that came again, and those behind answers to later packets.
   package var repeated = 0
   package var disordered = 0
@@ -47,6 +49,8 @@ package struct Trial: Sendable, Hashable {
   package var lateness: Quantiles?
   /// Packets that left in the wake of a stall.
   package var hurried = 0
+  /// Lost packets that neither left so, nor so soon after one that a queue may still have been full of the burst.
+  package var unexplained = 0
   package var verdict = Verdict.notOffered
 
   /// Nanoseconds.
@@ -87,7 +91,9 @@ package struct Trial: Sendable, Hashable {
       verdict = Double(lost) <= acceptedLoss * Double(sent) ? .clean : .lossy
     }
     let isLate = !purpose.isBurst && lateness?.max ?? 0 > longestStall
-    if verdict == .lossy, isLate, lost <= hurried { verdict = .uneven }
+    if verdict == .lossy, isLate, lost <= hurried, Double(unexplained) <= acceptedLoss * Double(sent) {
+      verdict = .uneven
+    }
   }
 
   /// Whether another try may do: this machine was at fault, and not by much.
@@ -120,11 +126,18 @@ package struct FrameResult: Sendable, Hashable {
   package var burstRate = 0.0
   /// No longer burst was tried.
   package var isBurstLimit = false
+  /// The shortest burst that failed, and how; nil: none did.
+  package var failingBurst: Int?
+  package var failingBurstVerdict = Trial.Verdict.lossy
   /// The measurement that was not brought to its end.
   package var unfinished: String?
 
-  /// Whether the throughput is this machine's, a lower bound of the path's.
-  package var isSendersLimit: Bool { failingRate != nil && failingVerdict != .lossy }
+  /// Whether more than the highest rate tried fits on the line, and that was without loss.
+  package var isCapped: Bool { throughput != nil && failingRate == nil && highest < lineRate }
+  /// Whether the throughput is this machine's or this program's, a lower bound of the path's.
+  package var isSendersLimit: Bool { failingRate != nil && failingVerdict != .lossy || isCapped }
+  /// The same of the longest burst.
+  package var isSendersBurst: Bool { failingBurst != nil && failingBurstVerdict != .lossy }
 
   package init(frame: Int, lineRate: Double, highest: Double) {
     (self.frame, self.lineRate, self.highest) = (frame, lineRate, highest)

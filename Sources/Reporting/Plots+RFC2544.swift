@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
 import Recording
 
 extension Plots {
@@ -10,6 +11,14 @@ extension Plots {
       try OutputFile.write(figure.script, to: "\(directory)/\(figure.name).gp")
     }
     return await Gnuplot.draw(figures.map(\.name), in: directory)
+  }
+
+  /// Names of what ``write(_:conditions:to:)`` may have written there: the data of a frame size, or of any figure.
+  static func filesOfResults(in directory: String) -> [String] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+    return names.filter {
+      $0.wholeMatch(of: /(throughput\.csv|loss-[0-9]+\.csv|(throughput|loss)\.(gp|svg|png))/) != nil
+    }
   }
 
   private static func throughputFigure(_ results: [FrameResult], _ conditions: String) -> Figure? {
@@ -28,7 +37,7 @@ extension Plots {
     ]
     if results.contains(where: { $0.throughput != nil && $0.isSendersLimit }) {
       series.append(
-        "\(bars(3)) '\(Gnuplot.colours[4])' title 'limit of this machine'")
+        "\(bars(3)) '\(Gnuplot.colours[4])' title 'at least: limit of the sender'")
     }
     series += [
       "'' using 0:(108):4 with labels font ',12' notitle",

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Glibc
 package import Recording
 
 /// What `latprobe rfc2544` shows and writes.
@@ -7,6 +8,15 @@ extension Report {
   package static func writeTrials(_ trials: [Trial], to directory: String) throws(FileError) {
     try OutputFile.makeDirectory(directory)
     try OutputFile.write(trialsCSV(trials), to: directory + "/trials.csv")
+  }
+
+  /// Removes what an earlier run wrote there.
+  package static func removeResults(in directory: String) throws(FileError) {
+    let names = ["trials.csv", "throughput.csv", "loss-curve.csv"].map { "\(directory)/\($0)" }
+    let plots = Plots.filesOfResults(in: directory + "/plots").map { "\(directory)/plots/\($0)" }
+    for path in names + plots where unsafe unlink(path) != 0 && errno != ENOENT {
+      throw FileError("remove", path, errno: errno)
+    }
   }
 
   /// Writes `throughput.csv` and `loss-curve.csv`, and draws both.
@@ -43,7 +53,10 @@ extension Report {
     let header =
       ([
         "frame,line_rate_pps,highest_tried_pps,throughput_pps,throughput_share,lost,failing_rate_pps,failing_verdict"
-      ] + columns("latency") + ["back_to_back_packets,back_to_back_rate_pps,back_to_back_limit"])
+      ] + columns("latency") + [
+        "back_to_back_packets,back_to_back_rate_pps,back_to_back_limit,back_to_back_failing_packets",
+        "back_to_back_failing_verdict",
+      ])
       .joined(separator: ",")
     let rows = results.map { result in
       ([
@@ -57,6 +70,8 @@ extension Report {
         + [
           result.burst.map { String($0) } ?? "", result.burst == nil ? "" : Text.fixed(result.burstRate, 3),
           result.burst == nil ? "" : result.isBurstLimit ? "true" : "false",
+          result.failingBurst.map { String($0) } ?? "",
+          result.failingBurst == nil ? "" : result.failingBurstVerdict.rawValue,
         ]).joined(separator: ",")
     }
     return ([header] + rows).joined(separator: "\n") + "\n"
@@ -108,17 +123,27 @@ extension Report {
       }
       var row = zip(cells, columns.map(\.1) + latencies.map(\.1)).map { Text.aligned($0, $1) }.joined()
       if measured.bursts {
-        row += Text.aligned(result.burst.map { (result.isBurstLimit ? "≥ " : "") + String($0) } ?? "–", 14)
+        let isLeast = result.isBurstLimit || result.isSendersBurst
+        row += Text.aligned(result.burst.map { (isLeast ? "≥ " : "") + String($0) } ?? "–", 14)
       }
-      if measured.throughput { row += "  " + remark(result) }
+      var remarks = measured.throughput ? [remark(result)] : []
+      if measured.bursts { remarks += burstRemark(result) }
+      let isKnown = !measured.throughput || result.throughput != nil || result.failingRate != nil
+      if let measurement = result.unfinished, isKnown {
+        remarks.append("ended in the measurement of \(measurement)")
+      }
+      if !remarks.isEmpty { row += "  " + remarks.joined(separator: "; ") }
       lines.append(row.trimmingTrailingSpaces())
     }
     lines += [""] + lossTable(results)
+    if results.contains(where: \.isLossy) {
+      lines.append("The reflector may have refused some: see what it says at its end, and its --rate-limit.")
+    }
+    let found = results.contains { $0.throughput != nil } ? ": at the rates found every packet was answered" : ""
     lines.append(
       "Accepted loss: "
         + (acceptedLoss == 0
-          ? "0: at the rates found every packet was answered."
-          : "\(Text.percent(acceptedLoss)) of the packets: not the throughput of RFC 2544."))
+          ? "0\(found)." : "\(Text.percent(acceptedLoss)) of the packets: not the throughput of RFC 2544."))
     lines.append("Line: what fits on it, preamble and gap included; Mbit/s too. Frames have their check sequence.")
     lines.append("Round trips through the reflector: loss on either way counts, delays are of both ways together.")
     return lines.joined(separator: "\n") + "\n"
@@ -141,19 +166,41 @@ extension Report {
   }
 
   /// Why the throughput is no higher.
-  static func remark(_ result: FrameResult) -> String {
-    let ended = result.unfinished.map { "; ended in the measurement of \($0)" } ?? ""
+  private static func remark(_ result: FrameResult) -> String {
     let accepted = result.lost > 0 ? "\(result.lost) lost, accepted; " : ""
     guard let failing = result.failingRate else {
-      return result.throughput == nil ? "ended before it was found" : accepted + "at the highest rate tried" + ended
+      if result.throughput == nil { return "ended before it was found" }
+      return accepted + "at the highest rate tried" + (result.isCapped ? ": perhaps no limit of the path" : "")
     }
     let rate = Text.fixed(failing, 1)
     let why =
       switch result.failingVerdict {
-      case .notOffered: "this machine did not keep \(rate) up: no limit of the path"
+      case .notOffered: "this machine did not keep \(rate) up: perhaps no limit of the path"
       case .uneven: "loss at \(rate), but this machine stalled: perhaps no limit of the path"
       case .lossy, .clean: "loss at \(rate)"
       }
-    return (result.throughput == nil ? "not confirmed at any rate; \(why)" : accepted + why) + ended
+    return result.throughput == nil ? "not confirmed at any rate; \(why)" : accepted + why
+  }
+
+  /// Why the burst is no longer, where that is not the path's loss.
+  private static func burstRemark(_ result: FrameResult) -> [String] {
+    guard let failing = result.failingBurst, result.isSendersBurst else { return [] }
+    return ["this machine did not do a burst of \(failing): perhaps no limit of the path"]
+  }
+
+  /// `0.900 Mbit/s`.
+  ///
+  /// - Parameter bits: a second.
+  package static func lineRate(_ bits: Double) -> String {
+    let rate = bits / 1e6
+    return Text.fixed(rate, rate == rate.rounded() ? 0 : 3) + " Mbit/s"
+  }
+}
+
+extension FrameResult {
+  /// Whether loss ended any of it.
+  fileprivate var isLossy: Bool {
+    failingRate != nil && failingVerdict == .lossy || failingBurst != nil && failingBurstVerdict == .lossy
+      || lossCurve.contains { $0.verdict == .lossy }
   }
 }

@@ -136,7 +136,11 @@ struct RFC2544Command: AsyncParsableCommand {
     }
     if let fifo, !(1...99 ~= fifo) { throw ValidationError("--fifo takes a priority from 1 to 99") }
     if let cpu, cpu < 0 { throw ValidationError("--cpu takes the number of a CPU") }
-    if let lineRate, lineRate.bits == nil { throw ValidationError("--line-rate takes bits a second: 100M, 1G") }
+    if let lineRate {
+      guard let bits = lineRate.bits, 1e3...1e13 ~= bits else {
+        throw ValidationError("--line-rate takes 1k to 10000G bits a second, such as 100M or 1G")
+      }
+    }
   }
 
   func run() async throws {
@@ -161,12 +165,19 @@ struct RFC2544Command: AsyncParsableCommand {
     var results: [FrameResult] = []
     var failure: (any Error)?
     do {
-      for frame in try possible(try frames(), target) {
-        let warnings = try runner.learn(frame: frame)
-        if results.isEmpty { for warning in warnings { Console.error("warning: \(warning)") } }
+      let sizes = try possible(try frames(), target)
+      for (number, frame) in sizes.enumerated() {
+        guard let warnings = try runner.learn(frame: frame, stopRequested: { StopSignal.name != nil }) else {
+          throw Stopped()
+        }
+        if number == 0 { for warning in warnings { Console.error("warning: \(warning)") } }
+      }
+      Console.error(estimate(benchmark, sizes: sizes.count))
+      if force { try Report.removeResults(in: output) }
+      for frame in sizes {
         let done = results
         let result = try benchmark.run(frame: frame, lineRate: rate, progress: { results = done + [$0] }) { plan in
-          if !trials.isEmpty { Thread.sleep(forTimeInterval: Double(pause.nanoseconds) / 1e9) }
+          if !trials.isEmpty { rest() }
           guard StopSignal.name == nil,
             let trial = try runner.run(plan, stopRequested: { StopSignal.name != nil })
           else { throw Stopped() }
@@ -175,7 +186,11 @@ struct RFC2544Command: AsyncParsableCommand {
           // At once: whatever happens later, what was measured is kept.
           try Report.writeTrials(trials, to: output)
           // All is lost: is there anybody left?
-          if trial.sent > 0, trial.answered == 0 { _ = try runner.learn(frame: frame) }
+          if trial.sent > 0, trial.answered == 0,
+            try runner.learn(frame: frame, stopRequested: { StopSignal.name != nil }) == nil
+          {
+            throw Stopped()
+          }
           return trial
         }
         results = done + [result]
@@ -185,7 +200,7 @@ struct RFC2544Command: AsyncParsableCommand {
     }
     if !results.isEmpty {
       let conditions =
-        "to \(target.name)  ·  line \(Int(rate / 1e6)) Mbit/s  ·  \(repeats) trials of \(trial)  ·  accepted loss \(acceptLoss) %"
+        "to \(target.name)  ·  line \(Report.lineRate(rate))  ·  \(repeats) trials of \(trial)  ·  accepted loss \(acceptLoss) %"
       for line in try await Report.write(results, conditions: conditions, to: output) {
         Console.error("warning: \(line)")
       }
@@ -206,6 +221,28 @@ struct RFC2544Command: AsyncParsableCommand {
   }
 
   private struct Stopped: Error {}
+
+  /// Between trials, or until a signal.
+  private func rest() {
+    let end = ContinuousClock.now + .nanoseconds(pause.nanoseconds)
+    while StopSignal.name == nil, case let left = end - .now, left > .zero {
+      usleep(UInt32(min(left, .milliseconds(50)) / .microseconds(1)))
+    }
+  }
+
+  private func estimate(_ benchmark: Benchmark, sizes: Int) -> String {
+    // A sending thread is ready, and the path warm.
+    let overhead = Double(pause.nanoseconds + max(150_000_000, drain?.nanoseconds ?? 0) + warmUp.nanoseconds) / 1e9
+    let seconds = benchmark.estimate(overhead: overhead)
+    func text(_ seconds: Double) -> String {
+      let whole = Int((seconds * Double(sizes)).rounded(.up))
+      if whole < 120 { return "\(whole) s" }
+      let minutes = (whole + 59) / 60
+      return minutes < 120 ? "\(minutes) min" : "\(minutes / 60) h \(minutes % 60) min"
+    }
+    return "\(sizes) frame size\(sizes == 1 ? "" : "s"): \(text(seconds.lowerBound)) without loss, "
+      + "about \(text(seconds.upperBound)) with it; longer where confirmations fail. Ctrl-C keeps what was done"
+  }
 
   /// Bits a second of the line.
   private func rate(to target: Traffic.Peer) throws -> Double {
@@ -244,7 +281,7 @@ struct RFC2544Command: AsyncParsableCommand {
         "\(trial.lost) of \(trial.sent) lost, but this machine stalled for \((trial.lateness?.max ?? 0) / 1_000_000) ms"
       case .notOffered where trial.ownDrops > 0: "not offered: this machine dropped \(trial.ownDrops) answers itself"
       case .notOffered where trial.refused > 0:
-        "not offered: \(trial.sent) of \(trial.due) sent; this machine's queue was full"
+        "not offered: \(trial.sent) of \(trial.due) sent; \(trial.refused) refused by this machine: \(unsafe String(cString: strerror(trial.refusal)))"
       case .notOffered: "not offered: \(trial.sent) of \(trial.due) sent"
       }
     return "\(trial.frame) bytes, \(trial.purpose.rawValue), \(what): \(outcome)"

@@ -162,6 +162,21 @@ extension IntegrationSuites {
       #expect(try rows("trials.csv").first?["verdict"] == "clean" && rows("throughput.csv").count == 1)
     }
 
+    /// The way there goes, in the midst of a trial.
+    @Test func theLinkIsGone() throws {
+      _ = try reflect()
+      let run = try start([
+        "--sizes", "512", "--line-rate", "1M", "--measure", "throughput", "--search-trial", "500ms", "--trial", "30s",
+        "--wait", "200ms", "--pause", "10ms",
+      ])
+      try run.expect(", search, ")
+      usleep(700_000)
+      try bed.run("ip", "-n", bed.a, "addr", "flush", "dev", "eth0")
+      try bed.run("ip", "-n", bed.a, "link", "set", "eth0", "down")
+      let output = try run.wait(limit: 25)
+      #expect(output.status == 1 && output.errors.contains("which are kept: no way to "), "\(output.errors)")
+    }
+
     /// One packet in ten is dropped whatever the rate: no throughput, and the trials say why.
     @Test func plantedLoss() throws {
       try drop("numgen inc mod 10 == 3")
@@ -197,11 +212,27 @@ extension IntegrationSuites {
       #expect(small.text.contains("Accepted loss: 50.0 % of the packets: not the throughput of RFC 2544."))
       let again = try measure("--sizes", "512", "--line-rate", "2M")
       #expect(again.status == 1 && again.errors.contains("there are results already"), "\(again.errors)")
-      let long = try measure("--sizes", "9000", "--line-rate", "2M", "--force")
+      // Before the first trial, whatever their place; and what is there is kept.
+      let long = try measure("--sizes", "512,9000", "--line-rate", "2M", "--force")
       #expect(long.status == 1 && long.errors.contains("longer than the device's MTU allows"), "\(long.errors)")
+      #expect(!long.errors.contains(" search, ") && FileManager.default.fileExists(atPath: bed.path("r/trials.csv")))
+      let paused = try start([
+        "--sizes", "512", "--line-rate", "200k", "--search-trial", "200ms", "--pause", "1m", "--force",
+      ])
+      try paused.expect(" search, ")
+      usleep(300_000)
+      #expect(!FileManager.default.fileExists(atPath: bed.path("r/throughput.csv")))
+      let begin = ContinuousClock.now
+      paused.signal(SIGINT)
+      let stopped = try paused.wait(limit: 50)
+      #expect(stopped.status == 3 && ContinuousClock.now - begin < .seconds(20), "\(stopped.errors)")
+      #expect(stopped.errors.contains("1 frame size: ") && stopped.text.contains("Accepted loss: 0.\n"), "\(stopped)")
       reflector.signal(SIGINT)
       _ = try reflector.wait(limit: 10)
-      for wrong in [["--sizes", "63"], ["--measure", "x"], ["--line-rate", "5"], ["--accept-loss", "51"]] {
+      for wrong in [
+        ["--sizes", "63"], ["--measure", "x"], ["--line-rate", "5"], ["--accept-loss", "51"],
+        ["--line-rate", "1e30G"], ["--line-rate", "0.9k"],
+      ] {
         let output = try Command([Testbed.latprobe, "rfc2544", "h", "-o", bed.path("w")] + wrong, in: bed.folder).wait()
         #expect(output.status == 64, "\(wrong): \(output.errors)")
       }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
 import Recording
 import Testing
 
@@ -31,17 +32,67 @@ import Testing
     #expect(
       Report.table(results, acceptedLoss: 0, measured: (throughput: true, bursts: true)) == """
          frame    line pps         pps  of line     Mbit/s       min      mean       p99       max  back-to-back
-            64     14881.0    ≥ 9000.0   60.5 %      6.048   18.0 µs   42.3 µs   97.0 µs   1.23 ms             –  this machine did not keep 9100.0 up: no limit of the path
+            64     14881.0    ≥ 9000.0   60.5 %      6.048   18.0 µs   42.3 µs   97.0 µs   1.23 ms             –  this machine did not keep 9100.0 up: perhaps no limit of the path
            128      8445.9      8446.0  100.0 %     10.000   18.0 µs   42.3 µs   97.0 µs   1.23 ms       ≥ 16891  at the highest rate tried
            512      2349.6       492.1   20.9 %      2.094   18.0 µs   42.3 µs   97.0 µs   1.23 ms            43  loss at 494.6; ended in the measurement of back-to-back
           1024      1197.3           –        –          –         –         –         –         –             –  not confirmed at any rate; loss at 12.0
           1518       812.7           –        –          –         –         –         –         –             –  ended before it was found
 
+        The reflector may have refused some: see what it says at its end, and its --rate-limit.
         Accepted loss: 0: at the rates found every packet was answered.
         Line: what fits on it, preamble and gap included; Mbit/s too. Frames have their check sequence.
         Round trips through the reflector: loss on either way counts, delays are of both ways together.
 
         """)
+  }
+
+  /// What the program did not try, or this machine did not do, is a lower bound.
+  @Test func lowerBounds() {
+    var capped = result(64, 9000, failing: nil)
+    capped.highest = 9000
+    (capped.burst, capped.failingBurst, capped.failingBurstVerdict) = (700, 710, .notOffered)
+    let text = Report.table([capped], acceptedLoss: 0, measured: (throughput: true, bursts: true))
+    #expect(text.contains(" ≥ 9000.0 ") && text.contains(" ≥ 700  at the highest rate tried: perhaps no"), "\(text)")
+    #expect(text.contains("path; this machine did not do a burst of 710: perhaps no limit of the path\n"), "\(text)")
+    #expect(!text.contains("reflector may"))
+    let bursts = Report.table([capped], acceptedLoss: 0, measured: (throughput: false, bursts: true))
+    #expect(bursts.contains(" ≥ 700  this machine did not do a burst of 710"), "\(bursts)")
+    let rows = Report.throughputCSV([capped]).split(separator: "\n").map {
+      $0.split(separator: ",", omittingEmptySubsequences: false)
+    }
+    #expect(rows[0].count == rows[1].count && rows[1].suffix(3).joined(separator: ",") == "false,710,not-offered")
+    capped.failingBurstVerdict = .lossy
+    let lossy = Report.table([capped], acceptedLoss: 0, measured: (throughput: false, bursts: true))
+    #expect(lossy.contains("  700\n") && lossy.contains("reflector may have refused some"), "\(lossy)")
+  }
+
+  @Test func noRateFound() {
+    let text = Report.table(
+      [result(64, nil, failing: (12, .lossy))], acceptedLoss: 0, measured: (throughput: true, bursts: false))
+    #expect(text.contains("\nAccepted loss: 0.\n"), "\(text)")
+  }
+
+  @Test func lineRates() {
+    let texts = [1000, 900_000, 1e9, 1e13].map(Report.lineRate)
+    #expect(texts == ["0.001 Mbit/s", "0.900 Mbit/s", "1000 Mbit/s", "10000000 Mbit/s"])
+  }
+
+  /// Its own files alone.
+  @Test func earlierResultsGo() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+    try FileManager.default.createDirectory(
+      at: folder.appendingPathComponent("plots"), withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let own = [
+      "trials.csv", "throughput.csv", "loss-curve.csv", "plots/throughput.csv", "plots/throughput.gp", "plots/loss.svg",
+      "plots/loss.png", "plots/loss.gp", "plots/loss-512.csv",
+    ]
+    let others = ["session.json", "plots/loss-of-mine.csv", "plots/timeline.svg"]
+    for name in own + others { try Data().write(to: folder.appendingPathComponent(name)) }
+    try Report.removeResults(in: folder.path)
+    let left = (own + others).filter { FileManager.default.fileExists(atPath: folder.appendingPathComponent($0).path) }
+    #expect(left == others)
+    try Report.removeResults(in: folder.path + "/none")
   }
 
   /// A trial that was not offered has no loss; what was accepted is said.
@@ -63,6 +114,7 @@ import Testing
          frame     100 %      90 %      80 %      70 %      60 %      50 %      40 %      30 %      20 %      10 %
            512    54.5 %  not sent       0 %
 
+        The reflector may have refused some: see what it says at its end, and its --rate-limit.
         Accepted loss: 1.0 % of the packets: not the throughput of RFC 2544.
         """), "\(text)")
     let rows = Report.trialsCSV(found.lossCurve).split(separator: "\n").map {

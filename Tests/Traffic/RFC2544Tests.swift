@@ -217,13 +217,51 @@ import Testing
 
   /// Of packets that are late, those behind a stall that follow each other too fast.
   @Test func haste() {
-    var tally = TrialTally(first: 0, haste: 100)
+    var tally = TrialTally(first: 0, longestStall: 1000)
     for (number, actual) in [0, 1000, 3500, 3520, 4030, 5500, 6501].enumerated() as EnumeratedSequence<[Int64]> {
       tally.sent(SentPacket(number: UInt64(number), due: Int64(number) * 1000, actual: actual, time: 1))
     }
     var trial = Trial(purpose: .search, frame: 64, rate: 1000, duration: 1)
     tally.finish(&trial, due: 7, refused: 0, ownDrops: 0, acceptedLoss: 0)
     #expect(trial.hurried == 1)
+  }
+
+  /// 1000 packets/s, and four stalls of 30 ms: what is lost in their wake or within 10 ms behind it is nobody's; one packet
+  /// elsewhere is the path's.
+  @Test(
+    arguments: [
+      ([], .clean), ([210, 429, 635], .uneven), ([210, 239], .uneven), ([210, 500], .lossy), ([250], .lossy),
+      ([100], .lossy),
+      ([200], .lossy),
+    ] as [(Set<Int64>, Trial.Verdict)])
+  func whereLossIs(lost: Set<Int64>, verdict: Trial.Verdict) {
+    var tally = TrialTally(first: 0, longestStall: 10_000_000, window: 300)
+    for number in 0..<1000 as Range<Int64> {
+      // Those of 200 to 229 leave at 230 ms, and so on.
+      let place = number % 200
+      let isLate = number >= 200 && place < 30
+      let actual = number * 1_000_000 + (isLate ? (30 - place) * 1_000_000 + place : 0)
+      tally.sent(SentPacket(number: UInt64(number), due: number * 1_000_000, actual: actual, time: 1 + actual))
+      if !lost.contains(number) { tally.came(UInt32(number), at: 8 + actual) }
+    }
+    var trial = Trial(purpose: .search, frame: 64, rate: 1000, duration: 1)
+    tally.finish(&trial, due: 1000, refused: 0, ownDrops: 0, acceptedLoss: 0)
+    #expect(trial.verdict == verdict && trial.lost == lost.count && trial.hurried == 116)
+    #expect(trial.latency?.min == 7 && trial.latency?.max == 7)
+    // What is accepted is no more the path's in a trial with stalls than in one without.
+    tally.finish(&trial, due: 1000, refused: 0, ownDrops: 0, acceptedLoss: 0.0015)
+    #expect(trial.verdict == (lost.count <= 1 ? .clean : .uneven))
+  }
+
+  /// No more packets are kept than have answers on their way.
+  @Test func answersTooLate() {
+    var tally = TrialTally(first: 1, window: 4)
+    for number in 0..<10 as Range<Int64> {
+      tally.sent(SentPacket(number: UInt64(number), due: number, actual: number, time: 100 + number))
+      if number == 3 { tally.came(2, at: 105) }
+    }
+    for number in [9, 6, 6, 5, 2] as [UInt32] { tally.came(number, at: 120) }
+    #expect(tally.answered == 3 && tally.repeated == 1 && tally.attempts == 9)
   }
 
   /// Loss that the burst behind a stall of this machine explains is nobody's; more than that is the path's.
@@ -272,6 +310,45 @@ import Testing
     device = Device { _ in 1e9 }
     let all = try run(&device, benchmark([.backToBack]))
     #expect(all.burst == 46_992 && all.isBurstLimit)
+  }
+
+  /// The stack refuses what is beyond 300 packets of a burst: that is no limit of the path's, and said.
+  @Test func refusedBursts() throws {
+    var device = Device { _ in 1e9 }
+    let result = try benchmark([.backToBack]).run(frame: 512, lineRate: 100e6) { plan in
+      var trial = device.perform(plan)
+      trial.sent = min(trial.due, 300)
+      (trial.answered, trial.refused) = (trial.sent, trial.due - trial.sent)
+      trial.judge(acceptedLoss: 0)
+      return trial
+    }
+    #expect(297...301 ~= result.burst ?? 0 && result.isSendersBurst && !result.isBurstLimit, "\(result)")
+    #expect(result.failingBurst ?? 0 > 300 && result.failingBurstVerdict == .notOffered)
+    device = Device(queue: 287) { _ in 10_000 }
+    let lossy = try run(&device, benchmark([.backToBack]))
+    #expect(!lossy.isSendersBurst && lossy.failingBurst ?? 0 > lossy.burst ?? 0)
+  }
+
+  /// More would fit on the line than is tried: a lower bound.
+  @Test func cappedRate() throws {
+    var benchmark = benchmark()
+    benchmark.mostPackets = 2000
+    for (capacity, isCapped) in [(5000.0, true), (1500, false)] {
+      var device = Device { _ in capacity }
+      let result = try run(&device, benchmark)
+      #expect(result.isCapped == isCapped && result.isSendersLimit == isCapped, "\(result)")
+    }
+  }
+
+  /// By the defaults: 10 trials of a minute, 12 of two seconds.
+  @Test func estimates() {
+    var benchmark = Benchmark()
+    benchmark.measurements = [.throughput]
+    #expect(benchmark.estimate(overhead: 5) == 657...734)
+    benchmark.measurements = [.lossCurve]
+    #expect(benchmark.estimate(overhead: 5) == 14...70)
+    benchmark.measurements = [.backToBack]
+    #expect(benchmark.estimate(overhead: 5) == 77...154)
   }
 
   /// Of 10 packets, the first 3 not counted: 4 is lost, 6 comes behind 7, 8 twice, an unknown one.

@@ -62,6 +62,23 @@ package struct Benchmark: Sendable {
     return result
   }
 
+  /// Seconds for one frame size: without loss at the highest rate, and with a limit that it takes a dozen trials to find.
+  /// A confirmation that fails is more.
+  ///
+  /// - Parameter overhead: seconds around each trial.
+  package func estimate(overhead: Double) -> ClosedRange<Double> {
+    let search = 12.0
+    var (least, most) = (0.0, 0.0)
+    for measurement in measurements {
+      // The longest burst takes two seconds; one that is lost takes next to none.
+      let (short, long) = measurement == .backToBack ? (2.0, 2.0) : (searchTrial, trial)
+      let confirmed = measurement == .lossCurve ? 0 : Double(repeats) * (long + overhead)
+      least += (measurement == .lossCurve ? 2 : 1) * (short + overhead) + confirmed
+      most += (measurement == .lossCurve ? 10 : search) * (short + overhead) + confirmed
+    }
+    return least...most
+  }
+
   private func persist(_ plan: Plan, _ perform: (Plan) throws -> Trial) throws -> Trial {
     var trial = try perform(plan)
     for _ in 0..<repetitions where trial.isWorthRepeating { trial = try perform(plan) }
@@ -119,6 +136,9 @@ package struct Benchmark: Sendable {
           count: Int(step.value), highest: result.highest))
       if trial.verdict == .clean, step.isConfirmation { rates.append(trial.sentRate) } else { rates = [] }
       search.took(trial.verdict, survived: Double(trial.answered))
+    }
+    if let failing = search.failing {
+      (result.failingBurst, result.failingBurstVerdict) = (Int(failing.value), failing.verdict)
     }
     if let packets = search.result {
       result.burst = Int(packets)

@@ -22,6 +22,8 @@ package struct TrialRunner: Sendable {
   package var drain: Int64 = 0
   /// Nanoseconds between those and the warm-up: what queues get rid of in it is room for a path that hesitates.
   private static let rest: Int64 = 20_000_000
+  /// Errors of a send call that later packets meet too.
+  private static let noWay = [ENETUNREACH, ENETDOWN]
   /// In which a sending thread is ready.
   private static let preparation: Int64 = 150_000_000
   /// Nanoseconds after the last packet in which its answer may come.
@@ -31,14 +33,16 @@ package struct TrialRunner: Sendable {
 
   /// Sends a few packets slowly, so that everybody on the way has learnt the addresses.
   ///
-  /// - Returns: what the kernel refuses of the sending thread's scheduling, one line each.
+  /// - Returns: what the kernel refuses of the sending thread's scheduling, one line each; nil if it was stopped.
   /// - Throws: ``TrafficError`` if none is answered, or they do not fit.
-  package func learn(frame: Int) throws -> [String] {
+  package func learn(frame: Int, stopRequested: () -> Bool) throws -> [String]? {
     var runner = self
     (runner.warmUp, runner.drain, runner.acceptedLoss) = (0, 0, 1)
     let done = try runner.perform(
-      Benchmark.Plan(purpose: .search, frame: frame, rate: 50, duration: 0.2, highest: 50), stopRequested: { false })
-    if let done, done.trial.answered > 0 { return done.warnings }
+      Benchmark.Plan(purpose: .search, frame: frame, rate: 50, duration: 0.2, highest: 50),
+      stopRequested: stopRequested)
+    guard let done else { return nil }
+    if done.trial.answered > 0 { return done.warnings }
     let whole = Reflection.shortest + TrialRunner.overhead(isIPv6: peer.isIPv6)
     let cut =
       frame < whole && key == nil ? " With --stateful or --key it answers no frames below \(whole) bytes." : ""
@@ -62,7 +66,9 @@ package struct TrialRunner: Sendable {
     // Tells late answers to the trial before from this one's.
     let id = UInt16.random(in: 1...(.max))
     var socket = try UDPSocket(to: peer, stampedBy: .nobody)
-    var tally = TrialTally(first: warmUp, haste: longestStall / 10)
+    // Two seconds' worth may wait to be taken, one is for good measure.
+    let window = Int((Double(patience) / 1e9 + 3) * plan.rate) + 4096
+    var tally = TrialTally(first: warmUp, longestStall: longestStall, window: window)
     let drain = plan.count == nil ? self.drain : 0
     let start = Instant<Monotonic>.now.nanoseconds + max(TrialRunner.preparation, drain + TrialRunner.rest)
     // A burst takes as long as it takes; else what is not sent in time is not sent.
@@ -78,11 +84,14 @@ package struct TrialRunner: Sendable {
     let drainage = try UDPSocket(to: peer, stampedBy: .nobody, room: 4096)
     defer { withExtendedLifetime(drainage) {} }
     if drain > 0 {
-      flood(drainage.sending, size: size, rate: plan.highest, from: start - TrialRunner.rest - drain, for: drain)
+      flood(
+        drainage.sending, size: size, rate: plan.highest, from: start - TrialRunner.rest - drain, for: drain,
+        stopRequested)
     }
     while thread.state.stoppedBy == nil {
       if stopRequested() { return nil }
       if thread.state.heard == ECONNREFUSED || socket.lastError == ECONNREFUSED { break }
+      if TrialRunner.noWay.contains(thread.state.refused.error) { break }
       socket.wait(until: Instant(nanoseconds: Instant<Monotonic>.now.nanoseconds + 20_000_000))
       take(&socket, thread, id, size: size, &tally)
     }
@@ -96,6 +105,10 @@ package struct TrialRunner: Sendable {
     if state.heard == ECONNREFUSED || socket.lastError == ECONNREFUSED {
       throw TrafficError("\(peer.name): nobody listens there: start 'latprobe reflect'")
     }
+    if TrialRunner.noWay.contains(state.refused.error) {
+      throw TrafficError(
+        "no way to \(peer.name): \(unsafe String(cString: strerror(state.refused.error))); see 'ip route get'")
+    }
     let end = Instant<Monotonic>.now.nanoseconds + patience
     while !tally.isComplete, case let now = Instant<Monotonic>.now.nanoseconds, now < end {
       if stopRequested() { return nil }
@@ -104,19 +117,25 @@ package struct TrialRunner: Sendable {
     }
     var trial = Trial(purpose: plan.purpose, frame: plan.frame, rate: plan.rate, duration: duration)
     tally.finish(
-      &trial, due: counted, refused: Int(state.refused.count), ownDrops: socket.drops, acceptedLoss: acceptedLoss,
-      longestStall: longestStall)
+      &trial, due: counted, refused: Int(state.refused.count), ownDrops: socket.drops, acceptedLoss: acceptedLoss)
+    trial.refusal = state.refused.error
     return (trial, state.warnings)
   }
 
   /// - Parameters:
   ///   - rate: packets a second.
   ///   - start: CLOCK_MONOTONIC.
-  private func flood(_ socket: UDPSocket.Sending, size: Int, rate: Double, from start: Int64, for length: Int64) {
+  private func flood(
+    _ socket: UDPSocket.Sending, size: Int, rate: Double, from start: Int64, for length: Int64,
+    _ stopRequested: () -> Bool
+  ) {
     let bytes = TestPacket(sequence: 0, time: 0).bytes(size: size, key: key)
     for number in 0..<Int(Double(length) * rate / 1e9) {
-      let due = Instant<Monotonic>(nanoseconds: start + Int64(Double(number) * 1e9 / rate))
-      if Instant<Monotonic>.now < due { _ = AbsoluteSleep().wait(until: due) }
+      let due = start + Int64(Double(number) * 1e9 / rate)
+      while case let now = Instant<Monotonic>.now.nanoseconds, now < due, !stopRequested() {
+        _ = AbsoluteSleep().wait(until: Instant(nanoseconds: min(due, now + 50_000_000)))
+      }
+      guard !stopRequested() else { return }
       guard Instant<Monotonic>.now.nanoseconds < start + length else { return }
       _ = socket.send(bytes)
     }

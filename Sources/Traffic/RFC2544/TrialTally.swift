@@ -6,11 +6,15 @@ internal import Recording
 /// Packets before `first` warm the path up: they and their answers are not counted.
 struct TrialTally: Sendable {
   private let first: Int
-  /// Packets that are late by more than this, and follow the one before at less than half the time that was due, leave in the
-  /// wake of a stall; nanoseconds.
-  private let haste: Int64
-  /// By number: when the packet was handed to the stack, CLOCK_REALTIME; 0 once it was answered.
+  /// Nanoseconds. Packets that are late by more than a tenth of this, and follow the one before at less than half the time
+  /// that was due, leave in the wake of a stall; those no later than this behind them may have found a queue full of them.
+  private let longestStall: Int64
+  /// By number modulo `window`: when the packet was handed to the stack, CLOCK_REALTIME, below 0 if in the wake of a stall
+  /// or soon behind; 0 once it was answered.
   private var times: [Int64] = []
+  /// Packets whose answers are waited for; an answer to one before these is none.
+  private let window: Int
+  private var count = 0
   private var highest = -1
   private var sending: (first: Int64, last: Int64)?
   private var latest: SentPacket?
@@ -19,34 +23,50 @@ struct TrialTally: Sendable {
   private(set) var repeated = 0
   private(set) var disordered = 0
   private var hurried = 0
+  private var lastHurried: Int64?
+  /// Packets neither in the wake of a stall nor soon behind that are not answered.
+  private var steady = 0
   private var delays = Histogram()
   private var lateness = Histogram()
 
-  init(first: Int, haste: Int64 = .max) { (self.first, self.haste) = (first, haste) }
+  init(first: Int, longestStall: Int64 = .max, window: Int = .max) {
+    (self.first, self.longestStall, self.window) = (first, longestStall, window)
+  }
 
   /// Packets come in order.
   mutating func sent(_ packet: SentPacket) {
-    times.append(packet.time)
-    defer { latest = packet }
-    guard times.count > first else { return }
+    defer {
+      latest = packet
+      count += 1
+    }
+    let isHurried = isHurried(packet)
+    if isHurried { lastHurried = packet.actual }
+    let isExcused = lastHurried.map { packet.actual - $0 <= longestStall } ?? false
+    let time = isExcused ? -packet.time : packet.time
+    if times.count < window { times.append(time) } else { times[count % window] = time }
+    guard count >= first else { return }
     attempts += 1
     lateness.add(packet.actual - packet.due)
-    if let latest, packet.actual - packet.due > haste,
-      2 * (packet.actual - latest.actual) < packet.due - latest.due
-    {
-      hurried += 1
-    }
+    if isHurried { hurried += 1 }
+    if !isExcused { steady += 1 }
     sending = (sending?.first ?? packet.actual, packet.actual)
+  }
+
+  private func isHurried(_ packet: SentPacket) -> Bool {
+    guard let latest, packet.actual - packet.due > longestStall / 10 else { return false }
+    return 2 * (packet.actual - latest.actual) < packet.due - latest.due
   }
 
   /// - Parameter time: CLOCK_REALTIME, nanoseconds.
   mutating func came(_ sequence: UInt32, at time: Int64) {
     let number = Int(sequence)
-    guard number >= first, number < times.count else { return }
-    guard times[number] != 0 else { return repeated += 1 }
+    guard number >= first, number < count, count - number <= window else { return }
+    let sent = times[number % window]
+    guard sent != 0 else { return repeated += 1 }
     answered += 1
-    delays.add(time - times[number])
-    times[number] = 0
+    if sent > 0 { steady -= 1 }
+    delays.add(time - abs(sent))
+    times[number % window] = 0
     if number < highest { disordered += 1 }
     highest = max(highest, number)
   }
@@ -63,9 +83,7 @@ struct TrialTally: Sendable {
   ///   - trial: its size, rate and duration; the rest is filled in.
   ///   - due: packets, without those that warm up.
   ///   - refused: of those attempted, by the stack.
-  func finish(
-    _ trial: inout Trial, due: Int, refused: Int, ownDrops: Int, acceptedLoss: Double, longestStall: Int64 = .max
-  ) {
+  func finish(_ trial: inout Trial, due: Int, refused: Int, ownDrops: Int, acceptedLoss: Double) {
     trial.due = due
     trial.sent = max(0, attempts - refused)
     (trial.answered, trial.repeated, trial.disordered) = (answered, repeated, disordered)
@@ -76,7 +94,8 @@ struct TrialTally: Sendable {
       trial.sentRate = due > 0 ? trial.rate * Double(trial.sent) / Double(due) : 0
     }
     (trial.latency, trial.lateness) = (delays.quantiles, lateness.quantiles)
-    (trial.refused, trial.hurried) = (refused, hurried)
+    // Which of them the stack refused is not known.
+    (trial.refused, trial.hurried, trial.unexplained) = (refused, hurried, max(0, steady - refused))
     trial.judge(acceptedLoss: acceptedLoss, longestStall: longestStall)
   }
 }
