@@ -82,7 +82,7 @@ package struct RoundTrips: Sendable {
     probes[UInt32(truncatingIfNeeded: packet.number)] = Probe(packet: packet, left: left)
     next = packet.number + 1
     while oldest < next, let probe = probes[UInt32(truncatingIfNeeded: oldest)],
-      packet.actual - probe.packet.due > RoundTrips.patience
+      packet.actual - probe.packet.actual > RoundTrips.patience
     {
       forget(probe)
     }

@@ -106,6 +106,15 @@ import Testing
     #expect(counts["unmatched_responses"] == 1 && counts["paired"] == 1 && counts["unanswered"] == 19_999)
   }
 
+  /// A packet is known for ten seconds from when it was sent, however late that was.
+  @Test func aSenderFarBehind() throws {
+    var trips = RoundTrips()
+    for number in 0..<UInt64(5) { trips.sent(packet(number, late: 11_000_000_000), left: 1) }
+    for number in 0..<UInt32(5) { trips.came(try reflection(number, own: number), arrival(2, 11_100_000_000)) }
+    let counts = trips.tallies(state(sent: 5))[0].counts
+    #expect(counts == ["requests": 5, "paired": 5])
+  }
+
   /// T1 and T4 by the kernel's stamps or by the program, both of them CLOCK_REALTIME; S = 1 at both ends.
   @Test(arguments: [true, false]) func delaysOfEachWay(isByKernel: Bool) throws {
     var trips = RoundTrips(isByKernel: isByKernel)
