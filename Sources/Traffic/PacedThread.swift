@@ -15,6 +15,8 @@ struct SentPacket: Sendable, Hashable {
   var time: Int64
   /// Of that time; carried too.
   var error = ErrorEstimate(bits: 0)
+  /// Packets before it that the stack refused: they have numbers too.
+  var refused: UInt32 = 0
 }
 
 /// Sends packets on a schedule, on a thread of its own that does nothing else.
@@ -109,6 +111,7 @@ final class PacedThread: Sendable {
     var nextEstimate = start.nanoseconds + 1_000_000_000
     var due = schedule.next()
     var number: UInt64 = 0
+    var refused: UInt32 = 0
     while due.nanoseconds < end {
       if let count = plan.count, number >= count { return "count" }
       packet.number(UInt32(truncatingIfNeeded: number))
@@ -127,13 +130,15 @@ final class PacedThread: Sendable {
       }
       let time = Instant<Realtime>.now.nanoseconds
       packet.stamp(time)
-      let sent = SentPacket(number: number, due: due.nanoseconds, actual: now, time: time, error: packet.error)
+      let sent = SentPacket(
+        number: number, due: due.nanoseconds, actual: now, time: time, error: packet.error, refused: refused)
       queue.append(sent)
       let result = socket.send(packet.bytes, at: plan.departure?.time(at: due.nanoseconds))
       number += 1
       if result.error == 0 {
         state.sent += 1
       } else {
+        refused &+= 1
         state.refused = (state.refused.count + (number > plan.uncounted ? 1 : 0), result.error)
       }
       if result.heard != 0 { state.heard = result.heard }

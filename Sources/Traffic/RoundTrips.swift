@@ -45,8 +45,8 @@ package struct RoundTrips: Sendable {
   private var next: UInt64 = 0
   /// The sender's highest number that was answered.
   private var highest: UInt64?
-  /// The reflector's own highest number, and the packet that had it.
-  private var reflected: (own: UInt32, number: UInt64)?
+  /// The reflector's own highest number, and how many packets had left before the one that has it.
+  private var reflected: (own: UInt32, before: Int)?
   private var isStateful = false
   /// Answered once at least.
   package private(set) var answered = 0
@@ -115,7 +115,9 @@ package struct RoundTrips: Sendable {
     if let highest, probe.number < highest { disordered += 1 }
     highest = max(highest ?? 0, probe.number)
     if reflection.sequence != reflection.senderSequence { isStateful = true }
-    if reflection.sequence >= reflected?.own ?? 0 { reflected = (reflection.sequence, probe.number) }
+    if reflection.sequence >= reflected?.own ?? 0 {
+      reflected = (reflection.sequence, Int(probe.number) - Int(probe.packet.refused))
+    }
     (probe.arrival, probe.reflection) = (arrival, reflection)
     probes[reflection.senderSequence] = probe
     pair(probe)
@@ -210,7 +212,7 @@ package struct RoundTrips: Sendable {
   /// numbers do not tell: they are the sender's, or equal to them.
   private var lossByDirection: (forward: Int, backward: Int)? {
     guard isStateful, let reflected else { return nil }
-    return (max(0, Int(reflected.number) - Int(reflected.own)), max(0, Int(reflected.own) + 1 - answered))
+    return (max(0, reflected.before - Int(reflected.own)), max(0, Int(reflected.own) + 1 - answered))
   }
 
   var pairing: Pairing {

@@ -86,6 +86,25 @@ import Testing
     #expect(trips.takePairs().count { $0.pair.name == 0 } == 6)
   }
 
+  /// Packets that never left have numbers, and are not lost: of 100 each fourth, of the others the last but one.
+  @Test func whatTheStackRefused() throws {
+    var trips = RoundTrips()
+    var (refused, own) = (UInt32(0), UInt32(0))
+    for number in 0..<UInt64(100) {
+      var packet = packet(number)
+      packet.refused = refused
+      trips.sent(packet, left: 1)
+      if number % 4 == 3 {
+        refused += 1
+      } else if number != 97 {
+        trips.came(try reflection(UInt32(number), own: own), arrival(2, 2))
+        own += 1
+      }
+    }
+    let counts = trips.tallies(state(sent: 75))[0].counts
+    #expect(counts == ["requests": 75, "paired": 74, "unanswered": 1, "lost_forward": 1])
+  }
+
   /// Numbers that are the sender's do not tell the way.
   @Test func aStatelessReflector() throws {
     var trips = RoundTrips()
