@@ -107,7 +107,7 @@ extension Machine {
       name: name.name + suffix, direction: name.ofProtocol, from: Point(hook: .wireIn, machine: self.name),
       to: Point(hook: .wireOut, machine: self.name), isNeighbour: false)
     segment.lost = counts["unanswered"] ?? 0
-    segment.unmatched = (counts["abandoned"] ?? 0) + (counts["evicted"] ?? 0)
+    segment.unmatched = (counts["abandoned"] ?? 0) + (counts["evicted"] ?? 0) + (counts["own_drops"] ?? 0)
     segment.ambiguous = counts["ambiguous"] ?? 0
     segment.duplicate = counts["repeated_requests"] ?? 0
     segment.errorBound = name.error ?? 0

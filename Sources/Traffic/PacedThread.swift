@@ -51,6 +51,8 @@ final class PacedThread: Sendable {
     var overdue: UInt64 = 0
     /// Packets that the device's queue dropped as late; of whoever reads the socket.
     var droppedLate = 0
+    /// What came in and found no room in the socket; of whoever reads it.
+    var ownDrops = 0
     /// What the kernel refused of the thread's scheduling.
     var warnings: [String] = []
     /// How long before its time a packet's wait ends sleeping; known at the end.

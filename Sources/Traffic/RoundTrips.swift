@@ -185,7 +185,8 @@ package struct RoundTrips: Sendable {
   func tallies(_ state: PacedThread.State) -> [Pairing.Tally] {
     let sent = Int(state.sent)
     var counts = [
-      "requests": sent, "paired": answered - unstamped, "unanswered": max(0, sent - answered), "abandoned": unstamped,
+      "requests": sent, "paired": answered - unstamped, "unanswered": max(0, sent - answered - state.ownDrops),
+      "abandoned": unstamped, "own_drops": state.ownDrops,
       "repeated_responses": repeated, "unmatched_responses": unknown, "malformed": malformed, "disordered": disordered,
       "clock_steps": clockSteps,
     ]
@@ -196,7 +197,8 @@ package struct RoundTrips: Sendable {
     }
     if let (forward, backward) = lossByDirection {
       counts["lost_forward"] = forward
-      counts["lost_backward"] = backward
+      // An answer that found no room here has come back.
+      if state.ownDrops == 0 { counts["lost_backward"] = backward }
     }
     let due = max(Int(lateness.count), Int(state.sent + state.refused.count)) + Int(state.overdue)
     let pacing = [

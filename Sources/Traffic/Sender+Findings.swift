@@ -13,6 +13,7 @@ extension Sender {
         ("lost_forward", "lost on the way there"), ("lost_backward", "lost on the way back"),
         ("repeated_responses", "duplicates"), ("disordered", "out of order"), ("abandoned", "without a time stamp"),
         ("unmatched_responses", "answers to no packet"), ("malformed", "answers that are none"),
+        ("own_drops", "answers that found no room here"),
         ("clock_steps", "times that this machine's clock was set"),
       ] {
         if let count = counts[key] { words.append("\(text) \(count)") }

@@ -188,6 +188,11 @@ package struct Sender: ~Copyable {
         "\(state.droppedLate) packets were dropped by the device's queue, because their time was over: give a longer --txtime"
       )
     }
+    if state.ownDrops > 0 {
+      lines.append(
+        "\(state.ownDrops) answers came faster than this program fetched them, and found no room: they are not lost on the "
+          + "way; give a lower --rate, or a CPU that is free")
+    }
     guard missing > 0 else { return lines }
     let counts = (interface.driverCounters ?? [:]).filter { $0.value > 0 }.sorted { $0.key < $1.key }
       .map { "\($0.key) \($0.value)" }
@@ -340,7 +345,7 @@ package struct Sender: ~Copyable {
   }
 
   private mutating func takeLedger() {
-    state.droppedLate = socket.droppedLate
+    (state.droppedLate, state.ownDrops) = (socket.droppedLate, socket.drops)
     machine.ledger = [
       LedgerRow(hook: HookPoint.wireOut.name, cpu: 0, seen: stamped + missing, emitted: stamped, lost: missing)
     ]

@@ -105,6 +105,19 @@ import Testing
     #expect(counts == ["requests": 75, "paired": 74, "unanswered": 1, "lost_forward": 1])
   }
 
+  /// Of 20 answers 4 found no room here, and 3 others were lost: not said on which way back, as the first are among them.
+  @Test func whatFoundNoRoomHere() throws {
+    var trips = RoundTrips()
+    for number in 0..<UInt64(21) { trips.sent(packet(number), left: 1) }
+    for number in 1..<UInt32(14) { trips.came(try reflection(number, own: number - 1), arrival(2, 2)) }
+    trips.came(try reflection(20, own: 19), arrival(2, 2))
+    var state = state(sent: 21)
+    #expect(trips.tallies(state)[0].counts["lost_backward"] == 6)
+    state.ownDrops = 4
+    let counts = trips.tallies(state)[0].counts
+    #expect(counts == ["requests": 21, "paired": 14, "unanswered": 3, "own_drops": 4, "lost_forward": 1])
+  }
+
   /// Numbers that are the sender's do not tell the way.
   @Test func aStatelessReflector() throws {
     var trips = RoundTrips()
