@@ -52,6 +52,8 @@ package struct RoundTrips: Sendable {
   package private(set) var answered = 0
   private var unstamped = 0
   private var repeated = 0
+  /// Of these, those that the reflector got twice, as they have numbers of their own.
+  private var duplicatedThere = 0
   private var disordered = 0
   private var unknown = 0
   private var malformed = 0
@@ -110,14 +112,23 @@ package struct RoundTrips: Sendable {
 
   mutating func came(_ reflection: Reflection, _ arrival: Arrival) {
     guard var probe = probes[reflection.senderSequence] else { return unknown += 1 }
-    guard probe.arrival == nil else { return repeated += 1 }
-    answered += 1
-    if let highest, probe.number < highest { disordered += 1 }
-    highest = max(highest ?? 0, probe.number)
     if reflection.sequence != reflection.senderSequence { isStateful = true }
     if reflection.sequence >= reflected?.own ?? 0 {
       reflected = (reflection.sequence, Int(probe.number) - Int(probe.packet.refused))
     }
+    guard probe.arrival == nil else {
+      repeated += 1
+      if let known = probe.reflection?.sequence, known != reflection.sequence {
+        duplicatedThere += 1
+        // So that a copy of this answer is none of the packet.
+        probe.reflection?.sequence = max(known, reflection.sequence)
+        probes[reflection.senderSequence] = probe
+      }
+      return
+    }
+    answered += 1
+    if let highest, probe.number < highest { disordered += 1 }
+    highest = max(highest ?? 0, probe.number)
     (probe.arrival, probe.reflection) = (arrival, reflection)
     probes[reflection.senderSequence] = probe
     pair(probe)
@@ -187,7 +198,8 @@ package struct RoundTrips: Sendable {
     var counts = [
       "requests": sent, "paired": answered - unstamped, "unanswered": max(0, sent - answered - state.ownDrops),
       "abandoned": unstamped, "own_drops": state.ownDrops,
-      "repeated_responses": repeated, "unmatched_responses": unknown, "malformed": malformed, "disordered": disordered,
+      "repeated_responses": repeated, "duplicated_forward": duplicatedThere,
+      "unmatched_responses": unknown, "malformed": malformed, "disordered": disordered,
       "clock_steps": clockSteps,
     ]
     if oneWay.isTold {
@@ -214,7 +226,11 @@ package struct RoundTrips: Sendable {
   /// numbers do not tell: they are the sender's, or equal to them.
   private var lossByDirection: (forward: Int, backward: Int)? {
     guard isStateful, let reflected else { return nil }
-    return (max(0, reflected.before - Int(reflected.own)), max(0, Int(reflected.own) + 1 - answered))
+    // The reflector has numbered copies too.
+    return (
+      max(0, reflected.before - Int(reflected.own) + duplicatedThere),
+      max(0, Int(reflected.own) + 1 - answered - duplicatedThere)
+    )
   }
 
   var pairing: Pairing {

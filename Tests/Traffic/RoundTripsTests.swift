@@ -86,6 +86,22 @@ import Testing
     #expect(trips.takePairs().count { $0.pair.name == 0 } == 6)
   }
 
+  /// A copy that the reflector got has its own number: 1, 4 and the last packet come twice, 2 never, the answer to 3 is lost.
+  @Test func copiesOnTheWayThere() throws {
+    var trips = RoundTrips()
+    for number in 0..<UInt64(7) { trips.sent(packet(number), left: 1) }
+    for (sender, own) in [(0, 0), (1, 1), (1, 2), (4, 4), (4, 5), (4, 5), (5, 6), (6, 7), (6, 8)] as [(UInt32, UInt32)]
+    {
+      trips.came(try reflection(sender, own: own), arrival(2, 2))
+    }
+    let counts = trips.tallies(state(sent: 7))[0].counts
+    #expect(
+      counts == [
+        "requests": 7, "paired": 5, "unanswered": 2, "repeated_responses": 4, "duplicated_forward": 3,
+        "lost_forward": 1, "lost_backward": 1,
+      ])
+  }
+
   /// Packets that never left have numbers, and are not lost: of 100 each fourth, of the others the last but one.
   @Test func whatTheStackRefused() throws {
     var trips = RoundTrips()
