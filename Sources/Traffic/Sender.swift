@@ -330,7 +330,7 @@ package struct Sender: ~Copyable {
   }
 
   private mutating func waitForStamps(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws {
-    let end = Instant<Monotonic>.now.nanoseconds + Sender.patience
+    let end = Instant<Monotonic>.now.nanoseconds + Sender.patience + (departure?.lead ?? 0)
     while stamped < sent || trips.isWaiting, case let now = Instant<Monotonic>.now.nanoseconds, now < end {
       socket.wait(until: Instant(nanoseconds: min(now + 50_000_000, end)))
       try take(thread, writer)
