@@ -98,7 +98,8 @@ package struct Sender: ~Copyable {
     let departure: DepartureTimes? =
       if let lead = options.lead { try DepartureTimes(device: device, lead: lead) } else { nil }
     let socket = try UDPSocket(to: peer, stampedBy: way)
-    try departure?.apply(to: socket)
+    try departure?.apply(to: socket, options.pace, size: options.size)
+    if let warning = departure?.warning(options.pace) { warn(warning) }
     self.socket = socket
     self.departure = departure
     let receiving =
