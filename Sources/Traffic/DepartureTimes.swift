@@ -47,8 +47,7 @@ struct DepartureTimes: Sendable {
 
   /// - Parameter size: bytes of UDP payload.
   func apply(to socket: borrowing UDPSocket, _ pace: Pace, size: Int) throws(TrafficError) {
-    // A small packet takes 768 bytes of the kernel's memory, and a longer one up to twice its size; twice as many packets
-    // wait behind a hesitating device.
+    // The kernel counts the memory that it takes, generously here: up to 1 KiB beside twice the packet, and twice the packets.
     socket.makeQueueRoom(2 * waiting(pace) * (2 * size + 1024))
     let error = socket.keepTimes(of: clock)
     guard error == 0 else {

@@ -62,8 +62,14 @@ package struct RoundTrips: Sendable {
   /// Not taken yet.
   private var pairs: [Found] = []
 
-  init(isByKernel: Bool = false, isSameClock: Bool = false) {
+  /// Nanoseconds by which packets are handed over early.
+  private let lead: Int64
+  /// Packets that left earlier than due by more than half of that.
+  private(set) var leftEarly = 0
+
+  init(isByKernel: Bool = false, isSameClock: Bool = false, lead: Int64 = 0) {
     self.isByKernel = isByKernel
+    self.lead = lead
     oneWay = OneWayDelays(isSameClock: isSameClock)
   }
 
@@ -99,7 +105,9 @@ package struct RoundTrips: Sendable {
 
   /// - Parameter time: CLOCK_MONOTONIC.
   mutating func departed(_ sequence: UInt32, at time: Int64) {
-    if let probe = probes[sequence] { pace(due: probe.packet.due, actual: time) }
+    guard let probe = probes[sequence] else { return }
+    if probe.packet.due - time > lead / 2 { leftEarly += 1 }
+    pace(due: probe.packet.due, actual: time)
   }
 
   private mutating func pace(due: Int64, actual: Int64) {
@@ -215,7 +223,7 @@ package struct RoundTrips: Sendable {
     let due = max(Int(lateness.count), Int(state.sent + state.refused.count)) + Int(state.overdue)
     let pacing = [
       "requests": due, "paired": Int(lateness.count), "missed_slots": Int(state.missed), "overdue": Int(state.overdue),
-      "refused": Int(state.refused.count), "dropped_late": state.droppedLate,
+      "refused": Int(state.refused.count), "dropped_late": state.droppedLate, "left_early": leftEarly,
     ]
     return [("stamp", counts), ("pacing", pacing)].map { name, counts in
       Pairing.Tally(name: name, counts: counts.filter { $0.value > 0 || $0.key == "requests" || $0.key == "paired" })

@@ -108,7 +108,7 @@ package struct Sender: ~Copyable {
       warn("\(device): \(refusal): round trips are by this program's time")
     }
     basis = clock == .hardware && receiving.refusal != nil ? .user : clock
-    trips = RoundTrips(isByKernel: basis == .kernel, isSameClock: options.isSameClock)
+    trips = RoundTrips(isByKernel: basis == .kernel, isSameClock: options.isSameClock, lead: options.lead ?? 0)
     self.receiving = receiving
     self.options = options
     self.clock = clock
@@ -188,6 +188,11 @@ package struct Sender: ~Copyable {
       lines.append(
         "\(state.droppedLate) packets were dropped by the device's queue, because their time was over: give a longer --txtime"
       )
+    }
+    if trips.leftEarly > 0 {
+      lines.append(
+        "\(trips.leftEarly) packets left before they were due: does their class of \(interface.name) have "
+          + "\(departure?.discipline ?? "fq")? See 'tc qdisc show dev \(interface.name)'")
     }
     if state.ownDrops > 0 {
       lines.append(

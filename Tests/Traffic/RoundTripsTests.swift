@@ -134,6 +134,18 @@ import Testing
     #expect(counts == ["requests": 21, "paired": 14, "unanswered": 3, "own_drops": 4, "lost_forward": 1])
   }
 
+  /// Packets are due at 10 and 11 ms, and handed over 4 ms before; 2 ms early is what a queue that keeps times may do.
+  @Test func aQueueThatIgnoresTimes() {
+    for (early, count) in [(2_000_000, nil), (2_000_001, 1)] as [(Int64, Int?)] {
+      var trips = RoundTrips(isByKernel: true, lead: 4_000_000)
+      for number in 10..<12 as Range<UInt64> { trips.sent(packet(number), left: nil, isHandedEarly: true) }
+      trips.departed(10, at: 10_000_000 - early)
+      trips.departed(11, at: 11_000_050)
+      let counts = trips.tallies(state(sent: 2))[1].counts
+      #expect(counts["paired"] == 2 && counts["left_early"] == count)
+    }
+  }
+
   /// Numbers that are the sender's do not tell the way.
   @Test func aStatelessReflector() throws {
     var trips = RoundTrips()
