@@ -11,7 +11,7 @@ struct SentPacket: Sendable, Hashable {
   /// When it was to be sent, and when it was, before the send call; CLOCK_MONOTONIC, nanoseconds.
   var due: Int64
   var actual: Int64
-  /// CLOCK_REALTIME at `actual`: the time that the packet carries.
+  /// CLOCK_REALTIME before `actual`: the time that the packet carries; a key's code is computed in between.
   var time: Int64
   /// Of that time; carried too.
   var error = ErrorEstimate(bits: 0)
@@ -132,8 +132,10 @@ final class PacedThread: Sendable {
       }
       let time = Instant<Realtime>.now.nanoseconds
       packet.stamp(time)
+      // Again: a key's code takes longer than all else.
+      let actual = Instant<Monotonic>.now.nanoseconds
       let sent = SentPacket(
-        number: number, due: due.nanoseconds, actual: now, time: time, error: packet.error, refused: refused)
+        number: number, due: due.nanoseconds, actual: actual, time: time, error: packet.error, refused: refused)
       queue.append(sent)
       let result = socket.send(packet.bytes, at: plan.departure?.time(at: due.nanoseconds))
       number += 1
@@ -145,7 +147,7 @@ final class PacedThread: Sendable {
       }
       if result.heard != 0 { state.heard = result.heard }
       let next = schedule.next()
-      if next > due, now >= next.nanoseconds { state.missed += 1 }
+      if next > due, actual >= next.nanoseconds { state.missed += 1 }
       if result.error == EMSGSIZE { return "error" }
       due = next
       if now >= nextPublication {
