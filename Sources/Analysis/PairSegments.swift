@@ -25,7 +25,7 @@ func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
         guard let end = end(pair) else { continue }
         segment.starts.append(UInt64(clamping: pair.start))
         segment.delays.append(end.subtractingReportingOverflow(pair.start).partialValue)
-        segment.packets.append(number)
+        segment.packets.append(pair.number ?? number)
       }
       segment.summary = Summary(delays: segment.delays, errorBound: segment.errorBound)
       segment.takeOrder(of: sorted.compactMap { end(pairs[Int($0)]) == nil ? nil : pairs[Int($0)].number })

@@ -29,7 +29,7 @@ package struct SegmentResult: Sendable {
   package var delays: [Int64]
   /// Aligned time at `from` in nanoseconds.
   package var starts: [UInt64]
-  /// Number of the packet's journey in the session, from 0.
+  /// Number of the packet's journey in the session, from 0; of a sender's pairs, the packet's own.
   package var packets: [UInt32]
   /// Device queue at `from`; empty unless the options ask for it.
   package var queues: [UInt16]

@@ -85,7 +85,7 @@ package struct RoundTrips: Sendable {
   ///   - left: when it left, where that is known already.
   ///   - isHandedEarly: that it is handed over tells nothing about when it leaves: ``departed(_:at:)`` does.
   mutating func sent(_ packet: SentPacket, left: Int64?, isHandedEarly: Bool = false) {
-    if !isHandedEarly { pace(due: packet.due, actual: packet.actual) }
+    if !isHandedEarly { pace(packet, actual: packet.actual) }
     if probes.isEmpty { oldest = packet.number }
     probes[UInt32(truncatingIfNeeded: packet.number)] = Probe(packet: packet, left: left)
     next = packet.number + 1
@@ -107,12 +107,14 @@ package struct RoundTrips: Sendable {
   mutating func departed(_ sequence: UInt32, at time: Int64) {
     guard let probe = probes[sequence] else { return }
     if probe.packet.due - time > lead / 2 { leftEarly += 1 }
-    pace(due: probe.packet.due, actual: time)
+    pace(probe.packet, actual: time)
   }
 
-  private mutating func pace(due: Int64, actual: Int64) {
-    lateness.add(actual - due)
-    let pair = RecordedPair(name: 3, start: due, end: actual, last: nil, isRepeated: false)
+  private mutating func pace(_ packet: SentPacket, actual: Int64) {
+    lateness.add(actual - packet.due)
+    let pair = RecordedPair(
+      name: 3, start: packet.due, end: actual, last: nil, isRepeated: false,
+      number: UInt32(truncatingIfNeeded: packet.number))
     pairs.append(Found(pair: pair, time: actual))
   }
 
