@@ -281,35 +281,36 @@ package struct Sender: ~Copyable {
   /// - Returns: whether there is more that came back.
   @discardableResult
   private mutating func take(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws -> Bool {
-    var answers: [(Answer, real: Int64, monotonic: Int64)] = []
+    let clocks = ClockReading.now()
+    let clockOffset = clocks.realtime.nanoseconds - clocks.monotonic.nanoseconds
+    var answers: [(Answer, monotonic: Int64)] = []
     while answers.count < Sender.takeLimit, let answer = socket.nextAnswer() {
-      answers.append((answer, Instant<Realtime>.now.nanoseconds, Instant<Monotonic>.now.nanoseconds))
+      answers.append((answer, Instant<Monotonic>.now.nanoseconds))
     }
     var stamps: [TransmitStamp] = []
-    let clockOffset = Instant<Realtime>.now.nanoseconds - Instant<Monotonic>.now.nanoseconds
     while stamps.count < Sender.takeLimit, let stamp = try socket.nextStamp() { stamps.append(stamp) }
     // Last: whatever came back is of a packet that is here by now.
     for packet in thread.take() {
       trips.sent(packet, left: basis == .user ? packet.actual : nil, isHandedEarly: departure != nil)
     }
     for stamp in stamps { take(stamp, clockOffset) }
-    for (answer, real, monotonic) in answers { take(answer, real: real, monotonic: monotonic) }
+    for (answer, monotonic) in answers { take(answer, at: monotonic, clockOffset) }
     for found in trips.takePairs() { records += found.pair.bytes(at: found.time) }
     try writer.append(cpu: 0, records)
     records.removeAll(keepingCapacity: true)
     return answers.count == Sender.takeLimit || stamps.count == Sender.takeLimit
   }
 
-  private mutating func take(_ answer: Answer, real: Int64, monotonic: Int64) {
+  /// - Parameter clockOffset: CLOCK_REALTIME less CLOCK_MONOTONIC.
+  private mutating func take(_ answer: Answer, at monotonic: Int64, _ clockOffset: Int64) {
     guard let reflection = Reflection(payload: answer.payload, ofRequest: options.size, key: options.key),
       // Reflectors of RFC 5357 do not hand it back.
       reflection.session == id || reflection.session == 0
     else { return trips.malformedAnswer() }
-    var arrival = RoundTrips.Arrival(time: monotonic, monotonic: monotonic, real: real)
+    var arrival = RoundTrips.Arrival(time: monotonic, monotonic: monotonic, real: monotonic + clockOffset)
     if basis != .user {
       arrival.time = answer.isHardware == (basis == .hardware) ? answer.time : nil
-      // CLOCK_REALTIME as the kernel read it becomes CLOCK_MONOTONIC by what both show now.
-      if basis == .kernel, let time = arrival.time { arrival.monotonic -= real - time }
+      if basis == .kernel, let time = arrival.time { arrival.monotonic = time - clockOffset }
     }
     trips.came(reflection, arrival)
   }
