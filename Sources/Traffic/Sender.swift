@@ -48,8 +48,9 @@ package struct Sender: ~Copyable {
   /// Stamps, and answers, that are taken at once.
   private static let takeLimit = 1000
 
-  private let options: SenderOptions
-  private let clock: SenderOptions.Clock
+  let options: SenderOptions
+  private let warn: (String) -> Void
+  let clock: SenderOptions.Clock
   private let stamping: HardwareStamping
   private let receiving: HardwareStamping
   /// Whose times round trips are of: both ends of one have them.
@@ -61,7 +62,7 @@ package struct Sender: ~Copyable {
   let departure: DepartureTimes?
   var socket: UDPSocket
   private var clocks: ClockKeeper
-  private var interface: TapInterface
+  private(set) var interface: TapInterface
   private var stamper = PacketStamper()
   private var records: [UInt8] = []
   package private(set) var machine: Machine
@@ -71,7 +72,7 @@ package struct Sender: ~Copyable {
   /// Packets whose stamp came.
   package private(set) var stamped: UInt64 = 0
   /// Time stamps that never came; known at the end.
-  private var missing: UInt64 = 0
+  private(set) var missing: UInt64 = 0
 
   /// Opens the socket; nothing is sent yet.
   ///
@@ -111,6 +112,7 @@ package struct Sender: ~Copyable {
     trips = RoundTrips(isByKernel: basis == .kernel, isSameClock: options.isSameClock, lead: options.lead ?? 0)
     self.receiving = receiving
     self.options = options
+    self.warn = warn
     self.clock = clock
     self.stamping = stamping
     self.linkType = linkType
@@ -171,58 +173,6 @@ package struct Sender: ~Copyable {
   /// Packets that the stack took.
   package var sent: UInt64 { state.sent }
 
-  /// Whether none of the time stamps came that the device had granted.
-  package var deliveredNothing: Bool { sent > 0 && stamped == 0 }
-
-  /// What a user has to know of the packets and their stamps, one line each.
-  package var complaints: [String] {
-    var lines = state.warnings
-    if state.overdue > 0 {
-      lines.append("\(state.overdue) packets that were due were not sent in time: give a lower --rate")
-    }
-    if state.refused.count > 0, breakdown == nil {
-      let reason = unsafe String(cString: strerror(state.refused.error))
-      lines.append("\(state.refused.count) packets were not sent: \(reason)")
-    }
-    if state.droppedLate > 0 {
-      lines.append(
-        "\(state.droppedLate) packets were dropped by the device's queue, because their time was over: give a longer --txtime"
-      )
-    }
-    if trips.leftEarly > 0 {
-      lines.append(
-        "\(trips.leftEarly) packets left before they were due: does their class of \(interface.name) have "
-          + "\(departure?.discipline ?? "fq")? See 'tc qdisc show dev \(interface.name)'")
-    }
-    if state.ownDrops > 0 {
-      lines.append(
-        "\(state.ownDrops) answers came faster than this program fetched them, and found no room: they are not lost on the "
-          + "way; give a lower --rate, or a CPU that is free")
-    }
-    guard missing > 0 else { return lines }
-    let counts = (interface.driverCounters ?? [:]).filter { $0.value > 0 }.sorted { $0.key < $1.key }
-      .map { "\($0.key) \($0.value)" }
-    let driver = counts.isEmpty ? "" : " (\(counts.joined(separator: ", ")))"
-    lines.append(
-      deliveredNothing && clock == .hardware
-        ? "\(interface.name) granted hardware time stamps and delivered none for its \(sent) packets\(driver)"
-        : "\(missing) of \(sent) packets have no time stamp\(driver): they were dropped before the device, came too fast for it, "
-          + "or the stamp was lost")
-    return lines
-  }
-
-  /// Why packets could not leave any more, one line: the device went down, or lost its address or its way to the peer.
-  package var breakdown: String? {
-    let (count, error) = state.refused
-    guard count > 0, [ENETDOWN, ENETUNREACH, EHOSTUNREACH, ENODEV, ENXIO, EADDRNOTAVAIL].contains(error) else {
-      return nil
-    }
-    let reason = unsafe String(cString: strerror(error))
-    return
-      "\(count) of \(count + state.sent) packets were not sent (\(reason)): \(interface.name) went down, or lost its "
-      + "address or its route; see 'ip address' and 'ip route'"
-  }
-
   private mutating func loop(
     _ writer: MachineWriter, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
   ) throws -> String {
@@ -237,6 +187,7 @@ package struct Sender: ~Copyable {
     let start = Instant<Monotonic>.now.nanoseconds
     var nextFlush = start + Sender.flushInterval
     var nextUpdate = start + Sender.updateInterval
+    var isTold = false
     while true {
       let now = Instant<Monotonic>.now.nanoseconds
       if now >= nextFlush {
@@ -253,7 +204,12 @@ package struct Sender: ~Copyable {
         try writer.updateMachine(machine)
       }
       // Before packets are taken: after the last one has been.
-      let ended = stopRequested() ?? thread.state.stoppedBy
+      let counted = thread.state
+      if !isTold, !counted.warnings.isEmpty {
+        isTold = true
+        counted.warnings.forEach(warn)
+      }
+      let ended = stopRequested() ?? counted.stoppedBy
       if ended != nil { thread.finish() }
       let isMoreThere = try take(thread, writer)
       if let ended {
