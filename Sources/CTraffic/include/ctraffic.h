@@ -16,8 +16,6 @@ struct lp_peer {
 
 // Looks up host and port; 0, or a number for gai_strerror.
 int lp_peer_find(const char *host, const char *port, struct lp_peer *peer);
-// Its address without the port.
-int lp_peer_text(const struct lp_peer *peer, char *text, uint32_t size);
 // Name of the device by which packets to the peer leave now; -ENETUNREACH where there is none.
 int lp_peer_device(const struct lp_peer *peer, char device[16]);
 // Megabits a second, as the driver has it; 0 where it does not know.
