@@ -23,6 +23,7 @@ package func analyse(
   var result = SessionResult(session: session, machines: recordings.map(\.machine))
   for recording in recordings { result.add(recording) }
   if let warning = result.emulationWarning { result.warnings.append(warning) }
+  result.warnings += result.unsentWarnings
   result.warnings += analysis.paths.warnings
   result.warnings += clocks.warnings + analysis.notes
   result.clocks = clocks.guests

@@ -25,7 +25,7 @@ func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
         guard let end = end(pair) else { continue }
         segment.starts.append(UInt64(clamping: pair.start))
         segment.delays.append(end.subtractingReportingOverflow(pair.start).partialValue)
-        segment.packets.append(number)
+        segment.packets.append(pair.number ?? number)
       }
       segment.summary = Summary(delays: segment.delays, errorBound: segment.errorBound)
       segment.takeOrder(of: sorted.compactMap { end(pairs[Int($0)]) == nil ? nil : pairs[Int($0)].number })
@@ -107,7 +107,7 @@ extension Machine {
       name: name.name + suffix, direction: name.ofProtocol, from: Point(hook: .wireIn, machine: self.name),
       to: Point(hook: .wireOut, machine: self.name), isNeighbour: false)
     segment.lost = counts["unanswered"] ?? 0
-    segment.unmatched = (counts["abandoned"] ?? 0) + (counts["evicted"] ?? 0)
+    segment.unmatched = (counts["abandoned"] ?? 0) + (counts["evicted"] ?? 0) + (counts["own_drops"] ?? 0)
     segment.ambiguous = counts["ambiguous"] ?? 0
     segment.duplicate = counts["repeated_requests"] ?? 0
     segment.errorBound = name.error ?? 0

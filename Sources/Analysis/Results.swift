@@ -29,7 +29,7 @@ package struct SegmentResult: Sendable {
   package var delays: [Int64]
   /// Aligned time at `from` in nanoseconds.
   package var starts: [UInt64]
-  /// Number of the packet's journey in the session, from 0.
+  /// Number of the packet's journey in the session, from 0; of a sender's pairs, the packet's own.
   package var packets: [UInt32]
   /// Device queue at `from`; empty unless the options ask for it.
   package var queues: [UInt16]
@@ -244,10 +244,27 @@ package struct SessionResult: Sendable {
 }
 
 extension SessionResult {
+  /// One line for each machine that did not send what was due: it offered less than it was asked for.
+  package var unsentWarnings: [String] {
+    machines.compactMap { machine in
+      let (unsent, due) = machine.unsent
+      return unsent > 0
+        ? "\(machine.name): \(unsent) of \(due) packets that were due were not sent: they are in no loss" : nil
+    }
+  }
+
   /// One line if a machine's processor was emulated by QEMU: its times are those of the emulation.
   package var emulationWarning: String? {
     let names = machines.filter { $0.cpuModel.contains("QEMU TCG") }.map(\.name)
     guard !names.isEmpty else { return nil }
     return "\(names.joined(separator: ", ")): emulated processor: this shows function, not latency"
+  }
+}
+
+extension Machine {
+  /// Packets that `latprobe send` was to send and did not, the stack refusing them or time being over; of how many.
+  package var unsent: (count: Int, due: Int) {
+    let counts = pairing?.protocols.first { $0.name == "pacing" }?.counts ?? [:]
+    return ((counts["refused"] ?? 0) + (counts["overdue"] ?? 0), counts["requests"] ?? 0)
   }
 }

@@ -33,14 +33,6 @@ int lp_peer_find(const char *host, const char *port, struct lp_peer *peer)
 	return 0;
 }
 
-int lp_peer_text(const struct lp_peer *peer, char *text, uint32_t size)
-{
-	return getnameinfo((const struct sockaddr *)&peer->address, peer->length, text, size, NULL,
-			   0, NI_NUMERICHOST)
-		       ? -EINVAL
-		       : 0;
-}
-
 static int set(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value)) ? -errno : 0;

@@ -11,10 +11,44 @@
 #include <time.h>
 #include <unistd.h>
 
+static void take_fq(const struct rtattr *options, struct lp_qdisc *found)
+{
+	int left = options ? (int)RTA_PAYLOAD(options) : 0;
+
+	found->clock = CLOCK_MONOTONIC;
+	if (!options)
+		return;
+	for (const struct rtattr *option = RTA_DATA(options); RTA_OK(option, left);
+	     option = RTA_NEXT(option, left)) {
+		uint32_t limit;
+
+		// Of all sockets together, and of each.
+		if ((option->rta_type != TCA_FQ_PLIMIT && option->rta_type != TCA_FQ_FLOW_PLIMIT) ||
+		    RTA_PAYLOAD(option) < sizeof(limit))
+			continue;
+		memcpy(&limit, RTA_DATA(option), sizeof(limit));
+		if (!found->limit || limit < found->limit)
+			found->limit = limit;
+	}
+}
+
+static void take_etf(const struct rtattr *options, struct lp_qdisc *found)
+{
+	const struct rtattr *option = options ? RTA_DATA(options) : NULL;
+	const struct tc_etf_qopt *etf;
+
+	if (!option || !RTA_OK(option, (int)RTA_PAYLOAD(options)) ||
+	    option->rta_type != TCA_ETF_PARMS || RTA_PAYLOAD(option) < sizeof(*etf))
+		return;
+	etf = RTA_DATA(option);
+	found->clock = etf->clockid;
+}
+
 static void take(const struct nlmsghdr *header, int index, struct lp_qdisc *found)
 {
 	const struct tcmsg *message = NLMSG_DATA(header);
 	int left = (int)NLMSG_PAYLOAD(header, sizeof(*message));
+	const struct rtattr *options = NULL;
 	struct lp_qdisc next = { .clock = -1 };
 
 	if (header->nlmsg_type != RTM_NEWQDISC || message->tcm_ifindex != index)
@@ -24,20 +58,13 @@ static void take(const struct nlmsghdr *header, int index, struct lp_qdisc *foun
 		if (attribute->rta_type == TCA_KIND) {
 			strncpy(next.kind, RTA_DATA(attribute), sizeof(next.kind) - 1);
 		} else if (attribute->rta_type == TCA_OPTIONS) {
-			// Those of etf; other kinds' are not looked at.
-			const struct rtattr *option = RTA_DATA(attribute);
-			const struct tc_etf_qopt *etf = RTA_DATA(option);
-
-			if (RTA_OK(option, (int)RTA_PAYLOAD(attribute)) &&
-			    option->rta_type == TCA_ETF_PARMS &&
-			    RTA_PAYLOAD(option) >= sizeof(*etf))
-				next.clock = etf->clockid;
+			options = attribute;
 		}
 	}
 	if (!strcmp(next.kind, "fq"))
-		next.clock = CLOCK_MONOTONIC;
-	else if (strcmp(next.kind, "etf"))
-		next.clock = -1;
+		take_fq(options, &next);
+	else if (!strcmp(next.kind, "etf"))
+		take_etf(options, &next);
 	// One that keeps times, wherever it is; else the root's.
 	if (found->clock < 0 && (next.clock >= 0 || message->tcm_parent == TC_H_ROOT))
 		*found = next;
@@ -89,6 +116,19 @@ int lp_udp_keep_times(int fd, int clock)
 	struct sock_txtime times = { .clockid = clock, .flags = SOF_TXTIME_REPORT_ERRORS };
 
 	return setsockopt(fd, SOL_SOCKET, SO_TXTIME, &times, sizeof(times)) ? -errno : 0;
+}
+
+void lp_udp_queue_room(int fd, int room)
+{
+	int now = 0;
+	socklen_t length = sizeof(now);
+
+	// The kernel doubles what it is given, and says the double.
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &now, &length) || now >= room)
+		return;
+	room /= 2;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)))
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 }
 
 int lp_udp_send_at(int fd, const void *bytes, uint32_t length, uint64_t time_ns)

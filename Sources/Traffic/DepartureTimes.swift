@@ -11,6 +11,9 @@ struct DepartureTimes: Sendable {
   let discipline: String
   /// The clock of the discipline's times.
   private let clock: Int32
+  private let device: String
+  /// Packets of this program that fq lets wait; nil where it is not told.
+  private let limit: Int?
 
   /// - Throws: ``TrafficError`` where the device's discipline does not look at times.
   init(device: String, lead: Int64) throws(TrafficError) {
@@ -27,10 +30,25 @@ struct DepartureTimes: Sendable {
         "\(device): its queueing discipline is \(kind.isEmpty ? "none" : kind), which sends packets whatever their time; "
           + "'tc qdisc replace dev \(device) root fq', or leave --txtime out")
     }
-    (self.lead, discipline, clock) = (lead, kind, found.clock)
+    (self.lead, discipline, clock, self.device) = (lead, kind, found.clock, device)
+    limit = found.limit > 0 ? Int(found.limit) : nil
   }
 
-  func apply(to socket: borrowing UDPSocket) throws(TrafficError) {
+  /// Packets that wait in the device's queue, in the mean, and a burst.
+  func waiting(_ pace: Pace) -> Int { Int((pace.rate * Double(lead) / 1e9).rounded(.up)) + Int(pace.burst) }
+
+  /// What the discipline will drop; nil: nothing.
+  func warning(_ pace: Pace) -> String? {
+    guard let limit, case let waiting = waiting(pace), waiting > limit else { return nil }
+    return
+      "\(device): some \(waiting) packets wait in \(discipline) at once, which drops those beyond \(limit): give a shorter "
+      + "--txtime, or 'tc qdisc replace dev \(device) root fq limit \(max(10_000, 4 * waiting)) flow_limit \(2 * waiting)'"
+  }
+
+  /// - Parameter size: bytes of UDP payload.
+  func apply(to socket: borrowing UDPSocket, _ pace: Pace, size: Int) throws(TrafficError) {
+    // The kernel counts the memory that it takes, generously here: up to 1 KiB beside twice the packet, and twice the packets.
+    socket.makeQueueRoom(2 * waiting(pace) * (2 * size + 1024))
     let error = socket.keepTimes(of: clock)
     guard error == 0 else {
       throw TrafficError(

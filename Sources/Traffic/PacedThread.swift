@@ -11,10 +11,12 @@ struct SentPacket: Sendable, Hashable {
   /// When it was to be sent, and when it was, before the send call; CLOCK_MONOTONIC, nanoseconds.
   var due: Int64
   var actual: Int64
-  /// CLOCK_REALTIME at `actual`: the time that the packet carries.
+  /// CLOCK_REALTIME before `actual`: the time that the packet carries; a key's code is computed in between.
   var time: Int64
   /// Of that time; carried too.
   var error = ErrorEstimate(bits: 0)
+  /// Packets before it that the stack refused: they have numbers too.
+  var refused: UInt32 = 0
 }
 
 /// Sends packets on a schedule, on a thread of its own that does nothing else.
@@ -49,6 +51,8 @@ final class PacedThread: Sendable {
     var overdue: UInt64 = 0
     /// Packets that the device's queue dropped as late; of whoever reads the socket.
     var droppedLate = 0
+    /// What came in and found no room in the socket; of whoever reads it.
+    var ownDrops = 0
     /// What the kernel refused of the thread's scheduling.
     var warnings: [String] = []
     /// How long before its time a packet's wait ends sleeping; known at the end.
@@ -109,6 +113,7 @@ final class PacedThread: Sendable {
     var nextEstimate = start.nanoseconds + 1_000_000_000
     var due = schedule.next()
     var number: UInt64 = 0
+    var refused: UInt32 = 0
     while due.nanoseconds < end {
       if let count = plan.count, number >= count { return "count" }
       packet.number(UInt32(truncatingIfNeeded: number))
@@ -127,18 +132,22 @@ final class PacedThread: Sendable {
       }
       let time = Instant<Realtime>.now.nanoseconds
       packet.stamp(time)
-      let sent = SentPacket(number: number, due: due.nanoseconds, actual: now, time: time, error: packet.error)
+      // Again: a key's code takes longer than all else.
+      let actual = Instant<Monotonic>.now.nanoseconds
+      let sent = SentPacket(
+        number: number, due: due.nanoseconds, actual: actual, time: time, error: packet.error, refused: refused)
       queue.append(sent)
       let result = socket.send(packet.bytes, at: plan.departure?.time(at: due.nanoseconds))
       number += 1
       if result.error == 0 {
         state.sent += 1
       } else {
+        refused &+= 1
         state.refused = (state.refused.count + (number > plan.uncounted ? 1 : 0), result.error)
       }
       if result.heard != 0 { state.heard = result.heard }
       let next = schedule.next()
-      if next > due, now >= next.nanoseconds { state.missed += 1 }
+      if next > due, actual >= next.nanoseconds { state.missed += 1 }
       if result.error == EMSGSIZE { return "error" }
       due = next
       if now >= nextPublication {

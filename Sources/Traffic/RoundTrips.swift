@@ -45,13 +45,15 @@ package struct RoundTrips: Sendable {
   private var next: UInt64 = 0
   /// The sender's highest number that was answered.
   private var highest: UInt64?
-  /// The reflector's own highest number, and the packet that had it.
-  private var reflected: (own: UInt32, number: UInt64)?
+  /// The reflector's own highest number, and how many packets had left before the one that has it.
+  private var reflected: (own: UInt32, before: Int)?
   private var isStateful = false
   /// Answered once at least.
   package private(set) var answered = 0
   private var unstamped = 0
   private var repeated = 0
+  /// Of these, those that the reflector got twice, as they have numbers of their own.
+  private var duplicatedThere = 0
   private var disordered = 0
   private var unknown = 0
   private var malformed = 0
@@ -60,8 +62,14 @@ package struct RoundTrips: Sendable {
   /// Not taken yet.
   private var pairs: [Found] = []
 
-  init(isByKernel: Bool = false, isSameClock: Bool = false) {
+  /// Nanoseconds by which packets are handed over early.
+  private let lead: Int64
+  /// Packets that left earlier than due by more than half of that.
+  private(set) var leftEarly = 0
+
+  init(isByKernel: Bool = false, isSameClock: Bool = false, lead: Int64 = 0) {
     self.isByKernel = isByKernel
+    self.lead = lead
     oneWay = OneWayDelays(isSameClock: isSameClock)
   }
 
@@ -77,12 +85,12 @@ package struct RoundTrips: Sendable {
   ///   - left: when it left, where that is known already.
   ///   - isHandedEarly: that it is handed over tells nothing about when it leaves: ``departed(_:at:)`` does.
   mutating func sent(_ packet: SentPacket, left: Int64?, isHandedEarly: Bool = false) {
-    if !isHandedEarly { pace(due: packet.due, actual: packet.actual) }
+    if !isHandedEarly { pace(packet, actual: packet.actual) }
     if probes.isEmpty { oldest = packet.number }
     probes[UInt32(truncatingIfNeeded: packet.number)] = Probe(packet: packet, left: left)
     next = packet.number + 1
     while oldest < next, let probe = probes[UInt32(truncatingIfNeeded: oldest)],
-      packet.actual - probe.packet.due > RoundTrips.patience
+      packet.actual - probe.packet.actual > RoundTrips.patience
     {
       forget(probe)
     }
@@ -97,12 +105,16 @@ package struct RoundTrips: Sendable {
 
   /// - Parameter time: CLOCK_MONOTONIC.
   mutating func departed(_ sequence: UInt32, at time: Int64) {
-    if let probe = probes[sequence] { pace(due: probe.packet.due, actual: time) }
+    guard let probe = probes[sequence] else { return }
+    if probe.packet.due - time > lead / 2 { leftEarly += 1 }
+    pace(probe.packet, actual: time)
   }
 
-  private mutating func pace(due: Int64, actual: Int64) {
-    lateness.add(actual - due)
-    let pair = RecordedPair(name: 3, start: due, end: actual, last: nil, isRepeated: false)
+  private mutating func pace(_ packet: SentPacket, actual: Int64) {
+    lateness.add(actual - packet.due)
+    let pair = RecordedPair(
+      name: 3, start: packet.due, end: actual, last: nil, isRepeated: false,
+      number: UInt32(truncatingIfNeeded: packet.number))
     pairs.append(Found(pair: pair, time: actual))
   }
 
@@ -110,12 +122,23 @@ package struct RoundTrips: Sendable {
 
   mutating func came(_ reflection: Reflection, _ arrival: Arrival) {
     guard var probe = probes[reflection.senderSequence] else { return unknown += 1 }
-    guard probe.arrival == nil else { return repeated += 1 }
+    if reflection.sequence != reflection.senderSequence { isStateful = true }
+    if reflection.sequence >= reflected?.own ?? 0 {
+      reflected = (reflection.sequence, Int(probe.number) - Int(probe.packet.refused))
+    }
+    guard probe.arrival == nil else {
+      repeated += 1
+      if let known = probe.reflection?.sequence, known != reflection.sequence {
+        duplicatedThere += 1
+        // So that a copy of this answer is none of the packet.
+        probe.reflection?.sequence = max(known, reflection.sequence)
+        probes[reflection.senderSequence] = probe
+      }
+      return
+    }
     answered += 1
     if let highest, probe.number < highest { disordered += 1 }
     highest = max(highest ?? 0, probe.number)
-    if reflection.sequence != reflection.senderSequence { isStateful = true }
-    if reflection.sequence >= reflected?.own ?? 0 { reflected = (reflection.sequence, probe.number) }
     (probe.arrival, probe.reflection) = (arrival, reflection)
     probes[reflection.senderSequence] = probe
     pair(probe)
@@ -183,8 +206,10 @@ package struct RoundTrips: Sendable {
   func tallies(_ state: PacedThread.State) -> [Pairing.Tally] {
     let sent = Int(state.sent)
     var counts = [
-      "requests": sent, "paired": answered - unstamped, "unanswered": max(0, sent - answered), "abandoned": unstamped,
-      "repeated_responses": repeated, "unmatched_responses": unknown, "malformed": malformed, "disordered": disordered,
+      "requests": sent, "paired": answered - unstamped, "unanswered": max(0, sent - answered - state.ownDrops),
+      "abandoned": unstamped, "own_drops": state.ownDrops,
+      "repeated_responses": repeated, "duplicated_forward": duplicatedThere,
+      "unmatched_responses": unknown, "malformed": malformed, "disordered": disordered,
       "clock_steps": clockSteps,
     ]
     if oneWay.isTold {
@@ -194,12 +219,13 @@ package struct RoundTrips: Sendable {
     }
     if let (forward, backward) = lossByDirection {
       counts["lost_forward"] = forward
-      counts["lost_backward"] = backward
+      // An answer that found no room here has come back.
+      if state.ownDrops == 0 { counts["lost_backward"] = backward }
     }
     let due = max(Int(lateness.count), Int(state.sent + state.refused.count)) + Int(state.overdue)
     let pacing = [
       "requests": due, "paired": Int(lateness.count), "missed_slots": Int(state.missed), "overdue": Int(state.overdue),
-      "refused": Int(state.refused.count), "dropped_late": state.droppedLate,
+      "refused": Int(state.refused.count), "dropped_late": state.droppedLate, "left_early": leftEarly,
     ]
     return [("stamp", counts), ("pacing", pacing)].map { name, counts in
       Pairing.Tally(name: name, counts: counts.filter { $0.value > 0 || $0.key == "requests" || $0.key == "paired" })
@@ -210,7 +236,11 @@ package struct RoundTrips: Sendable {
   /// numbers do not tell: they are the sender's, or equal to them.
   private var lossByDirection: (forward: Int, backward: Int)? {
     guard isStateful, let reflected else { return nil }
-    return (max(0, Int(reflected.number) - Int(reflected.own)), max(0, Int(reflected.own) + 1 - answered))
+    // The reflector has numbered copies too.
+    return (
+      max(0, reflected.before - Int(reflected.own) + duplicatedThere),
+      max(0, Int(reflected.own) + 1 - answered - duplicatedThere)
+    )
   }
 
   var pairing: Pairing {

@@ -13,6 +13,7 @@ extension Sender {
         ("lost_forward", "lost on the way there"), ("lost_backward", "lost on the way back"),
         ("repeated_responses", "duplicates"), ("disordered", "out of order"), ("abandoned", "without a time stamp"),
         ("unmatched_responses", "answers to no packet"), ("malformed", "answers that are none"),
+        ("own_drops", "answers that found no room here"),
         ("clock_steps", "times that this machine's clock was set"),
       ] {
         if let count = counts[key] { words.append("\(text) \(count)") }
@@ -22,6 +23,8 @@ extension Sender {
         words.append(
           error == ECONNREFUSED
             ? "nobody listens there: start 'latprobe reflect'" : unsafe String(cString: strerror(error)))
+      } else if trips.answered == 0, stamped > 0, options.size < Reflection.shortest {
+        words.append("a stateful reflector refuses packets below \(Reflection.shortest) bytes")
       } else if trips.answered == 0, stamped == 0 {
         // The stack tells nobody that a neighbour does not answer.
         words.append("and none has left: 'ip neigh' shows whether the next hop is there")
@@ -42,6 +45,58 @@ extension Sender {
           + Sender.text(trips.lateness, [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]) + missed + guardTime + early)
     }
     return lines
+  }
+
+  /// Whether none of the time stamps came that the device had granted.
+  package var deliveredNothing: Bool { sent > 0 && stamped == 0 }
+
+  /// What a user has to know of the packets and their stamps, one line each.
+  package var complaints: [String] {
+    var lines: [String] = []
+    if state.overdue > 0 {
+      lines.append("\(state.overdue) packets that were due were not sent in time: give a lower --rate")
+    }
+    if state.refused.count > 0, breakdown == nil {
+      let reason = unsafe String(cString: strerror(state.refused.error))
+      lines.append("\(state.refused.count) packets were not sent: \(reason)")
+    }
+    if state.droppedLate > 0 {
+      lines.append(
+        "\(state.droppedLate) packets were dropped by the device's queue, because their time was over: give a longer --txtime"
+      )
+    }
+    if trips.leftEarly > 0 {
+      lines.append(
+        "\(trips.leftEarly) packets left before they were due: does their class of \(interface.name) have "
+          + "\(departure?.discipline ?? "fq")? See 'tc qdisc show dev \(interface.name)'")
+    }
+    if state.ownDrops > 0 {
+      lines.append(
+        "\(state.ownDrops) answers came faster than this program fetched them, and found no room: they are not lost on the "
+          + "way; give a lower --rate, or a CPU that is free")
+    }
+    guard missing > 0 else { return lines }
+    let counts = (interface.driverCounters ?? [:]).filter { $0.value > 0 }.sorted { $0.key < $1.key }
+      .map { "\($0.key) \($0.value)" }
+    let driver = counts.isEmpty ? "" : " (\(counts.joined(separator: ", ")))"
+    lines.append(
+      deliveredNothing && clock == .hardware
+        ? "\(interface.name) granted hardware time stamps and delivered none for its \(sent) packets\(driver)"
+        : "\(missing) of \(sent) packets have no time stamp\(driver): they were dropped before the device, came too fast for it, "
+          + "or the stamp was lost")
+    return lines
+  }
+
+  /// Why packets could not leave any more, one line: the device went down, or lost its address or its way to the peer.
+  package var breakdown: String? {
+    let (count, error) = state.refused
+    guard count > 0, [ENETDOWN, ENETUNREACH, EHOSTUNREACH, ENODEV, ENXIO, EADDRNOTAVAIL].contains(error) else {
+      return nil
+    }
+    let reason = unsafe String(cString: strerror(error))
+    return
+      "\(count) of \(count + state.sent) packets were not sent (\(reason)): \(interface.name) went down, or lost its "
+      + "address or its route; see 'ip address' and 'ip route'"
   }
 
   private var oneWayFindings: [String] {

@@ -48,8 +48,9 @@ package struct Sender: ~Copyable {
   /// Stamps, and answers, that are taken at once.
   private static let takeLimit = 1000
 
-  private let options: SenderOptions
-  private let clock: SenderOptions.Clock
+  let options: SenderOptions
+  private let warn: (String) -> Void
+  let clock: SenderOptions.Clock
   private let stamping: HardwareStamping
   private let receiving: HardwareStamping
   /// Whose times round trips are of: both ends of one have them.
@@ -61,7 +62,7 @@ package struct Sender: ~Copyable {
   let departure: DepartureTimes?
   var socket: UDPSocket
   private var clocks: ClockKeeper
-  private var interface: TapInterface
+  private(set) var interface: TapInterface
   private var stamper = PacketStamper()
   private var records: [UInt8] = []
   package private(set) var machine: Machine
@@ -71,7 +72,7 @@ package struct Sender: ~Copyable {
   /// Packets whose stamp came.
   package private(set) var stamped: UInt64 = 0
   /// Time stamps that never came; known at the end.
-  private var missing: UInt64 = 0
+  private(set) var missing: UInt64 = 0
 
   /// Opens the socket; nothing is sent yet.
   ///
@@ -98,7 +99,8 @@ package struct Sender: ~Copyable {
     let departure: DepartureTimes? =
       if let lead = options.lead { try DepartureTimes(device: device, lead: lead) } else { nil }
     let socket = try UDPSocket(to: peer, stampedBy: way)
-    try departure?.apply(to: socket)
+    try departure?.apply(to: socket, options.pace, size: options.size)
+    if let warning = departure?.warning(options.pace) { warn(warning) }
     self.socket = socket
     self.departure = departure
     let receiving =
@@ -107,9 +109,10 @@ package struct Sender: ~Copyable {
       warn("\(device): \(refusal): round trips are by this program's time")
     }
     basis = clock == .hardware && receiving.refusal != nil ? .user : clock
-    trips = RoundTrips(isByKernel: basis == .kernel, isSameClock: options.isSameClock)
+    trips = RoundTrips(isByKernel: basis == .kernel, isSameClock: options.isSameClock, lead: options.lead ?? 0)
     self.receiving = receiving
     self.options = options
+    self.warn = warn
     self.clock = clock
     self.stamping = stamping
     self.linkType = linkType
@@ -170,48 +173,6 @@ package struct Sender: ~Copyable {
   /// Packets that the stack took.
   package var sent: UInt64 { state.sent }
 
-  /// Whether none of the time stamps came that the device had granted.
-  package var deliveredNothing: Bool { sent > 0 && stamped == 0 }
-
-  /// What a user has to know of the packets and their stamps, one line each.
-  package var complaints: [String] {
-    var lines = state.warnings
-    if state.overdue > 0 {
-      lines.append("\(state.overdue) packets that were due were not sent in time: give a lower --rate")
-    }
-    if state.refused.count > 0, breakdown == nil {
-      let reason = unsafe String(cString: strerror(state.refused.error))
-      lines.append("\(state.refused.count) packets were not sent: \(reason)")
-    }
-    if state.droppedLate > 0 {
-      lines.append(
-        "\(state.droppedLate) packets were dropped by the device's queue, because their time was over: give a longer --txtime"
-      )
-    }
-    guard missing > 0 else { return lines }
-    let counts = (interface.driverCounters ?? [:]).filter { $0.value > 0 }.sorted { $0.key < $1.key }
-      .map { "\($0.key) \($0.value)" }
-    let driver = counts.isEmpty ? "" : " (\(counts.joined(separator: ", ")))"
-    lines.append(
-      deliveredNothing && clock == .hardware
-        ? "\(interface.name) granted hardware time stamps and delivered none for its \(sent) packets\(driver)"
-        : "\(missing) of \(sent) packets have no time stamp\(driver): they were dropped before the device, came too fast for it, "
-          + "or the stamp was lost")
-    return lines
-  }
-
-  /// Why packets could not leave any more, one line: the device went down, or lost its address or its way to the peer.
-  package var breakdown: String? {
-    let (count, error) = state.refused
-    guard count > 0, [ENETDOWN, ENETUNREACH, EHOSTUNREACH, ENODEV, ENXIO, EADDRNOTAVAIL].contains(error) else {
-      return nil
-    }
-    let reason = unsafe String(cString: strerror(error))
-    return
-      "\(count) of \(count + state.sent) packets were not sent (\(reason)): \(interface.name) went down, or lost its "
-      + "address or its route; see 'ip address' and 'ip route'"
-  }
-
   private mutating func loop(
     _ writer: MachineWriter, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
   ) throws -> String {
@@ -226,6 +187,7 @@ package struct Sender: ~Copyable {
     let start = Instant<Monotonic>.now.nanoseconds
     var nextFlush = start + Sender.flushInterval
     var nextUpdate = start + Sender.updateInterval
+    var isTold = false
     while true {
       let now = Instant<Monotonic>.now.nanoseconds
       if now >= nextFlush {
@@ -242,7 +204,12 @@ package struct Sender: ~Copyable {
         try writer.updateMachine(machine)
       }
       // Before packets are taken: after the last one has been.
-      let ended = stopRequested() ?? thread.state.stoppedBy
+      let counted = thread.state
+      if !isTold, !counted.warnings.isEmpty {
+        isTold = true
+        counted.warnings.forEach(warn)
+      }
+      let ended = stopRequested() ?? counted.stoppedBy
       if ended != nil { thread.finish() }
       let isMoreThere = try take(thread, writer)
       if let ended {
@@ -270,35 +237,36 @@ package struct Sender: ~Copyable {
   /// - Returns: whether there is more that came back.
   @discardableResult
   private mutating func take(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws -> Bool {
-    var answers: [(Answer, real: Int64, monotonic: Int64)] = []
+    let clocks = ClockReading.now()
+    let clockOffset = clocks.realtime.nanoseconds - clocks.monotonic.nanoseconds
+    var answers: [(Answer, monotonic: Int64)] = []
     while answers.count < Sender.takeLimit, let answer = socket.nextAnswer() {
-      answers.append((answer, Instant<Realtime>.now.nanoseconds, Instant<Monotonic>.now.nanoseconds))
+      answers.append((answer, Instant<Monotonic>.now.nanoseconds))
     }
     var stamps: [TransmitStamp] = []
-    let clockOffset = Instant<Realtime>.now.nanoseconds - Instant<Monotonic>.now.nanoseconds
     while stamps.count < Sender.takeLimit, let stamp = try socket.nextStamp() { stamps.append(stamp) }
     // Last: whatever came back is of a packet that is here by now.
     for packet in thread.take() {
       trips.sent(packet, left: basis == .user ? packet.actual : nil, isHandedEarly: departure != nil)
     }
     for stamp in stamps { take(stamp, clockOffset) }
-    for (answer, real, monotonic) in answers { take(answer, real: real, monotonic: monotonic) }
+    for (answer, monotonic) in answers { take(answer, at: monotonic, clockOffset) }
     for found in trips.takePairs() { records += found.pair.bytes(at: found.time) }
     try writer.append(cpu: 0, records)
     records.removeAll(keepingCapacity: true)
     return answers.count == Sender.takeLimit || stamps.count == Sender.takeLimit
   }
 
-  private mutating func take(_ answer: Answer, real: Int64, monotonic: Int64) {
+  /// - Parameter clockOffset: CLOCK_REALTIME less CLOCK_MONOTONIC.
+  private mutating func take(_ answer: Answer, at monotonic: Int64, _ clockOffset: Int64) {
     guard let reflection = Reflection(payload: answer.payload, ofRequest: options.size, key: options.key),
       // Reflectors of RFC 5357 do not hand it back.
       reflection.session == id || reflection.session == 0
     else { return trips.malformedAnswer() }
-    var arrival = RoundTrips.Arrival(time: monotonic, monotonic: monotonic, real: real)
+    var arrival = RoundTrips.Arrival(time: monotonic, monotonic: monotonic, real: monotonic + clockOffset)
     if basis != .user {
       arrival.time = answer.isHardware == (basis == .hardware) ? answer.time : nil
-      // CLOCK_REALTIME as the kernel read it becomes CLOCK_MONOTONIC by what both show now.
-      if basis == .kernel, let time = arrival.time { arrival.monotonic -= real - time }
+      if basis == .kernel, let time = arrival.time { arrival.monotonic = time - clockOffset }
     }
     trips.came(reflection, arrival)
   }
@@ -325,7 +293,7 @@ package struct Sender: ~Copyable {
   }
 
   private mutating func waitForStamps(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws {
-    let end = Instant<Monotonic>.now.nanoseconds + Sender.patience
+    let end = Instant<Monotonic>.now.nanoseconds + Sender.patience + (departure?.lead ?? 0)
     while stamped < sent || trips.isWaiting, case let now = Instant<Monotonic>.now.nanoseconds, now < end {
       socket.wait(until: Instant(nanoseconds: min(now + 50_000_000, end)))
       try take(thread, writer)
@@ -340,7 +308,7 @@ package struct Sender: ~Copyable {
   }
 
   private mutating func takeLedger() {
-    state.droppedLate = socket.droppedLate
+    (state.droppedLate, state.ownDrops) = (socket.droppedLate, socket.drops)
     machine.ledger = [
       LedgerRow(hook: HookPoint.wireOut.name, cpu: 0, seen: stamped + missing, emitted: stamped, lost: missing)
     ]

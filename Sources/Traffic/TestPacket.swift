@@ -70,8 +70,6 @@ package struct Reflection: Sendable, Hashable {
   /// Nil in a cut answer.
   package var received: Int64?
   package var senderSequence: UInt32
-  /// Nil where the answer is too short for it.
-  package var senderTTL: UInt8?
 
   /// - Parameter size: bytes of the request; only those that are cut have cut answers.
   /// - Returns: nil for what is none, or not authentic.
@@ -91,7 +89,6 @@ package struct Reflection: Sendable, Hashable {
     }
     received = Field.time(payload, places.received, isPTP: error.isPTP)
     senderSequence = Field.word(payload, places.senderSequence)
-    senderTTL = payload.count > places.ttl ? payload[places.ttl] : nil
   }
 
   /// Nanoseconds that the reflector had the packet; nil where the answer does not say.

@@ -147,6 +147,9 @@ package struct UDPSocket: ~Copyable {
   /// - Returns: 0 or -errno.
   func keepTimes(of clock: Int32) -> Int32 { lp_udp_keep_times(descriptor, clock) }
 
+  /// - Parameter room: bytes of packets that may wait in the device's queue, as the kernel counts them.
+  func makeQueueRoom(_ room: Int) { lp_udp_queue_room(descriptor, Int32(clamping: room)) }
+
   /// The next stamp that is there; nil if there is none yet.
   package mutating func nextStamp() throws(TrafficError) -> TransmitStamp? {
     var stamp = lp_tx_stamp()

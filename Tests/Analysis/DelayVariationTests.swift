@@ -37,6 +37,7 @@ import Testing
     let segment = try sent(firstNumber: firstNumber)
     #expect(segment.isNumbered && segment.count == 6 && segment.lost == 1)
     #expect(segment.successive == [4, 25, -24, 0])
+    #expect(Set(segment.packets) == Set(DelayVariationTests.delays.map { firstNumber &+ $0.number }))
     let ipdv = try #require(segment.successiveVariation)
     #expect([ipdv.min, ipdv.median, ipdv.p99, ipdv.max, ipdv.absoluteP99] == [-24, 0, 25, 25, 25] && ipdv.count == 4)
     let pdv = try #require(segment.packetVariation)

@@ -23,6 +23,14 @@ extension NICLab {
     let paced = try send("200ms")
     #expect(paced.lateness.count == packets && paced.dropped == 0, "\(paced.text)")
     #expect(paced.lateness.allSatisfy { $0 > -10_000 }, "\(paced.lateness)")
+    // The last of them leave after the time in which stamps come otherwise.
+    let early = try send("1500ms")
+    #expect(early.lateness.count == packets && !early.text.contains("warning: "), "\(early.text)")
+    #expect(early.lateness.allSatisfy { $0 > -10_000 }, "\(early.lateness)")
+    try run("tc qdisc replace dev eth0 root fq flow_limit 5")
+    let few = try send("200ms")
+    #expect(
+      few.lateness.count < packets && few.text.contains("fq at once, which drops those beyond 5: "), "\(few.text)")
     try run("tc qdisc replace dev eth0 root etf clockid CLOCK_TAI delta 50000000")
     // Without hardware it sends as much early; what is later than its time then is dropped.
     let timed = try send("200ms")

@@ -245,6 +245,21 @@ import Testing
     for result in [cut, rotated, damaged] { #expect(try check("* count > 1", result).verdict == .invalid) }
   }
 
+  /// A sender that left out more than is allowed proves nothing; a few are told.
+  @Test(arguments: [(1, Verdict.pass), (2, .invalid)])
+  func aSenderThatDidNotSend(unsent: Int, verdict: Verdict) throws {
+    var segment = Synthetic.segment(.wireIn, .wireOut, direction: "stamp", delays: Synthetic.spread(count: 999, bad: 0))
+    segment.name = "round-trip"
+    for name in ["refused", "overdue"] {
+      var result = Synthetic.session([segment])
+      result.machines[0].pairing = Pairing(
+        names: [], protocols: [Pairing.Tally(name: "pacing", counts: ["requests": 1000, name: unsent])], packets: [:])
+      let report = try check("stamp/round-trip loss < 1%", result)
+      #expect(report.verdict == verdict, "\(report.text)")
+      #expect(report.runs[0].warnings.contains { $0.contains("\(unsent) of 1000 packets that were due were not sent") })
+    }
+  }
+
   @Test func nothingRequiredOrRecordedIsInvalid() {
     let none = Gate.check(fine(), policy: Policy(requirements: []))
     #expect(none.verdict == .invalid)

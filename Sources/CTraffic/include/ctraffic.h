@@ -16,8 +16,6 @@ struct lp_peer {
 
 // Looks up host and port; 0, or a number for gai_strerror.
 int lp_peer_find(const char *host, const char *port, struct lp_peer *peer);
-// Its address without the port.
-int lp_peer_text(const struct lp_peer *peer, char *text, uint32_t size);
 // Name of the device by which packets to the peer leave now; -ENETUNREACH where there is none.
 int lp_peer_device(const struct lp_peer *peer, char device[16]);
 // Megabits a second, as the driver has it; 0 where it does not know.
@@ -42,10 +40,13 @@ int lp_udp_send(int fd, const void *bytes, uint32_t length);
 struct lp_qdisc {
 	char kind[16]; // empty: none
 	int32_t clock; // the clock of these times: CLOCK_MONOTONIC for fq, etf's own; -1: it has no times
+	uint32_t limit; // packets of one socket that fq lets wait; 0: not told
 };
 int lp_device_qdisc(const char *device, struct lp_qdisc *found);
 // Packets of this socket have times to be sent at (SO_TXTIME), by this clock.
 int lp_udp_keep_times(int fd, int clock);
+// Lets at least so many bytes, as the kernel counts them, wait in the socket's name; less where it allows less.
+void lp_udp_queue_room(int fd, int room);
 // As lp_udp_send, at a time.
 int lp_udp_send_at(int fd, const void *bytes, uint32_t length, uint64_t time_ns);
 

@@ -13,7 +13,7 @@ extension Gate {
     _ requirement: Requirement, _ segment: SegmentResult, _ result: SessionResult, _ limits: Policy.Limits
   ) -> Problem? {
     incompleteness(segment, result) ?? ledger(segment, result, limits) ?? time(requirement, segment, limits)
-      ?? matching(segment, limits) ?? samples(requirement, segment)
+      ?? offered(segment, result, limits) ?? matching(segment, limits) ?? samples(requirement, segment)
   }
 
   private static func incompleteness(_ segment: SegmentResult, _ result: SessionResult) -> Problem? {
@@ -75,6 +75,20 @@ extension Gate {
       reason: "the clock error ±\(Text.duration(Double(error))) is more than "
         + "\(Text.percent(limits.clockError)) of the threshold \(requirement.thresholdText)",
       remedy: "align the clocks better, or ask for a segment on one machine")
+  }
+
+  /// A sender that left packets out offered less than it was asked for: what it lost says nothing of the rate asked for.
+  private static func offered(_ segment: SegmentResult, _ result: SessionResult, _ limits: Policy.Limits) -> Problem? {
+    guard segment.direction == "stamp" || segment.direction == "pacing",
+      let machine = result.machines.first(where: { $0.name == segment.from.machine })
+    else { return nil }
+    let (unsent, due) = machine.unsent
+    guard Double(unsent) > limits.unmatched * Double(due) else { return nil }
+    return Problem(
+      reason:
+        "\(unsent) of \(due) packets that were due were not sent (\(Text.percent(Double(unsent) / Double(due)))), "
+        + "allowed \(Text.percent(limits.unmatched))",
+      remedy: "give a lower --rate, and see that the device stays up")
   }
 
   /// Late packets took longer than the match window; leaving them out must not make a segment look faster.

@@ -22,7 +22,7 @@ package enum Gate {
     }
     return GateRun(
       session: result.session.id, labels: result.session.labels,
-      warnings: result.emulationWarning.map { [$0] } ?? [], checks: checks)
+      warnings: (result.emulationWarning.map { [$0] } ?? []) + result.unsentWarnings, checks: checks)
   }
 
   private static func noSegment(_ requirement: Requirement, _ result: SessionResult) -> GateCheck {
