@@ -11,7 +11,8 @@ struct SentPacket: Sendable, Hashable {
   /// When it was to be sent, and when it was, before the send call; CLOCK_MONOTONIC, nanoseconds.
   var due: Int64
   var actual: Int64
-  /// CLOCK_REALTIME before `actual`: the time that the packet carries; a key's code is computed in between.
+  /// CLOCK_REALTIME at `actual`, or up to 1 µs before: the time that the packet carries. Where it was late, its code was
+  /// computed in between.
   var time: Int64
   /// Of that time; carried too.
   var error = ErrorEstimate(bits: 0)
@@ -64,6 +65,9 @@ final class PacedThread: Sendable {
   /// Once a millisecond at most, so that sending is not held up.
   private static let publishInterval: Int64 = 1_000_000
 
+  /// Nanoseconds by which the time in a packet may be ahead of when it is sent.
+  private static let tolerance: Int64 = 1000
+
   private let shared = Mutex(State())
   private let queue: PacketQueue
   private let isStopped = Atomic<Bool>(false)
@@ -110,6 +114,7 @@ final class PacedThread: Sendable {
     var schedule = Schedule(start: start, pace: plan.pace)
     let end = plan.duration.map { start.nanoseconds + $0 } ?? .max
     var packet = PreparedPacket(size: plan.size, key: plan.key, session: plan.session)
+    let preparation = packet.timeToStamp()
     var nextEstimate = start.nanoseconds + 1_000_000_000
     var due = schedule.next()
     var number: UInt64 = 0
@@ -122,7 +127,8 @@ final class PacedThread: Sendable {
         if isStopped.load(ordering: .relaxed) { return "stopped" }
         usleep(100)
       }
-      guard let now = sleep(until: Instant(nanoseconds: due.nanoseconds - lead), &wait)?.nanoseconds else {
+      let target = due.nanoseconds - lead
+      guard let now = sleep(until: Instant(nanoseconds: target - preparation), &wait)?.nanoseconds else {
         return "stopped"
       }
       // In the wake of a wait that is over, when nothing is late yet.
@@ -130,10 +136,18 @@ final class PacedThread: Sendable {
         state.overdue = PacedThread.count(from: due, &schedule, until: end, atMost: plan.count.map { $0 - number })
         return "duration"
       }
-      let time = Instant<Realtime>.now.nanoseconds
-      packet.stamp(time)
-      // Again: a key's code takes longer than all else.
-      let actual = Instant<Monotonic>.now.nanoseconds
+      var (time, actual) = (Int64(0), now)
+      if now < target {
+        // With the time that it will be, so that nothing is left to do then.
+        time = Instant<Realtime>.now.nanoseconds + target - Instant<Monotonic>.now.nanoseconds
+        packet.stamp(time)
+        repeat { actual = Instant<Monotonic>.now.nanoseconds } while actual < target
+      }
+      if now >= target || actual - target > PacedThread.tolerance {
+        time = Instant<Realtime>.now.nanoseconds
+        packet.stamp(time)
+        actual = Instant<Monotonic>.now.nanoseconds
+      }
       let sent = SentPacket(
         number: number, due: due.nanoseconds, actual: actual, time: time, error: packet.error, refused: refused)
       queue.append(sent)
@@ -185,7 +199,7 @@ final class PacedThread: Sendable {
   }
 }
 
-/// A test packet that is whole before it is due, but for its time.
+/// A test packet that is made before it is due.
 private struct PreparedPacket {
   private(set) var bytes: [UInt8]
   private(set) var error = ErrorEstimate.now()
@@ -204,6 +218,16 @@ private struct PreparedPacket {
   mutating func estimateError() {
     error = .now()
     Field.put(error.bits, at: place + 8, in: &bytes)
+  }
+
+  /// Nanoseconds that ``stamp(_:)`` takes and a little more, so that it is done by then but for stalls.
+  mutating func timeToStamp() -> Int64 {
+    let times = (0..<11).map { _ in
+      let start = Instant<Monotonic>.now.nanoseconds
+      stamp(start)
+      return Instant<Monotonic>.now.nanoseconds - start
+    }
+    return 2 * times.sorted()[times.count / 2] + 1000
   }
 
   mutating func stamp(_ time: Int64) {
