@@ -39,7 +39,7 @@ BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 SWIFT_BUILD := $(SWIFT) build -c $(CONFIGURATION) --explicit-target-dependency-import-check error $(SWIFT_FLAGS)
 LATPROBE := .build/$(CONFIGURATION)/latprobe
 C_FILES = $(wildcard benchmarks/*/*.c bpf/*.[ch] bpf/include/*.h bpf/abi/*.c bpf/abi/include/*.h Sources/C*/*.c Sources/C*/include/*.h)
-SHELL_FILES = $(wildcard .ci/run demo/*.sh lab/*.sh Tests/*.sh benchmarks/*/*.sh)
+SHELL_FILES = $(wildcard .ci/run demo/*.sh lab/*.sh Tests/*.sh benchmarks/*.sh benchmarks/*/*.sh)
 SWIFT_PATHS = Package.swift Sources $(wildcard Tests benchmarks lab)
 
 .DELETE_ON_ERROR:

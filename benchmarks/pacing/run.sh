@@ -19,41 +19,12 @@ for program in irtt sockperf tcpdump; do
   command -v "$program" >/dev/null || { echo "pacing: $program is missing: apt-get install $program" >&2; exit 1; }
 done
 latprobe=$(realpath "${LATPROBE:-.build/release/latprobe}")
-a=latprobe-pace-$$-a
-b=latprobe-pace-$$-b
-folder=$(mktemp -d)
-cleanup() {
-  local pid
-  for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; done
-  wait
-  ip netns del "$a" 2>/dev/null || true
-  ip netns del "$b" 2>/dev/null || true
-  rm -rf "$folder"
-}
-trap cleanup EXIT
-trap 'exit 130' INT TERM
-
-ip netns add "$a"
-ip netns add "$b"
-ip -n "$a" link add f0 type veth peer name f1 netns "$b"
-for side in "$a f0 1" "$b f1 2"; do
-  read -r namespace device number <<<"$side"
-  ip netns exec "$namespace" sysctl -qw "net.ipv6.conf.$device.disable_ipv6=1"
-  ip -n "$namespace" addr add "198.18.0.$number/24" dev "$device"
-  ip -n "$namespace" link set "$device" up
-done
+name=pacing
+. benchmarks/namespaces.sh
 # Nobody has this address: the other end drops each frame as meant for another host.
 ip -n "$a" neigh add 198.18.0.9 lladdr 02:00:00:00:00:99 dev f0 nud permanent
 
 start() { ip netns exec "$b" "$@" >"$folder/server-$(basename "$1")" 2>&1 & }
-await_port() {
-  for _ in {1..50}; do
-    if ip netns exec "$b" ss -Hlnu "sport = :$1" | grep -q .; then return; fi
-    sleep 0.1
-  done
-  echo "pacing: no server on port $1" >&2
-  exit 1
-}
 start "$latprobe" reflect
 start irtt server -i 0
 start sockperf server --ip 198.18.0.2 --port 11111
@@ -133,3 +104,12 @@ while [ "$best" != 0 ] && [ "$failed" != 0 ] && [ $((failed * 100)) -gt $((best 
   if try "$middle"; then best=$middle; else failed=$middle; fi
 done
 echo "99 % within 1 us: up to $best packets/s at $frame bytes"
+echo "by its own figures, without a capture:"
+for rate in 1000 10000 20000 50000 100000; do
+  rm -rf "$folder/sent"
+  "$latprobe" send 198.18.0.9 --netns "$a" --rate "$rate" --size "$size" --duration 2s --timestamps user \
+    -o "$folder/sent" "${tuning[@]}" 2>"$folder/said"
+  "$latprobe" report "$folder/sent" --delays -o "$folder/figures" --force >/dev/null 2>&1
+  awk -F, -v rate="$rate" 'NR > 1 && $2 == "pacing" { count++; near += $5 <= 1000 }
+    END { printf "  %7d/s  %6.2f %%, %d packets\n", rate, 100 * near / count, count }' "$folder/figures/delays.csv"
+done

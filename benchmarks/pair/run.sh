@@ -15,36 +15,18 @@ if [ "$(id -u)" != 0 ]; then
 fi
 size=${1:-1024}
 latprobe=$(realpath .build/release/latprobe)
-a=latprobe-pair-$$-a
-b=latprobe-pair-$$-b
-folder=$(mktemp -d "${2:-/tmp}/latprobe-pair-XXXXXX")
-cleanup() {
-  local pid
-  for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; done
-  wait
-  ip netns del "$a" 2>/dev/null || true
-  ip netns del "$b" 2>/dev/null || true
-  rm -rf "$folder"
-}
-trap cleanup EXIT
-trap 'exit 130' INT TERM
-
-ip netns add "$a"
-ip netns add "$b"
-ip -n "$a" link add eth0 type veth peer name eth0 netns "$b"
-ip -n "$a" addr add 10.77.0.1/24 dev eth0
-ip -n "$b" addr add 10.77.0.2/24 dev eth0
-ip -n "$a" link set eth0 up
-ip -n "$b" link set eth0 up
+name=pair
+parent=${2:-/tmp}
+. benchmarks/namespaces.sh
 ip netns exec "$b" dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --address=/test/10.1.2.3 \
-  --listen-address=10.77.0.2 --bind-interfaces --user=root --pid-file= 2>"$folder/dnsmasq" &
-ip netns exec "$b" tcpdump -i eth0 -w "$folder/seed" --time-stamp-precision=nano -s 0 -B 65536 -Z root \
+  --listen-address=198.18.0.2 --bind-interfaces --user=root --pid-file= 2>"$folder/dnsmasq" &
+ip netns exec "$b" tcpdump -i f1 -w "$folder/seed" --time-stamp-precision=nano -s 0 -B 65536 -Z root \
   'udp port 53 or icmp' 2>"$folder/tcpdump" &
 dump=$!
 sleep 1
 seq -f 'host%.0f.test A' 4999 >"$folder/names"
-ip netns exec "$a" ping -q -i 0.002 -w 8 10.77.0.2 >/dev/null &
-ip netns exec "$a" dnsperf -s 10.77.0.2 -d "$folder/names" -Q 5000 -l 8 -c 20 -T 1 >"$folder/dnsperf" 2>&1 ||
+ip netns exec "$a" ping -q -i 0.002 -w 8 198.18.0.2 >/dev/null &
+ip netns exec "$a" dnsperf -s 198.18.0.2 -d "$folder/names" -Q 5000 -l 8 -c 20 -T 1 >"$folder/dnsperf" 2>&1 ||
   { cat "$folder/dnsperf" >&2; exit 1; }
 sleep 2
 kill -INT "$dump"

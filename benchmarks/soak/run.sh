@@ -17,40 +17,14 @@ fi
 seconds=${1:-600}
 [[ $seconds =~ ^[0-9]+$ ]] && [ "$seconds" -ge 20 ] || { echo "soak: SECONDS is a number from 20, not '$seconds'" >&2; exit 64; }
 latprobe=$(realpath "${LATPROBE:-.build/release/latprobe}")
-a=latprobe-soak-$$-a
-b=latprobe-soak-$$-b
-folder=$(mktemp -d "${FOLDER:-/var/tmp}/latprobe-soak-XXXXXX")
-cleanup() {
-  local pid
-  for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; done
-  wait
-  ip netns del "$a" 2>/dev/null || true
-  ip netns del "$b" 2>/dev/null || true
-  rm -rf "$folder"
-}
-trap cleanup EXIT
-trap 'exit 130' INT TERM
-
-ip netns add "$a"
-ip netns add "$b"
-ip -n "$a" link add f0 type veth peer name f1 netns "$b"
-for side in "$a f0 1" "$b f1 2"; do
-  read -r namespace device number <<<"$side"
-  ip netns exec "$namespace" sysctl -qw "net.ipv6.conf.$device.disable_ipv6=1"
-  ip -n "$namespace" addr add "198.18.0.$number/24" dev "$device"
-  ip -n "$namespace" link set "$device" up
-done
+name=soak
+parent=${FOLDER:-/var/tmp}
+. benchmarks/namespaces.sh
 
 reflect() {
   "$latprobe" reflect --netns "$b" --rate-limit 1000000 2>"$folder/reflect" &
   reflector=$!
-  for _ in {1..50}; do
-    if ip netns exec "$b" ss -Hlnu 'sport = :862' | grep -q .; then return; fi
-    sleep 0.1
-  done
-  echo "soak: no reflector" >&2
-  cat "$folder/reflect" >&2
-  exit 1
+  await_port 862
 }
 
 reflect

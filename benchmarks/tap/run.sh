@@ -15,28 +15,10 @@ rate=${1:-200000}
 seconds=${2:-10}
 rounds=${3:-3}
 latprobe=$(realpath "${LATPROBE:-.build/release/latprobe}")
-a=latprobe-tap-$$-a
-b=latprobe-tap-$$-b
-folder=$(mktemp -d)
-cleanup() {
-  ip netns del "$a" 2>/dev/null || true
-  ip netns del "$b" 2>/dev/null || true
-  rm -rf "$folder"
-}
-trap cleanup EXIT
-trap 'exit 130' INT TERM
-
-ip netns add "$a"
-ip netns add "$b"
-ip -n "$a" link add f0 type veth peer name f1 netns "$b"
-for side in "$a f0" "$b f1"; do
-  read -r namespace device <<<"$side"
-  ip netns exec "$namespace" sysctl -qw "net.ipv6.conf.$device.disable_ipv6=1"
-  ip -n "$namespace" link set "$device" up
-done
-ip -n "$a" addr add 198.18.0.1/24 dev f0
+name=tap
+. benchmarks/namespaces.sh
 # Nobody has this address: the other end drops each frame as meant for another host.
-ip -n "$a" neigh add 198.18.0.2 lladdr 02:00:00:00:00:99 dev f0 nud permanent
+ip -n "$a" neigh replace 198.18.0.2 lladdr 02:00:00:00:00:99 dev f0 nud permanent
 
 received() { ip -n "$b" -s -j link show f1 | sed -E 's/.*"rx":\{"bytes":[0-9]+,"packets":([0-9]+).*/\1/'; }
 
