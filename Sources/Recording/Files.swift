@@ -87,7 +87,7 @@ enum Files {
     case EACCES, EPERM, EROFS:
       return RecordingError(
         .file, path: path, errno: number,
-        "\(what): \(reason) (errno \(number)); check the permissions or choose another directory")
+        "\(what): \(reason) (errno \(number)); check the permissions, or choose another user or directory")
     default:
       return RecordingError(.file, path: path, errno: number, "\(what): \(reason) (errno \(number))")
     }
@@ -100,10 +100,13 @@ enum Files {
     return kind(status)
   }
 
-  /// As ``type(_:)``, but follows symbolic links.
-  static func target(_ path: String) -> EntryType? {
+  /// As ``type(_:)``, but follows symbolic links; what may not be looked at is an error, not nothing.
+  static func target(_ path: String) throws(RecordingError) -> EntryType? {
     var status = stat()
-    guard unsafe stat(path, &status) == 0 else { return nil }
+    guard unsafe stat(path, &status) == 0 else {
+      if errno == ENOENT || errno == ENOTDIR { return nil }
+      throw failure("cannot look at it", path)
+    }
     return kind(status)
   }
 
@@ -134,7 +137,7 @@ enum Files {
   }
 
   static func makeDirectories(_ path: String) throws(RecordingError) {
-    if target(path) == .directory { return }
+    if try target(path) == .directory { return }
     let parent = parent(of: path)
     if parent != path && !parent.isEmpty { try makeDirectories(parent) }
     guard unsafe mkdir(path, 0o755) == 0 || errno == EEXIST else {
@@ -154,8 +157,11 @@ enum Files {
   static func name(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
 
   /// The path without symbolic links and dots; nil where there is nothing.
-  static func resolve(_ path: String) -> String? {
-    guard let resolved = unsafe realpath(path, nil) else { return nil }
+  static func resolve(_ path: String) throws(RecordingError) -> String? {
+    guard let resolved = unsafe realpath(path, nil) else {
+      if errno == ENOENT || errno == ENOTDIR { return nil }
+      throw failure("cannot look at it", path)
+    }
     defer { unsafe free(resolved) }
     return unsafe String(cString: resolved)
   }
@@ -174,7 +180,9 @@ enum Files {
 
   /// At most `limit` bytes, so that a hostile file cannot take all memory.
   static func read(_ path: String, limit: Int) throws(RecordingError) -> [UInt8] {
-    if let type = target(path), type != .file { throw RecordingError(.damaged, path: path, "is not a regular file") }
+    if let type = try target(path), type != .file {
+      throw RecordingError(.damaged, path: path, "is not a regular file")
+    }
     let file = try File(path, flags: O_RDONLY | O_NONBLOCK)
     let size = try file.size(path)
     guard size <= limit else {

@@ -8,7 +8,7 @@ extension MachineRecording {
   /// `machine.json` or `metadata` is an error.
   package static func load(directory: String) throws(RecordingError) -> MachineRecording {
     let json = "\(directory)/\(Machine.fileName)"
-    guard Files.target(json) != nil else {
+    guard try Files.target(json) != nil else {
       throw RecordingError(
         .notARecording, path: directory,
         "has no \(Machine.fileName): give a recording's directory, or restore the file from a copy")

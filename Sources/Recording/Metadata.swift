@@ -254,7 +254,7 @@ struct Metadata: Equatable {
 
   /// The trace's UUID, once byte order and format are known to be readable.
   static func identify(_ path: String) throws(RecordingError) -> TraceID {
-    guard Files.target(path) != nil else {
+    guard try Files.target(path) != nil else {
       throw RecordingError(
         .notARecording, path: path,
         "is missing: without it the streams cannot be read; restore it from a copy or record again")

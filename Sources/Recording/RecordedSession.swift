@@ -61,14 +61,14 @@ package struct RecordedSession: Sendable {
   private static func locate(
     _ path: String
   ) throws(RecordingError) -> (session: Session, folders: [String], expected: [String]) {
-    guard let real = Files.resolve(path) else { throw RecordingError(.notARecording, path: path, "does not exist") }
-    guard Files.target(real) == .directory else {
+    guard let real = try Files.resolve(path) else { throw RecordingError(.notARecording, path: path, "does not exist") }
+    guard try Files.target(real) == .directory else {
       throw RecordingError(
         .notARecording, path: path, "is not a directory: give the one that `latprobe record -o` wrote")
     }
-    if Files.target("\(real)/\(Session.fileName)") == nil, isMachine(real) {
+    if try Files.target("\(real)/\(Session.fileName)") == nil, try isMachine(real) {
       let parent = Files.parent(of: real)
-      guard Files.target("\(parent)/\(Session.fileName)") != nil else {
+      guard try Files.target("\(parent)/\(Session.fileName)") != nil else {
         throw RecordingError(
           .notARecording, path: path,
           "is a machine's folder, but \(parent) has no \(Session.fileName): keep it beside the folder")
@@ -93,12 +93,17 @@ package struct RecordedSession: Sendable {
   /// Folders in `directory` that hold a machine, complete or not.
   static func machineFolders(_ directory: String) throws(RecordingError) -> [String] {
     // A hidden folder is a guest's recording that has not come whole.
-    try Files.list(directory).filter { !$0.hasPrefix(".") }.map { "\(directory)/\($0)" }
-      .filter { Files.target($0) == .directory && isMachine($0) }
+    var folders: [String] = []
+    for name in try Files.list(directory) where !name.hasPrefix(".") {
+      let path = "\(directory)/\(name)"
+      if try Files.target(path) == .directory, try isMachine(path) { folders.append(path) }
+    }
+    return folders
   }
 
-  static func isMachine(_ path: String) -> Bool {
-    Files.target("\(path)/\(Machine.fileName)") != nil || Files.target("\(path)/ctf") == .directory
+  static func isMachine(_ path: String) throws(RecordingError) -> Bool {
+    if try Files.target("\(path)/\(Machine.fileName)") != nil { return true }
+    return try Files.target("\(path)/ctf") == .directory
   }
 }
 

@@ -50,10 +50,10 @@ package struct RepairAction: Sendable, Equatable, CustomStringConvertible {
 /// - Parameter directory: `DIR` or `DIR/MACHINE`.
 /// - Returns: what was done; nothing where nothing was to do.
 package func repair(directory: String) throws(RecordingError) -> [RepairAction] {
-  guard Files.target(directory) == .directory else {
+  guard try Files.target(directory) == .directory else {
     throw RecordingError(.notARecording, path: directory, "is not a directory: give a recording's")
   }
-  if RecordedSession.isMachine(directory) { return try Repair.machine(directory) }
+  if try RecordedSession.isMachine(directory) { return try Repair.machine(directory) }
   let machines = try RecordedSession.machineFolders(directory)
   guard !machines.isEmpty else {
     throw RecordingError(.notARecording, path: directory, "holds no latprobe recording")

@@ -64,7 +64,7 @@ extension Session {
   /// Reads `directory/session.json`.
   package static func load(from directory: String) throws(RecordingError) -> Session {
     let path = "\(directory)/\(fileName)"
-    guard Files.target(path) != nil else {
+    guard try Files.target(path) != nil else {
       throw RecordingError(
         .notARecording, path: directory,
         "is not a latprobe recording (no \(fileName)): give the directory that `latprobe record -o` wrote")
@@ -83,7 +83,7 @@ extension Session {
 
   /// Throws where ``prepare(directory:force:)`` would; creates the directory, but removes nothing yet.
   package static func check(directory: String, force: Bool) throws(RecordingError) {
-    switch Files.target(directory) {
+    switch try Files.target(directory) {
     case nil:
       return try Files.makeDirectories(directory)
     case .directory:

@@ -91,7 +91,7 @@ extension IntegrationSuites {
       #expect(doctor.text.contains("sudo") && doctor.text.contains("clock source"))
     }
 
-    /// A recording is read without any privilege.
+    /// A recording is read without any privilege but to read its files, which the recorder's umask may deny to others.
     @Test func reportAndGateNeedNone() throws {
       let installed = try Installation()
       let bed = installed.bed
@@ -99,6 +99,17 @@ extension IntegrationSuites {
       let recording = try bed.record("r")
       try bed.pingPong()
       try bed.finish(recording)
+      let folder = try #require(
+        FileManager.default.contentsOfDirectory(atPath: bed.path("r")).first { !$0.hasSuffix(".json") })
+      for denied in [bed.path("r"), bed.path("r/\(folder)")] {
+        try bed.run("chmod", "-R", "a+rX", bed.path("r"))
+        try bed.run("chmod", "go-rwx", denied)
+        let output = try installed.asNobody("report", bed.path("r"))
+        #expect(output.status == 1 && output.text.isEmpty)
+        #expect(output.errors.split(separator: "\n").count == 1, "\(output.errors)")
+        #expect(output.errors.contains(denied) && output.errors.contains("Permission denied"), "\(output.errors)")
+      }
+      try bed.run("chmod", "-R", "a+rX", bed.path("r"))
       let report = try installed.asNobody("report", bed.path("r"), "--json")
       #expect(report.status == 0 && report.text.contains("txg0-rxg1"), "\(report.errors)")
       let gate = try installed.asNobody("gate", bed.path("r"), "--require", "txg1-rxg0 p50 < 1s")
