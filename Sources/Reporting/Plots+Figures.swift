@@ -13,6 +13,9 @@ extension Plots {
     var means: [String] = []
     var lowest = 1.0
     var range: (low: Double, high: Double) = (.infinity, 0)
+    // Pairs have no path with an end to end.
+    let hasPath = segments.contains(where: \.isNeighbour)
+    var spans = 0
     for (number, segment) in segments.enumerated() {
       guard let summary = segment.summary else { continue }
       let corners = Distribution.drawnCCDF(summary.sorted)
@@ -26,11 +29,12 @@ extension Plots {
       let file = "\(name)-\(number + 1).csv"
       let rows = corners.map { "\(microseconds($0.value)),\($0.fraction)" }
       data.append((file, "# \(segment.name): delay_us,ccdf\n" + rows.joined(separator: "\n") + "\n"))
-      // Pairs have no path with an end to end.
-      let style =
-        segment.isNeighbour || !segments.contains(where: \.isNeighbour)
-        ? "linewidth 2 linecolor rgb '\(Gnuplot.colours[number % Gnuplot.colours.count])'"
-        : "linewidth 3.5 linecolor rgb '\(number == segments.count - 1 ? "#000000" : "#666666")'"
+      var style = "linewidth 2 linecolor rgb '\(Gnuplot.colours[number % Gnuplot.colours.count])'"
+      if hasPath && !segment.isNeighbour {
+        spans += 1
+        let isWhole = number == segments.count - 1
+        style = "linewidth 3.5 linecolor rgb '\(isWhole ? "#000000" : "#666666")' dashtype \(isWhole ? 1 : spans)"
+      }
       curves.append("'\(file)' using 1:2 with steps \(style) title \(Gnuplot.label(segment.name))")
     }
     if !means.isEmpty {

@@ -104,7 +104,7 @@ private struct RequirementParser {
     }
     guard word.first == "p", let probability = Text.decimal(word.dropFirst(), exponent: -2) else {
       let found = word.isEmpty ? "nothing" : "'\(word)'"
-      let counts = quantity == .delay ? ", loss, count" : ""
+      let counts = quantity == .delay ? ", loss, count; or pdv, ipdv, ipdv-abs and one of these" : ""
       throw fail("expected a metric (p50 … p99.999, mean, sd, mad, min, max\(counts)), found \(found)", at: start)
     }
     guard probability > 0, probability < 1 else {
