@@ -66,6 +66,7 @@ enum Plots {
   /// Host, kernel, topology and sample count, for the foot of each picture.
   static func footer(_ result: SessionResult, samples: String) -> String {
     var words = result.machines.map { $0.captures == nil ? "\($0.hostname), Linux \($0.kernel)" : $0.name }
+    words = words.enumerated().filter { words.firstIndex(of: $1) == $0 }.map(\.element)
     let topologies = Set(result.machines.map(\.topology)).sorted()
     if !topologies.isEmpty { words.append("topology \(topologies.joined(separator: ", "))") }
     words.append(samples)

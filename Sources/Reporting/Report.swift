@@ -17,10 +17,13 @@ package enum Report {
     return try await Plots.write(result, to: directory + "/plots")
   }
 
-  /// Names of the directions in the result's order.
+  /// Names of the directions in the result's order, those without any sample last.
   static func directions(_ result: SessionResult) -> [String] {
     var names: [String] = []
-    for segment in result.segments where !names.contains(segment.direction) { names.append(segment.direction) }
+    let sampled = result.segments.filter { $0.summary != nil }
+    for segment in sampled + result.segments where !names.contains(segment.direction) {
+      names.append(segment.direction)
+    }
     return names
   }
 

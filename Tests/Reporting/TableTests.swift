@@ -116,6 +116,12 @@ import Testing
     #expect(Report.table(Synthetic.session()).hasPrefix("No packets were seen at two hook points"))
   }
 
+  @Test func directionsWithoutSamplesAreTheLast() {
+    let empty = Synthetic.segment(.rxh1, .rxg0, direction: "rx", delays: [])
+    let full = Synthetic.segment(.txg1, .txg2, delays: [100, 200, 300])
+    #expect(Report.directions(Synthetic.session([empty, full])) == ["tx", "rx"])
+  }
+
   @Test func verboseShowsTheLedger() {
     let rows = Report.table(quiet(), verbose: true).split(separator: "\n").filter { $0.contains("tp_btf:") }
     #expect(rows.count == 3)
