@@ -28,6 +28,21 @@ struct TimeArgument: ExpressibleByArgument, CustomStringConvertible {
   }
 }
 
+/// The same, and `0s`.
+struct TimeOrZeroArgument: ExpressibleByArgument, CustomStringConvertible {
+  var nanoseconds: Int64
+  var description: String { TimeArgument(nanoseconds: nanoseconds).description }
+
+  init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+
+  init?(argument: String) {
+    guard let time = argument == "0s" ? TimeArgument(nanoseconds: 0) : TimeArgument(argument: argument) else {
+      return nil
+    }
+    nanoseconds = time.nanoseconds
+  }
+}
+
 /// `100M`, `1G`, `64k`, `4096`; bytes, in powers of 1024.
 struct SizeArgument: ExpressibleByArgument {
   var bytes: Int

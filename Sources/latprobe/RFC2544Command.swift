@@ -66,25 +66,21 @@ struct RFC2544Command: AsyncParsableCommand {
   var longestStall = TimeArgument(nanoseconds: 10_000_000)
 
   @Option(help: "Packets at the rate before a trial that are not counted.")
-  var warmUp = TimeArgument(nanoseconds: 100_000_000)
+  var warmUp = TimeOrZeroArgument(nanoseconds: 100_000_000)
 
   @Option(
     help:
-      "Before each trial but bursts, packets at the highest rate for this long, not counted, so that buckets on the way are empty and queues full (default: none)."
+      "Before each trial but bursts, packets at the highest rate for this long, not counted, so that buckets on the way are empty and queues full."
   )
-  var drain: TimeArgument?
+  var drain = TimeOrZeroArgument(nanoseconds: 0)
 
   @Option(help: "How long answers to the last packets may take.")
   var wait = TimeArgument(nanoseconds: 2_000_000_000)
 
   @Option(help: "Rest between trials.")
-  var pause = TimeArgument(nanoseconds: 5_000_000_000)
+  var pause = TimeOrZeroArgument(nanoseconds: 5_000_000_000)
 
-  @Option(help: "The only CPU to send on.")
-  var cpu: Int?
-
-  @Option(help: ArgumentHelp("Send with SCHED_FIFO and this priority, 1 to 99.", valueName: "priority"))
-  var fifo: Int?
+  @OptionGroup var tuning: TuningOptions
 
   @Option(
     help: ArgumentHelp("Key shared with the reflector, at least 16 bytes: authenticated mode.", valueName: "file"))
@@ -131,11 +127,10 @@ struct RFC2544Command: AsyncParsableCommand {
     guard lengths.allSatisfy({ 100_000_000...3_600_000_000_000 ~= $0 }) else {
       throw ValidationError("--trial and --search-trial take 100ms to 1h")
     }
-    guard [warmUp, wait, pause, drain].allSatisfy({ $0?.nanoseconds ?? 0 <= 60_000_000_000 }) else {
+    let rests = [warmUp.nanoseconds, drain.nanoseconds, wait.nanoseconds, pause.nanoseconds]
+    guard rests.allSatisfy({ $0 <= 60_000_000_000 }) else {
       throw ValidationError("--warm-up, --drain, --wait and --pause take 1m at most")
     }
-    if let fifo, !(1...99 ~= fifo) { throw ValidationError("--fifo takes a priority from 1 to 99") }
-    if let cpu, cpu < 0 { throw ValidationError("--cpu takes the number of a CPU") }
     if let lineRate {
       guard let bits = lineRate.bits, 1e3...1e13 ~= bits else {
         throw ValidationError("--line-rate takes 1k to 10000G bits a second, such as 100M or 1G")
@@ -150,10 +145,10 @@ struct RFC2544Command: AsyncParsableCommand {
     }
     let target = try Peer(host: peer.host, port: peer.port)
     var runner = TrialRunner(to: target)
-    runner.tuning = ThreadTuning(cpu: cpu, priority: fifo)
+    runner.tuning = tuning.thread
     runner.key = try key.map { TestKey(bytes: try SharedKey.bytes(file: $0)) }
     (runner.acceptedLoss, runner.warmUp, runner.patience) = (acceptLoss / 100, warmUp.nanoseconds, wait.nanoseconds)
-    (runner.drain, runner.longestStall) = (drain?.nanoseconds ?? 0, longestStall.nanoseconds)
+    (runner.drain, runner.longestStall) = (drain.nanoseconds, longestStall.nanoseconds)
     var benchmark = Benchmark()
     benchmark.measurements = try measurements()
     benchmark.trial = Double(trial.nanoseconds) / 1e9
@@ -232,7 +227,7 @@ struct RFC2544Command: AsyncParsableCommand {
 
   private func estimate(_ benchmark: Benchmark, sizes: Int) -> String {
     // A sending thread is ready, and the path warm.
-    let overhead = Double(pause.nanoseconds + max(150_000_000, drain?.nanoseconds ?? 0) + warmUp.nanoseconds) / 1e9
+    let overhead = Double(pause.nanoseconds + max(150_000_000, drain.nanoseconds) + warmUp.nanoseconds) / 1e9
     let seconds = benchmark.estimate(overhead: overhead)
     func text(_ seconds: Double) -> String {
       let whole = Int((seconds * Double(sizes)).rounded(.up))

@@ -49,11 +49,7 @@ struct SendCommand: ParsableCommand {
   @Option(help: ArgumentHelp("So many packets at once, the rate being the same.", valueName: "packets"))
   var burst: UInt64 = 1
 
-  @Option(help: "The only CPU to send on.")
-  var cpu: Int?
-
-  @Option(help: ArgumentHelp("Send with SCHED_FIFO and this priority, 1 to 99.", valueName: "priority"))
-  var fifo: Int?
+  @OptionGroup var tuning: TuningOptions
 
   @Option(
     help: ArgumentHelp("Key shared with the reflector, at least 16 bytes: authenticated mode.", valueName: "file"))
@@ -122,8 +118,6 @@ struct SendCommand: ParsableCommand {
     }
     guard 1...100_000 ~= burst else { throw ValidationError("--burst takes 1 to 100000 packets") }
     if seed != nil, interval == .constant { throw ValidationError("--seed goes with --interval") }
-    if let fifo, !(1...99 ~= fifo) { throw ValidationError("--fifo takes a priority from 1 to 99") }
-    if let cpu, cpu < 0 { throw ValidationError("--cpu takes the number of a CPU") }
     if let txtime {
       guard 1000...5_000_000_000 ~= txtime.nanoseconds else { throw ValidationError("--txtime takes 1us to 5s") }
       guard timestamps ?? .kernel == .kernel else { throw ValidationError("--txtime goes with --timestamps kernel") }
@@ -143,7 +137,7 @@ struct SendCommand: ParsableCommand {
     options.size = payload
     let seed = seed ?? .random(in: 0...UInt64(UInt32.max))
     options.pace = Pace(rate: packetRate, interval: interval, burst: burst, seed: seed)
-    options.tuning = ThreadTuning(cpu: cpu, priority: fifo)
+    options.tuning = tuning.thread
     options.key = try key.map { TestKey(bytes: try SharedKey.bytes(file: $0)) }
     options.recorder.duration = duration?.nanoseconds
     options.recorder.count = count

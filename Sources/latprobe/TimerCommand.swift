@@ -34,11 +34,7 @@ struct TimerCommand: ParsableCommand {
     help: ArgumentHelp("\(LoadKind.names), joined by commas; default: all.", valueName: "loads"))
   var load: String?
 
-  @Option(help: "The only CPU to measure on.")
-  var cpu: Int?
-
-  @Option(help: ArgumentHelp("Measure with SCHED_FIFO and this priority, 1 to 99.", valueName: "priority"))
-  var fifo: Int?
+  @OptionGroup var tuning: TuningOptions
 
   @Option(help: ArgumentHelp("Where the load 'io' writes, 32 MiB at most; default: $TMPDIR.", valueName: "dir"))
   var ioDir: String?
@@ -69,8 +65,6 @@ struct TimerCommand: ParsableCommand {
   func validate() throws {
     guard 2...1_000_000 ~= samples else { throw ValidationError("--samples takes a number from 2 to 1000000") }
     guard interval.nanoseconds <= 10_000_000_000 else { throw ValidationError("--interval takes 10s at most") }
-    if let fifo, !(1...99 ~= fifo) { throw ValidationError("--fifo takes a priority from 1 to 99") }
-    if let cpu, cpu < 0 { throw ValidationError("--cpu takes the number of a CPU") }
     if output == nil, force || !labels.isEmpty { throw ValidationError("--force and --label go with -o") }
     guard try !loads().isEmpty else { throw ValidationError("--load takes one of \(LoadKind.names)") }
   }
@@ -80,7 +74,7 @@ struct TimerCommand: ParsableCommand {
     options.samples = samples
     options.interval = interval.nanoseconds
     options.loads = try loads()
-    options.tuning = ThreadTuning(cpu: cpu, priority: fifo)
+    options.tuning = tuning.thread
     options.directory = ioDir ?? options.directory
     StopSignal.watch()
     if let output { try Session.prepare(directory: output, force: force) }

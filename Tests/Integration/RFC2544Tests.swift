@@ -147,7 +147,7 @@ extension IntegrationSuites {
       let reflector = try reflect()
       let run = try start([
         "--sizes", "512", "--line-rate", "1M", "--measure", "throughput", "--search-trial", "500ms", "--trial", "1s",
-        "--wait", "200ms", "--pause", "10ms",
+        "--wait", "200ms", "--pause", "0s",
       ])
       try run.expect(", search, ")
       reflector.signal(signal)
@@ -167,7 +167,7 @@ extension IntegrationSuites {
       _ = try reflect()
       let run = try start([
         "--sizes", "512", "--line-rate", "1M", "--measure", "throughput", "--search-trial", "500ms", "--trial", "30s",
-        "--wait", "200ms", "--pause", "10ms",
+        "--wait", "200ms", "--pause", "0s",
       ])
       try run.expect(", search, ")
       usleep(700_000)
