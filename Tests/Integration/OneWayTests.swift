@@ -12,12 +12,6 @@ extension IntegrationSuites {
 
     init() throws { bed = try Testbed() }
 
-    private func reflect(_ arguments: String...) throws -> Command {
-      let reflector = try bed.start([Testbed.latprobe, "reflect", "--netns", bed.b] + arguments)
-      try reflector.expect("reflecting on ")
-      return reflector
-    }
-
     private func send(_ name: String, _ arguments: String...) throws -> Output {
       try Command(
         [Testbed.latprobe, "send", "10.77.0.2", "--netns", bed.a, "-o", bed.path(name)] + arguments, in: bed.folder
@@ -37,7 +31,7 @@ extension IntegrationSuites {
         "tc", "-n", bed.bridge, "qdisc", "add", "dev", "vb", "root", "tbf", "rate", "416800bit", "burst", "1042",
         "limit",
         "100000")
-      _ = try reflect("--stateful")
+      _ = try bed.reflect("--stateful")
       let output = try send(
         "s", "--rate", "25", "--burst", "2", "--count", "42", "--size", "1000", "--timestamps", clock, "--same-clock")
       #expect(output.status == 0 && output.errors.contains("one-way delays: sent and received by "), "\(output.errors)")
@@ -87,7 +81,7 @@ extension IntegrationSuites {
 
     /// Whether this machine's clock is synchronised is not for a test to decide: what is said must fit what is recorded.
     @Test func clocksThatNobodySaysAreAligned() throws {
-      _ = try reflect()
+      _ = try bed.reflect()
       let output = try send("s", "--rate", "200", "--count", "23", "--timestamps", "kernel")
       #expect(output.status == 0)
       let result = try analysed("s")
@@ -114,7 +108,7 @@ extension IntegrationSuites {
         """
       try rules.write(toFile: bed.path("drop.nft"), atomically: true, encoding: .utf8)
       try bed.run("ip", "netns", "exec", bed.a, "nft", "-f", bed.path("drop.nft"))
-      _ = try reflect()
+      _ = try bed.reflect()
       #expect(try send("s", "--rate", "500", "--count", "200", "--timestamps", "kernel").status == 0)
       let segment = try analysed("s").segment("round-trip", "stamp")
       // Of each four packets 0 1 2 arrive: 1 and 2 have a predecessor.
@@ -124,7 +118,7 @@ extension IntegrationSuites {
     /// Hook points in the kernel, a tap at the bridge and the sender, in one session.
     @Test func hookPointsTapAndSenderInOneSession() throws {
       let id = UUID().uuidString.lowercased()
-      _ = try reflect()
+      _ = try bed.reflect()
       let filter = "udp dst port 862"
       let hooks = try bed.record("h", "--session", id, "--filter", filter)
       let tap = try bed.start([
@@ -164,7 +158,7 @@ extension IntegrationSuites {
 
     /// The device goes down in mid-run: said, an error, and what was measured is kept.
     @Test func theDeviceGoesDown() throws {
-      _ = try reflect()
+      _ = try bed.reflect()
       let sender = try bed.start([
         Testbed.latprobe, "send", "10.77.0.2", "--netns", bed.a, "--timestamps", "kernel", "--rate", "100", "--count",
         "200", "-o", bed.path("d"),
@@ -192,7 +186,7 @@ extension IntegrationSuites {
         atPath: bed.path("key"), contents: Data(key.utf8), attributes: [.posixPermissions: 0o600])
       #expect(made)
       let peer = Testbed.fixture("stamp_authenticated.py")
-      let reflector = try reflect("--stateful", "--key", bed.path("key"))
+      let reflector = try bed.reflect("--stateful", "--key", bed.path("key"))
       let theirs = try bed.attempt(
         "ip", "netns", "exec", bed.a, "/usr/bin/python3", peer, "send", "10.77.0.2", "862", "23", key)
       #expect(theirs.status == 0 && theirs.text.hasSuffix("23 answers, 0 wrong\n"), "\(theirs)")

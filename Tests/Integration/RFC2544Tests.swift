@@ -10,12 +10,6 @@ extension IntegrationSuites {
 
     init() throws { bed = try Testbed() }
 
-    private func reflect(_ arguments: String...) throws -> Command {
-      let reflector = try bed.start([Testbed.latprobe, "reflect", "--netns", bed.b] + arguments)
-      try reflector.expect("reflecting on ")
-      return reflector
-    }
-
     private func start(_ arguments: [String], to host: String = "10.77.0.2", into folder: String = "r") throws
       -> Command
     {
@@ -53,7 +47,7 @@ extension IntegrationSuites {
           "tc", "-n", bed.a, "qdisc", "add", "dev", device, "root", "tbf", "rate", "\(300 * 8 * bytes)bit", "burst",
           "\(60 * bytes)", "limit", "\(9 * bytes)")
       }
-      _ = try reflect()
+      _ = try bed.reflect()
       let runs = try sizes.enumerated().map { number, frame in
         try start(
           [
@@ -94,7 +88,7 @@ extension IntegrationSuites {
     /// loss accepted the same rate is a result, which says so.
     @Test func oneInAHundredThousand() throws {
       try drop("numgen inc mod 100000 == 99999")
-      _ = try reflect()
+      _ = try bed.reflect()
       // 12 500 packets/s of 64 bytes.
       let plan = [
         "--sizes", "64", "--line-rate", "8400k", "--measure", "throughput", "--search-trial", "1s", "--trial", "8500ms",
@@ -131,7 +125,7 @@ extension IntegrationSuites {
       try bed.run(
         "tc", "-n", bed.bridge, "qdisc", "add", "dev", "vb", "root", "tbf", "rate", "400kbit", "burst",
         "\(20 * 508 + 100)", "limit", "\(23 * 508 + 100)")
-      _ = try reflect("--key", bed.path("key"))
+      _ = try bed.reflect("--key", bed.path("key"))
       let output = try measure(
         "--sizes", "512", "--line-rate", "100M", "--measure", "back-to-back", "--repeat", "3", "--resolution", "1",
         "--wait", "600ms", "--pause", "500ms", "--key", bed.path("key"), to: "fd77::2")
@@ -144,7 +138,7 @@ extension IntegrationSuites {
     /// Killed, it is refused by the kernel; stopped, it is silent.
     @Test(arguments: [SIGKILL, SIGSTOP])
     func theReflectorIsGone(_ signal: Int32) throws {
-      let reflector = try reflect()
+      let reflector = try bed.reflect()
       let run = try start([
         "--sizes", "512", "--line-rate", "1M", "--measure", "throughput", "--search-trial", "500ms", "--trial", "1s",
         "--wait", "200ms", "--pause", "0s",
@@ -164,7 +158,7 @@ extension IntegrationSuites {
 
     /// The way there goes, in the midst of a trial.
     @Test func theLinkIsGone() throws {
-      _ = try reflect()
+      _ = try bed.reflect()
       let run = try start([
         "--sizes", "512", "--line-rate", "1M", "--measure", "throughput", "--search-trial", "500ms", "--trial", "30s",
         "--wait", "200ms", "--pause", "0s",
@@ -180,7 +174,7 @@ extension IntegrationSuites {
     /// One packet in ten is dropped whatever the rate: no throughput, and the trials say why.
     @Test func plantedLoss() throws {
       try drop("numgen inc mod 10 == 3")
-      _ = try reflect()
+      _ = try bed.reflect()
       let output = try measure(
         "--sizes", "512", "--line-rate", "2M", "--measure", "throughput,loss-curve", "--search-trial", "300ms",
         "--trial", "3s", "--repeat", "1", "--resolution", "20", "--longest-stall", "1s", "--wait", "100ms", "--pause",
@@ -202,7 +196,7 @@ extension IntegrationSuites {
     @Test func whatGoesWrong() throws {
       let nobody = try measure("--sizes", "512", "--line-rate", "2M")
       #expect(nobody.status == 1 && nobody.errors.contains("start 'latprobe reflect'"), "\(nobody.errors)")
-      let reflector = try reflect()
+      let reflector = try bed.reflect()
       let small = try measure(
         "--sizes", "64,70", "--line-rate", "1M", "--measure", "throughput", "--trial", "500ms", "--repeat", "1",
         "--search-trial", "500ms", "--pause", "10ms", "--accept-loss", "50", to: "fd77::2")

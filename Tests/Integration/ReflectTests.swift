@@ -14,12 +14,6 @@ extension IntegrationSuites {
 
     init() throws { bed = try Testbed() }
 
-    private func reflect(_ arguments: String...) throws -> Command {
-      let reflector = try bed.start([Testbed.latprobe, "reflect", "--netns", bed.b] + arguments)
-      try reflector.expect("reflecting on ")
-      return reflector
-    }
-
     private func send(_ name: String, _ arguments: String..., to host: String = "10.77.0.2") throws -> Output {
       try Command(
         [Testbed.latprobe, "send", host, "--netns", bed.a, "--timestamps", "kernel", "-o", bed.path(name)] + arguments,
@@ -41,7 +35,7 @@ extension IntegrationSuites {
 
     @Test(arguments: ["10.77.0.2", "fd77::2"])
     func roundTripsInTheRecording(host: String) throws {
-      let reflector = try reflect("--stateful")
+      let reflector = try bed.reflect("--stateful")
       let output = try send("s", "--rate", "200", "--count", "97", to: host)
       #expect(output.status == 0 && output.errors.contains("97 of 97 answered\n"), "\(output.errors)")
       #expect(output.errors.contains("round trip by kernel time: p50 "), "\(output.errors)")
@@ -82,7 +76,7 @@ extension IntegrationSuites {
         """
       try rules.write(toFile: bed.path("drop.nft"), atomically: true, encoding: .utf8)
       try bed.run("ip", "netns", "exec", bed.a, "nft", "-f", bed.path("drop.nft"))
-      let reflector = try reflect("--stateful")
+      let reflector = try bed.reflect("--stateful")
       let output = try send("s", "--rate", "500", "--count", "200")
       #expect(output.status == 0)
       let counts = try counts("s")
@@ -101,7 +95,7 @@ extension IntegrationSuites {
         #expect(made)
       }
       let dump = try bed.dump(in: bed.a, "eth0", "udp port 862")
-      let reflector = try reflect("--stateful", "--key", bed.path("key"))
+      let reflector = try bed.reflect("--stateful", "--key", bed.path("key"))
       let right = try send("right", "--rate", "500", "--count", "23", "--key", bed.path("key"))
       #expect(right.errors.contains("23 of 23 answered"), "\(right.errors)")
       let wrong = try send("wrong", "--rate", "500", "--count", "19", "--key", bed.path("other"))
@@ -130,15 +124,15 @@ extension IntegrationSuites {
                 print(port, size, 0)
             udp.close()
         """
-      var reflector = try reflect("--allow", "192.0.2.0/24", "--allow", "10.77.0.0/24")
+      var reflector = try bed.reflect("--allow", "192.0.2.0/24", "--allow", "10.77.0.0/24")
       let text = try bed.run("ip", "netns", "exec", bed.a, "/usr/bin/python3", "-c", script)
       #expect(text == "5000 15 0\n5000 16 16\n5000 44 44\n5000 1400 1400\n1023 44 0\n")
       let counts = try end(reflector)
       #expect(counts.contains("5 packets, 3 answered") && counts.contains("1 too short"), "\(counts)")
-      reflector = try reflect("--allow", "192.0.2.0/24")
+      reflector = try bed.reflect("--allow", "192.0.2.0/24")
       #expect(try send("n", "--count", "5").errors.contains("0 of 5 answered"))
       #expect(try end(reflector).contains("5 not from an --allow'ed address"))
-      reflector = try reflect("--rate-limit", "50")
+      reflector = try bed.reflect("--rate-limit", "50")
       _ = try send("r", "--rate", "500", "--count", "500")
       let answered = try #require(try end(reflector).firstMatch(of: /500 packets, ([0-9]+) answered, [0-9]+ over/)?.1)
       #expect(30...120 ~= Int(answered) ?? 0, "\(answered)")
@@ -147,14 +141,14 @@ extension IntegrationSuites {
     /// 18 bytes each way, which make the smallest frame; no time in the reflector is known. A stateful one refuses.
     @Test func cutPackets() throws {
       let dump = try bed.dump(in: bed.a, "eth0", "udp port 862 and ip[2:2] = 46")
-      var reflector = try reflect()
+      var reflector = try bed.reflect()
       let output = try send("c", "--rate", "500", "--count", "97", "--size", "18")
       #expect(output.errors.contains("97 of 97 answered\n"), "\(output.errors)")
       #expect(try end(reflector).contains("97 packets, 97 answered\n"))
       let pairs = try bed.load("c").only().pairs
       #expect([0, 1, 2].map { name in pairs.count { $0.name == name } } == [97, 0, 97])
       #expect(try bed.latprobe("gate", bed.path("c"), "--require", "stamp/round-trip p50 < 1s").status == 0)
-      reflector = try reflect("--stateful")
+      reflector = try bed.reflect("--stateful")
       #expect(try send("s", "--rate", "500", "--count", "19", "--size", "37").errors.contains("0 of 19 answered"))
       #expect(try send("t", "--rate", "500", "--count", "23", "--size", "38").errors.contains("23 of 23 answered"))
       #expect(try end(reflector).contains("42 packets, 23 answered, 19 too short\n"))
@@ -164,7 +158,7 @@ extension IntegrationSuites {
     }
 
     @Test func otherPeers() throws {
-      let reflector = try reflect("--stateful")
+      let reflector = try bed.reflect("--stateful")
       let theirs = try bed.attempt(
         "ip", "netns", "exec", bed.a, "/usr/bin/python3", ReflectTests.peer, "send", "10.77.0.2", "862", "23")
       #expect(theirs.status == 0 && theirs.text == "23 answers, 0 wrong\n", "\(theirs)")
@@ -184,7 +178,7 @@ extension IntegrationSuites {
     /// Field by field, as tshark reads both directions.
     @Test func whatTsharkReads() throws {
       let dump = try bed.dump(in: bed.a, "eth0", "udp port 862")
-      let reflector = try reflect("--stateful")
+      let reflector = try bed.reflect("--stateful")
       _ = try send("s", "--rate", "200", "--count", "23")
       usleep(1_000_000)
       _ = try end(reflector)
@@ -222,7 +216,7 @@ extension IntegrationSuites {
     /// lateness in it, sockperf's full-rtt the time in its own program.
     @Test func asSockperfMeasures() throws {
       try bed.startPingPongServer()
-      let reflector = try reflect()
+      let reflector = try bed.reflect()
       let sender = try bed.start([
         Testbed.latprobe, "send", "10.77.0.2", "--netns", bed.a, "--timestamps", "user", "--rate", "500", "--duration",
         "4s", "-o", bed.path("s"),
@@ -285,8 +279,7 @@ extension IntegrationSuites {
         atPath: name, contents: Data("0123456789abcdef".utf8), attributes: [.posixPermissions: 0o600])
       #expect(made)
       let key = isAuthenticated ? ["--key", name] : []
-      let reflector = try bed.start([Testbed.latprobe, "reflect", "--netns", bed.b, "--stateful"] + key)
-      try reflector.expect("reflecting on ")
+      let reflector = try bed.reflect(["--stateful"] + key)
       let flood = try bed.start(in: bed.a, "/usr/bin/python3", "-c", script)
       try flood.expect("ready")
       let output = try Command(
@@ -306,7 +299,7 @@ extension IntegrationSuites {
 
     /// The port is taken, nobody is there, the reflector is killed: said, and what was measured is kept.
     @Test func whatGoesWrong() throws {
-      let reflector = try reflect()
+      let reflector = try bed.reflect()
       let second = try bed.latprobe("reflect", "--netns", bed.b)
       #expect(second.status == 1 && second.errors.contains("port 862: Address already in use; another reflector?"))
       let sender = try bed.start([

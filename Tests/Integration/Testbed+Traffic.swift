@@ -21,6 +21,15 @@ extension Testbed {
     return server
   }
 
+  /// `latprobe reflect` in `b`, ready.
+  func reflect(_ arguments: String...) throws -> Command { try reflect(arguments) }
+
+  func reflect(_ arguments: [String]) throws -> Command {
+    let reflector = try start([Testbed.latprobe, "reflect", "--netns", b] + arguments)
+    try reflector.expect("reflecting on ")
+    return reflector
+  }
+
   /// sockperf's ping-pong between the guests on UDP port 5001, `seconds` long, as many exchanges a second as said.
   func pingPong(seconds: Int = 1, rate: Int = 997) throws {
     try run(
