@@ -46,7 +46,7 @@ package struct RoundTrips: Sendable {
   /// The sender's highest number that was answered.
   private var highest: UInt64?
   /// The reflector's own highest number, and how many packets had left before the one that has it.
-  private var reflected: (own: UInt32, before: Int)?
+  private var reflected: (own: Int, before: Int)?
   private var isStateful = false
   /// Answered once at least.
   package private(set) var answered = 0
@@ -123,9 +123,10 @@ package struct RoundTrips: Sendable {
   mutating func came(_ reflection: Reflection, _ arrival: Arrival) {
     guard var probe = probes[reflection.senderSequence] else { return unknown += 1 }
     if reflection.sequence != reflection.senderSequence { isStateful = true }
-    if reflection.sequence >= reflected?.own ?? 0 {
-      reflected = (reflection.sequence, Int(probe.number) - Int(probe.packet.refused))
-    }
+    // The wire's numbers begin anew at 2³².
+    let known = reflected?.own ?? 0
+    let own = known + Int(Int32(truncatingIfNeeded: Int(reflection.sequence) - known))
+    if own >= known { reflected = (own, Int(probe.number) - Int(probe.packet.refused)) }
     guard probe.arrival == nil else {
       repeated += 1
       if let known = probe.reflection?.sequence, known != reflection.sequence {
@@ -238,8 +239,8 @@ package struct RoundTrips: Sendable {
     guard isStateful, let reflected else { return nil }
     // The reflector has numbered copies too.
     return (
-      max(0, reflected.before - Int(reflected.own) + duplicatedThere),
-      max(0, Int(reflected.own) + 1 - answered - duplicatedThere)
+      max(0, reflected.before - reflected.own + duplicatedThere),
+      max(0, reflected.own + 1 - answered - duplicatedThere)
     )
   }
 

@@ -121,6 +121,18 @@ import Testing
     #expect(counts == ["requests": 75, "paired": 74, "unanswered": 1, "lost_forward": 1])
   }
 
+  /// The first of all was lost on the way there; the wire has 32 bits for a number.
+  @Test func numbersBeginAnew() throws {
+    var trips = RoundTrips()
+    for number in [1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 32) + 1] as [UInt64] {
+      trips.sent(packet(number), left: 1)
+      trips.came(
+        try reflection(UInt32(truncatingIfNeeded: number), own: UInt32(truncatingIfNeeded: number - 1)), arrival(2, 2))
+    }
+    let counts = trips.tallies(state(sent: (1 << 32) + 2))[0].counts
+    #expect(counts["lost_forward"] == 1 && counts["lost_backward"] == (1 << 32) + 1 - 5)
+  }
+
   /// Of 20 answers 4 found no room here, and 3 others were lost: not said on which way back, as the first are among them.
   @Test func whatFoundNoRoomHere() throws {
     var trips = RoundTrips()
