@@ -108,8 +108,14 @@ extension Machine {
       to: Point(hook: .wireOut, machine: self.name), isNeighbour: false)
     segment.lost = counts["unanswered"] ?? 0
     segment.unmatched = (counts["abandoned"] ?? 0) + (counts["evicted"] ?? 0) + (counts["own_drops"] ?? 0)
+    if let way = ["one-way-forward": "lost_forward", "one-way-backward": "lost_backward"][name.name] {
+      // Lost on this way, where that is known; of the rest not even on which.
+      segment.lost = counts[way] ?? 0
+      let told = (counts["lost_forward"] ?? 0) + (counts["lost_backward"] ?? 0)
+      segment.unmatched += max(0, (counts["unanswered"] ?? 0) - told)
+    }
     segment.ambiguous = counts["ambiguous"] ?? 0
-    segment.duplicate = counts["repeated_requests"] ?? 0
+    segment.duplicate = (counts["repeated_requests"] ?? 0) + (counts["repeated_responses"] ?? 0)
     segment.errorBound = name.error ?? 0
     return segment
   }

@@ -8,6 +8,8 @@ package struct RoundTrips: Sendable {
   /// Nanoseconds.
   static let patience: Int64 = 10_000_000_000
   static let names = ["round-trip", "round-trip-less-residence", "round-trip-intended", "pacing"]
+  /// Counts that are told when they are 0 too.
+  private static let told: Set = ["requests", "paired", "lost_forward", "lost_backward"]
   static let oneWayNames = ["one-way-forward", "one-way-backward"]
 
   struct Arrival: Sendable {
@@ -43,11 +45,14 @@ package struct RoundTrips: Sendable {
   private var probes: [UInt32: Probe] = [:]
   private var oldest: UInt64 = 0
   private var next: UInt64 = 0
-  /// The sender's highest number that was answered.
-  private var highest: UInt64?
-  /// The reflector's own highest number, and how many packets had left before the one that has it.
-  private var reflected: (own: Int, before: Int)?
-  private var isStateful = false
+  /// The sender's highest number that was answered, and how many packets had left before that one.
+  private var highest: (number: UInt64, before: Int)?
+  /// The reflector's own highest number.
+  private var reflected = 0
+  /// The reflector has numbers of its own, as somebody says or they show.
+  private var isStateful: Bool
+  /// Those numbers began anew.
+  private var isRenumbered = false
   /// Answered once at least.
   package private(set) var answered = 0
   private var unstamped = 0
@@ -67,8 +72,9 @@ package struct RoundTrips: Sendable {
   /// Packets that left earlier than due by more than half of that.
   private(set) var leftEarly = 0
 
-  init(isByKernel: Bool = false, isSameClock: Bool = false, lead: Int64 = 0) {
+  init(isByKernel: Bool = false, isSameClock: Bool = false, isStateful: Bool = false, lead: Int64 = 0) {
     self.isByKernel = isByKernel
+    self.isStateful = isStateful
     self.lead = lead
     oneWay = OneWayDelays(isSameClock: isSameClock)
   }
@@ -123,10 +129,9 @@ package struct RoundTrips: Sendable {
   mutating func came(_ reflection: Reflection, _ arrival: Arrival) {
     guard var probe = probes[reflection.senderSequence] else { return unknown += 1 }
     if reflection.sequence != reflection.senderSequence { isStateful = true }
-    // The wire's numbers begin anew at 2³².
-    let known = reflected?.own ?? 0
-    let own = known + Int(Int32(truncatingIfNeeded: Int(reflection.sequence) - known))
-    if own >= known { reflected = (own, Int(probe.number) - Int(probe.packet.refused)) }
+    // The wire has 32 bits for it.
+    let own = reflected + Int(Int32(truncatingIfNeeded: Int(reflection.sequence) - reflected))
+    reflected = max(reflected, own)
     guard probe.arrival == nil else {
       repeated += 1
       if let known = probe.reflection?.sequence, known != reflection.sequence {
@@ -138,8 +143,13 @@ package struct RoundTrips: Sendable {
       return
     }
     answered += 1
-    if let highest, probe.number < highest { disordered += 1 }
-    highest = max(highest ?? 0, probe.number)
+    if let highest, probe.number < highest.number {
+      disordered += 1
+    } else {
+      highest = (probe.number, Int(probe.number) - Int(probe.packet.refused))
+      // All that were answered came there before this one, but for a few that were overtaken twice.
+      if 2 * (own + 1) < answered { isRenumbered = true }
+    }
     (probe.arrival, probe.reflection) = (arrival, reflection)
     probes[reflection.senderSequence] = probe
     pair(probe)
@@ -218,6 +228,7 @@ package struct RoundTrips: Sendable {
       counts["negative_forward"] = oneWay.negative.forward
       counts["negative_backward"] = oneWay.negative.backward
     }
+    if isRenumbered { counts["renumbered"] = 1 }
     if let (forward, backward) = lossByDirection {
       counts["lost_forward"] = forward
       // An answer that found no room here has come back.
@@ -229,19 +240,18 @@ package struct RoundTrips: Sendable {
       "refused": Int(state.refused.count), "dropped_late": state.droppedLate, "left_early": leftEarly,
     ]
     return [("stamp", counts), ("pacing", pacing)].map { name, counts in
-      Pairing.Tally(name: name, counts: counts.filter { $0.value > 0 || $0.key == "requests" || $0.key == "paired" })
+      Pairing.Tally(name: name, counts: counts.filter { $0.value > 0 || RoundTrips.told.contains($0.key) })
     }
   }
 
   /// Packets lost on the way there, and answers lost on the way back, up to the last answer; nil where the reflector's
-  /// numbers do not tell: they are the sender's, or equal to them.
+  /// numbers do not tell: they are the sender's, or equal to them, or do not fit the answers, as after its restart.
   private var lossByDirection: (forward: Int, backward: Int)? {
-    guard isStateful, let reflected else { return nil }
+    guard isStateful, !isRenumbered, let highest else { return nil }
     // The reflector has numbered copies too.
-    return (
-      max(0, reflected.before - reflected.own + duplicatedThere),
-      max(0, reflected.own + 1 - answered - duplicatedThere)
-    )
+    let forward = max(0, highest.before - reflected + duplicatedThere)
+    let backward = max(0, reflected + 1 - answered - duplicatedThere)
+    return forward + backward <= highest.before + 1 - answered ? (forward, backward) : nil
   }
 
   var pairing: Pairing {

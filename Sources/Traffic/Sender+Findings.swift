@@ -18,6 +18,9 @@ extension Sender {
       ] {
         if let count = counts[key] { words.append("\(text) \(count)") }
       }
+      if counts["renumbered"] != nil {
+        words.append("the reflector began to number anew, so it is not known which way losses were")
+      }
       if trips.answered == 0, state.heard != 0 || socket.lastError != 0 {
         let error = state.heard != 0 ? state.heard : socket.lastError
         words.append(

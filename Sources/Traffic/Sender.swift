@@ -26,6 +26,8 @@ package struct SenderOptions: Sendable {
   package var tuning = ThreadTuning()
   /// The reflector has this machine's clock: it runs under the same kernel.
   package var isSameClock = false
+  /// The reflector numbers its answers by itself.
+  package var isStateful = false
   /// Authenticated packets.
   package var key: TestKey?
   package var recorder = RecorderOptions()
@@ -109,7 +111,9 @@ package struct Sender: ~Copyable {
       warn("\(device): \(refusal): round trips are by this program's time")
     }
     basis = clock == .hardware && receiving.refusal != nil ? .user : clock
-    trips = RoundTrips(isByKernel: basis == .kernel, isSameClock: options.isSameClock, lead: options.lead ?? 0)
+    trips = RoundTrips(
+      isByKernel: basis == .kernel, isSameClock: options.isSameClock, isStateful: options.isStateful,
+      lead: options.lead ?? 0)
     self.receiving = receiving
     self.options = options
     self.warn = warn

@@ -82,6 +82,10 @@ struct SendCommand: ParsableCommand {
     help: "The reflector runs under this kernel (namespace, container), by the same clock: record one-way delays too.")
   var sameClock = false
 
+  @Flag(
+    help: "The reflector numbers its answers by itself: say which way losses were, even where none was lost there.")
+  var stateful = false
+
   @Option(
     defaultAsFlag: TimeArgument(nanoseconds: 1_000_000), parsing: .next,
     help: ArgumentHelp(
@@ -134,6 +138,7 @@ struct SendCommand: ParsableCommand {
     options.clock = txtime == nil ? timestamps : .kernel
     options.lead = txtime?.nanoseconds
     options.isSameClock = sameClock
+    options.isStateful = stateful
     options.size = payload
     let seed = seed ?? .random(in: 0...UInt64(UInt32.max))
     options.pace = Pace(rate: packetRate, interval: interval, burst: burst, seed: seed)

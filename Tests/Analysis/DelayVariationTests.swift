@@ -118,4 +118,23 @@ import Testing
       #expect(result.segments.map(\.errorBound) == names.map { _ in 5 })
     }
   }
+
+  /// 7 of 20 were lost: 2 on the way there, 4 on the way back, of one nobody knows; or of all nobody knows.
+  @Test func lossesOfEachWay() throws {
+    let names = ["round-trip", "one-way-forward", "one-way-backward"]
+    for isKnown in [true, false] {
+      var counts = ["requests": 20, "paired": 13, "unanswered": 7, "repeated_responses": 3]
+      if isKnown { counts.merge(["lost_forward": 2, "lost_backward": 4]) { $1 } }
+      var machine = Machine(name: "send-a", role: "wire", hostname: "a", bootID: "b", topology: "wire")
+      machine.stoppedAt = 10_000
+      machine.pairing = Pairing(
+        names: names.map { Pairing.Name(name: $0, ofProtocol: "stamp") },
+        protocols: [Pairing.Tally(name: "stamp", counts: counts)], packets: [:])
+      let session = Session(id: "s", members: [], labels: [:], commandLine: [], createdAt: 0)
+      let result = try Analysis.analyse(session: session, recordings: [MachineRecording(machine: machine)])
+      #expect(result.segments.map(\.lost) == (isKnown ? [7, 2, 4] : [7, 0, 0]))
+      #expect(result.segments.map(\.unmatched) == (isKnown ? [0, 1, 1] : [0, 7, 7]))
+      #expect(result.segments.map(\.duplicate) == [3, 3, 3])
+    }
+  }
 }

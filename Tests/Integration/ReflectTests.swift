@@ -82,7 +82,7 @@ extension IntegrationSuites {
       let counts = try counts("s")
       let (there, back) = isBackToo ? (1, 50) : (50, 0)
       #expect(counts["unanswered"] == there + back && counts["paired"] == 200 - there - back, "\(counts)")
-      #expect(counts["lost_forward"] ?? 0 == there && counts["lost_backward"] ?? 0 == back, "\(counts)")
+      #expect(counts["lost_forward"] == there && counts["lost_backward"] == back, "\(counts)")
       #expect(output.errors.contains("\(200 - there - back) of 200 answered, lost on the way there \(there)"))
       _ = try end(reflector)
     }

@@ -118,7 +118,7 @@ import Testing
       }
     }
     let counts = trips.tallies(state(sent: 75))[0].counts
-    #expect(counts == ["requests": 75, "paired": 74, "unanswered": 1, "lost_forward": 1])
+    #expect(counts == ["requests": 75, "paired": 74, "unanswered": 1, "lost_forward": 1, "lost_backward": 0])
   }
 
   /// The first of all was lost on the way there; the wire has 32 bits for a number.
@@ -130,7 +130,51 @@ import Testing
         try reflection(UInt32(truncatingIfNeeded: number), own: UInt32(truncatingIfNeeded: number - 1)), arrival(2, 2))
     }
     let counts = trips.tallies(state(sent: (1 << 32) + 2))[0].counts
-    #expect(counts["lost_forward"] == 1 && counts["lost_backward"] == (1 << 32) + 1 - 5)
+    #expect(counts["lost_forward"] == 1 && counts["lost_backward"] == (1 << 32) + 1 - 5, "\(counts)")
+  }
+
+  /// Of 10 packets 3 is lost on the way there, and 9 overtakes 8, whose answer comes last.
+  @Test func theLastPacketOvertakes() throws {
+    var trips = RoundTrips()
+    for number in 0..<UInt64(10) { trips.sent(packet(number), left: 1) }
+    for (sender, own) in [(0, 0), (1, 1), (2, 2), (4, 3), (5, 4), (6, 5), (7, 6), (9, 7), (8, 8)] as [(UInt32, UInt32)]
+    {
+      trips.came(try reflection(sender, own: own), arrival(2, 2))
+    }
+    let counts = trips.tallies(state(sent: 10))[0].counts
+    #expect(
+      counts == [
+        "requests": 10, "paired": 9, "unanswered": 1, "disordered": 1, "lost_forward": 1, "lost_backward": 0,
+      ])
+  }
+
+  /// Restarted behind packet 99 of 200, of which each fourth has lost its answer; and numbers of no meaning.
+  @Test func aReflectorThatBeginsAnew() throws {
+    for isRestarted in [true, false] {
+      var trips = RoundTrips(isStateful: true)
+      for number in 0..<UInt32(200) {
+        trips.sent(packet(UInt64(number)), left: 1)
+        let own = isRestarted ? number % 100 : 70_000 + number
+        if number % 4 != 1 { trips.came(try reflection(number, own: own), arrival(2, 2)) }
+      }
+      let counts = trips.tallies(state(sent: 200))[0].counts
+      #expect(
+        counts
+          == ["requests": 200, "paired": 150, "unanswered": 50].merging(isRestarted ? ["renumbered": 1] : [:]) { $1 })
+    }
+  }
+
+  /// Nothing is lost on the way there: told by who knows that the reflector is stateful.
+  @Test func lossOnTheWayBackAlone() throws {
+    for isTold in [true, false] {
+      var trips = RoundTrips(isStateful: isTold)
+      for number in 0..<UInt32(20) {
+        trips.sent(packet(UInt64(number)), left: 1)
+        if number != 7 { trips.came(try reflection(number, own: number), arrival(2, 2)) }
+      }
+      let counts = trips.tallies(state(sent: 20))[0].counts
+      #expect(counts["lost_forward"] == (isTold ? 0 : nil) && counts["lost_backward"] == (isTold ? 1 : nil))
+    }
   }
 
   /// Of 20 answers 4 found no room here, and 3 others were lost: not said on which way back, as the first are among them.
