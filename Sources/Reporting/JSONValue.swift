@@ -26,6 +26,9 @@ package indirect enum JSONValue: Sendable, Equatable {
   static func map(_ strings: [String: String]) -> JSONValue {
     fields(strings.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })
   }
+  static func map(_ counts: [String: Int]) -> JSONValue {
+    fields(counts.sorted { $0.key < $1.key }.map { ($0.key, .count($0.value)) })
+  }
   static func count(_ number: Int) -> JSONValue { .integer(Int64(number)) }
   static func optional(_ value: String?) -> JSONValue { value.map { .string($0) } ?? .null }
   static func optional(_ value: Double?) -> JSONValue { value.map { .number($0) } ?? .null }

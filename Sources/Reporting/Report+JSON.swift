@@ -179,9 +179,19 @@ extension Report {
           ("deleted_bytes", .unsigned(machine.rotation.deletedBytes)),
         ])
       ),
+      ("pairing", machine.pairing.map(pairing) ?? .null),
       ("guests", .array((machine.guests ?? []).map(guest))),
       ("settings", .map(machine.settings)),
     ])
+  }
+}
+
+extension Report {
+  private static func pairing(_ pairing: Pairing) -> JSONValue {
+    let protocols = pairing.protocols.map { tally in
+      JSONValue.fields([("name", .string(tally.name)), ("counts", .map(tally.counts))])
+    }
+    return .fields([("protocols", .array(protocols)), ("packets", .map(pairing.packets))])
   }
 }
 

@@ -1,33 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Glibc
+import Reporting
 import Synchronization
 
 /// Messages go to standard error, so that standard output stays a program's.
 enum Console {
   static var isTerminal: Bool { isatty(2) == 1 }
 
-  static func error(_ line: String) { put(2, line + "\n") }
-  static func output(_ text: String) { put(1, text) }
+  static func error(_ line: String) { _ = put(2, line + "\n") }
+
+  /// The program's result.
+  ///
+  /// - Throws: ``FileError`` where it cannot be written: who reads it by a program must not take half of it for all.
+  static func output(_ text: String) throws(FileError) {
+    let number = put(1, text)
+    guard number == 0 else {
+      throw FileError("standard output cannot be written: \(unsafe String(cString: strerror(number)))")
+    }
+  }
 
   /// Replaces the line before it on a terminal; nothing elsewhere.
   static func live(_ line: String) {
-    if isTerminal { put(2, "\r\u{1b}[K" + line) }
+    if isTerminal { _ = put(2, "\r\u{1b}[K" + line) }
   }
 
   static func endLive() {
-    if isTerminal { put(2, "\n") }
+    if isTerminal { _ = put(2, "\n") }
   }
 
-  private static func put(_ file: Int32, _ text: String) {
+  /// 0, or the error's number.
+  private static func put(_ file: Int32, _ text: String) -> Int32 {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
       let count = unsafe bytes.withUnsafeBytes { unsafe write(file, $0.baseAddress, $0.count) }
       if count < 0 {
         if errno == EINTR { continue }
-        return
+        return errno
       }
       bytes = bytes.dropFirst(count)
     }
+    return 0
   }
 }
 

@@ -38,15 +38,15 @@ struct DoctorCommand: ParsableCommand {
     }
     findings = Doctor.examine(topologies: resolved, facts: facts) + findings
     if json {
-      Console.output(try encoded(findings))
+      try Console.output(encoded(findings))
     } else {
       let width = findings.map(\.topic.count).max() ?? 0
       for finding in findings {
         let state = finding.state.rawValue.padding(toLength: 8, withPad: " ", startingAt: 0)
         let topic = finding.topic.padding(toLength: width, withPad: " ", startingAt: 0)
-        Console.output("\(state) \(topic)  \(finding.detail)\n")
+        try Console.output("\(state) \(topic)  \(finding.detail)\n")
         if let remedy = finding.remedy {
-          Console.output(String(repeating: " ", count: width + 11) + "→ \(remedy)\n")
+          try Console.output(String(repeating: " ", count: width + 11) + "→ \(remedy)\n")
         }
       }
     }

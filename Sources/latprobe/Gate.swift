@@ -57,7 +57,7 @@ struct GateCommand: ParsableCommand {
       }
     }
     let report = Gate.check(try runs.map { try analysed($0.paths, AnalysisOptions()) }, policy: all)
-    Console.output(json ? report.json.text : report.text)
+    try Console.output(json ? report.json.text : report.text)
     if report.verdict != .pass { throw ExitCode(report.verdict.exitCode) }
   }
 }

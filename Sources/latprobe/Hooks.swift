@@ -34,9 +34,9 @@ struct Hooks: ParsableCommand {
       facts: KernelFacts.live(),
       programs: try ProbeSet.programs(in: BPFObjectFile.find(executable: TopologyLibrary.executablePath())), side: side)
     if json {
-      Console.output(try encoded(resolved))
+      try Console.output(encoded(resolved))
     } else {
-      Console.output(resolved.table(verbose: verbose))
+      try Console.output(resolved.table(verbose: verbose))
       if let complaint = Capability.complaint(executable: "latprobe") { Console.error("note: \(complaint)") }
     }
     if resolved.hooks.contains(where: { $0.watch == .guestTap }) { nameWhatCannotBeFollowed() }
@@ -65,11 +65,11 @@ struct Hooks: ParsableCommand {
         return Item(name: entry.name, path: entry.path, error: error.description)
       }
     }
-    if json { return Console.output(try encoded(items)) }
+    if json { return try Console.output(encoded(items)) }
     let width = items.map(\.name.count).max() ?? 0
     for item in items {
       let name = item.name + String(repeating: " ", count: width - item.name.count)
-      Console.output("\(name)  \(item.summary ?? item.error ?? "")\n")
+      try Console.output("\(name)  \(item.summary ?? item.error ?? "")\n")
     }
     if items.isEmpty {
       throw ProbingError("no topologies in \(library.directories.joined(separator: ", ")); set LATPROBE_PROBES")

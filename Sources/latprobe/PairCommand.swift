@@ -201,7 +201,7 @@ struct PairCommand: ParsableCommand {
   ) throws {
     var result = try analyse(session: session, recordings: [recording])
     if let spill, spill.count > 0 { result.segments = try pairSegments(recording.machine, spill) }
-    Console.output(json ? Report.json(result).text : Report.table(result))
+    try Console.output(json ? Report.json(result).text : Report.table(result))
     var failures = failures
     if let output {
       do {

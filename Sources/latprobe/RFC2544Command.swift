@@ -199,7 +199,7 @@ struct RFC2544Command: AsyncParsableCommand {
       for line in try await Report.write(results, conditions: conditions, to: output) {
         Console.error("warning: \(line)")
       }
-      Console.output(
+      try Console.output(
         Report.table(
           results, acceptedLoss: acceptLoss / 100,
           measured: (

@@ -53,9 +53,9 @@ struct ReportCommand: AsyncParsableCommand {
       AnalysisOptions(matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds, byQueue: byQueue))
     if let constants { try result.apply(constants) }
     if json {
-      Console.output(Report.json(result).text)
+      try Console.output(Report.json(result).text)
     } else {
-      Console.output(Report.table(result, verbose: verbose))
+      try Console.output(Report.table(result, verbose: verbose))
     }
     guard let directory = output ?? (json ? nil : directories.first.map { "\($0)/report" }) else { return }
     for line in try await Report.write(result, to: directory, delays: delays) { Console.error("warning: \(line)") }

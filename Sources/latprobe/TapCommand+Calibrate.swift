@@ -25,7 +25,7 @@ extension TapCommand {
     let recording = try MachineRecording.load(directory: "\(output)/\(machine.name)")
     let found = try Calibration(recording, session: session)
     try found.write(to: output)
-    for line in Report.lines(found) { Console.output(line + "\n") }
+    for line in Report.lines(found) { try Console.output(line + "\n") }
     Console.error("written to \(output)/\(Calibration.fileName); used by: latprobe report --calibration FILE")
     if requireHw, let poor = found.directions.first(where: { !$0.isHardware }) {
       throw CalibrationError(

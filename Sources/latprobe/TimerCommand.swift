@@ -98,7 +98,7 @@ struct TimerCommand: ParsableCommand {
 
     let recording = TimerCommand.recording(series, machine)
     let result = try analyse(session: session, recordings: [recording])
-    Console.output(json ? Report.json(result).text : Report.timerTable(result))
+    try Console.output(json ? Report.json(result).text : Report.timerTable(result))
     if let output {
       try session.write(to: output)
       let offset = begin.realtime.nanoseconds - begin.monotonic.nanoseconds

@@ -17,6 +17,14 @@ extension IntegrationSuites {
       return line
     }
 
+    /// Who reads a result by a program must not take half of it for all.
+    @Test(arguments: ["hooks --json", "hooks veth", "doctor --json"])
+    func aResultThatCannotBeWritten(_ arguments: String) throws {
+      let bed = try Testbed()
+      let output = try bed.attempt("sh", "-c", "'\(Testbed.latprobe)' \(arguments) >/dev/full")
+      #expect(try complaint(output, exit: 1).contains("standard output cannot be written: No space left on device"))
+    }
+
     @Test func wrongChoicesOfRecord() throws {
       let bed = try Testbed()
       let out = bed.path("r")

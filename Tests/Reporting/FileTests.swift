@@ -167,6 +167,14 @@ import Testing
     #expect(missing(try object(Report.json(aligned)), schema, schema, at: "report") == [])
     aligned.segments[0].successiveVariation = SuccessiveVariation([1, -2, 3])
     #expect(missing(try object(Report.json(aligned)), schema, schema, at: "report") == [])
+    aligned.machines[0].pairing = Pairing(
+      names: [], protocols: [Pairing.Tally(name: "stamp", counts: ["requests": 3, "disordered": 1])],
+      packets: ["packets": 3])
+    let written = try object(Report.json(aligned))
+    #expect(missing(written, schema, schema, at: "report") == [])
+    let pairing = (written["machines"] as? [[String: Any]])?.first?["pairing"] as? [String: Any]
+    let tally = (pairing?["protocols"] as? [[String: Any]])?.first
+    #expect(tally?["counts"] as? [String: Int] == ["requests": 3, "disordered": 1])
     var corrected = try WireTableTests().result()
     corrected.calibrations = [WireTableTests.applied]
     #expect(missing(try object(Report.json(corrected)), schema, schema, at: "report") == [])
