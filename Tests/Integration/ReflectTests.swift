@@ -57,8 +57,8 @@ extension IntegrationSuites {
       #expect(try end(reflector).contains("97 packets, 97 answered"))
     }
 
-    /// One or fifty requests are dropped, and fifty answers: the reflector's own numbers tell which.
-    @Test(arguments: [(3, 1, false), (255, 0, true)])
+    /// Fifty, one or no request is dropped, and no or fifty answers: the reflector's own numbers tell which.
+    @Test(arguments: [(3, 1, false), (255, 0, true), (0, 1, true)])
     func lossOfEachDirection(mask: Int, value: Int, isBackToo: Bool) throws {
       // The last byte of the sender's sequence number, behind 8 bytes of UDP header.
       let rules = """
@@ -77,10 +77,10 @@ extension IntegrationSuites {
       try rules.write(toFile: bed.path("drop.nft"), atomically: true, encoding: .utf8)
       try bed.run("ip", "netns", "exec", bed.a, "nft", "-f", bed.path("drop.nft"))
       let reflector = try bed.reflect("--stateful")
-      let output = try send("s", "--rate", "500", "--count", "200")
+      let output = try send("s", "--rate", "500", "--count", "200", "--stateful")
       #expect(output.status == 0)
       let counts = try counts("s")
-      let (there, back) = isBackToo ? (1, 50) : (50, 0)
+      let (there, back) = (mask == 0 ? 0 : isBackToo ? 1 : 50, isBackToo ? 50 : 0)
       #expect(counts["unanswered"] == there + back && counts["paired"] == 200 - there - back, "\(counts)")
       #expect(counts["lost_forward"] == there && counts["lost_backward"] == back, "\(counts)")
       #expect(output.errors.contains("\(200 - there - back) of 200 answered, lost on the way there \(there)"))
