@@ -43,6 +43,7 @@ struct OrderedRequests {
 
   mutating func append(_ request: StreamRequest) {
     book.tally.requests += 1
+    if request.isRepeated { book.tally.repeatedRequests += 1 }
     list.append(request)
   }
 
