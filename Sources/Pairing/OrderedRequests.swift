@@ -74,7 +74,7 @@ struct OrderedRequests {
     }
     book.settle(
       Pair(
-        name: request.name, start: request.time, end: answer.first, endLast: answer.complete,
+        name: request.name, start: request.time, end: answer.first, endLast: answer.isWhole ? answer.complete : nil,
         label: .stream(request.range), retransmitted: request.isRepeated,
         client: client, server: server))
   }
@@ -107,6 +107,8 @@ protocol OrderedDialogue: StreamDialogue {
 
 extension OrderedDialogue {
   func repeated(_ side: Side, _ range: Range<Int>) { if side == .client { requests.markRepeated(range) } }
+  /// Its first byte tells the response time all the same.
+  func cutOff(_ answer: StreamMessage) { _ = message(.server, answer) }
   var waiting: Int { requests.count }
   func forget() -> Int {
     reset()

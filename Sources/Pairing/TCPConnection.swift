@@ -273,6 +273,10 @@ final class TCPConnection {
     defer { budget.used += buffered - before }
     giveUpLate(.max)
     for side in [Side.client, .server] where isInStep && directions[side]?.hasHeld == true { loseStep(.gap) }
+    if isInStep, directions[.server]?.hasBegun == true, var answer = directions[.server]?.endMessage() {
+      answer.isWhole = false
+      dialogue.cutOff(answer)
+    }
     let lost = dialogue.forget()
     if evicted { book.tally.evicted += lost } else { book.tally.unanswered += lost }
   }
