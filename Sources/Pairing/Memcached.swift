@@ -213,11 +213,12 @@ final class MemcachedStream: OrderedDialogue {
     func fits(_ request: StreamRequest) -> Bool {
       request.code == header.opcode && (key.isEmpty ? request.tag.starts(with: tag) : request.tag == tag)
     }
+    let isOnlyOne = requests.hasOneQuiet(tag)
     var candidates: [Int] = []
     for index in 0..<requests.count {
       if fits(requests[index]) { candidates.append(index) }
       // Answers come in order: not yet to what follows a command that is due one.
-      if !requests[index].isQuiet && !candidates.isEmpty { break }
+      if !candidates.isEmpty && (isOnlyOne || !requests[index].isQuiet) { break }
     }
     if candidates.isEmpty {
       requests.book.tally.unmatchedResponses += 1
