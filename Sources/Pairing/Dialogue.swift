@@ -33,12 +33,14 @@ enum StreamStep {
 struct StreamMessage {
   /// The packet with the first byte.
   var first: Int64
-  /// The packet that made it complete.
+  /// The packet that made it complete, or brought the last of it.
   var complete: Int64
   /// Offsets in the stream.
   var range: Range<Int>
   /// Some of it came more than once before it was complete.
   var isRepeated: Bool
+  /// False where the connection ended before the message.
+  var isWhole = true
 }
 
 /// A protocol on one TCP connection.
@@ -51,6 +53,8 @@ protocol StreamDialogue: AnyObject {
   func repeated(_ side: Side, _ range: Range<Int>)
   /// Whether the end of the stream completes the message that has begun.
   func endsAtClose(_ side: Side) -> Bool
+  /// The connection ended within this answer, of which the last ``step(_:_:)`` has read a part at least.
+  func cutOff(_ answer: StreamMessage)
   /// Requests that wait for an answer.
   var waiting: Int { get }
   /// Forgets everything: what has begun, and the requests that wait; returns how many those were.
@@ -59,4 +63,5 @@ protocol StreamDialogue: AnyObject {
 
 extension StreamDialogue {
   func endsAtClose(_ side: Side) -> Bool { false }
+  func cutOff(_ answer: StreamMessage) {}
 }

@@ -16,6 +16,7 @@ struct KeyedExchanges {
     var label: PairLabel
     /// First copy.
     var time: Int64
+    var content: Int
     var isRepeated = false
   }
   let book: Book
@@ -32,10 +33,11 @@ struct KeyedExchanges {
     waiting = BoundedTable(limit: limit)
   }
 
-  mutating func request(_ key: ExchangeKey, name: String, label: PairLabel, time: Int64) {
+  /// - Parameter content: what all copies have in common, where the key is used again; one with another is a new request.
+  mutating func request(_ key: ExchangeKey, name: String, label: PairLabel, time: Int64, content: Int = 0) {
     expire(time)
     if let earlier = waiting[key] {
-      if span(from: earlier.time, to: time) < repeatWindow {
+      if earlier.content == content, span(from: earlier.time, to: time) < repeatWindow {
         book.tally.repeatedRequests += 1
         waiting.update(key) { $0.isRepeated = true }
         return
@@ -44,7 +46,7 @@ struct KeyedExchanges {
       book.tally.unanswered += 1
     }
     book.tally.requests += 1
-    if waiting.insert(Waiting(key: key, name: name, label: label, time: time), for: key) != nil {
+    if waiting.insert(Waiting(key: key, name: name, label: label, time: time, content: content), for: key) != nil {
       book.tally.evicted += 1
     }
   }

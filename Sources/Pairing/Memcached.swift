@@ -65,6 +65,7 @@ struct MemcachedHeader {
   static let size = 24
   var isResponse: Bool
   var opcode: UInt8
+  var extrasLength: Int
   var keyLength: Int
   /// Behind the header.
   var body: Int
@@ -74,10 +75,11 @@ struct MemcachedHeader {
     guard bytes.count >= MemcachedHeader.size, bytes[0] == 0x80 || bytes[0] == 0x81 else { return nil }
     isResponse = bytes[0] == 0x81
     opcode = bytes[1]
+    extrasLength = Int(bytes[4])
     keyLength = Int(bytes.u16(2))
     body = Int(bytes.u32(8))
     opaque = bytes[12..<16].bytes
-    guard body >= keyLength + Int(bytes[4]), body < 1 << 31 else { return nil }
+    guard body >= keyLength + extrasLength, body < 1 << 31 else { return nil }
   }
 
   private static let names = [
@@ -97,14 +99,21 @@ struct MemcachedHeader {
     }
   }
   var isQuiet: Bool { MemcachedHeader.quiet.contains(opcode) }
+
+  /// The key of quiet commands whose answers carry it (GETKQ, GATKQ): clients may give all of them one opaque.
+  var toldKey: Range<Int>? {
+    guard opcode == 0x0d || opcode == 0x24, keyLength > 0 else { return nil }
+    return MemcachedHeader.size + extrasLength..<MemcachedHeader.size + extrasLength + keyLength
+  }
 }
 
-/// memcached on a TCP connection: text and meta commands answer in order, binary ones carry an opaque number.
+/// memcached on a TCP connection: commands answer in order; binary ones carry an opaque number, and some of them a key.
 final class MemcachedStream: OrderedDialogue {
   var requests: OrderedRequests
   private var isBinary: Bool?
   private var command: MemcachedCommand?
   private var header: MemcachedHeader?
+  private var key: [UInt8] = []
   private var reply: Reply?
 
   /// What a line of an answer says about the command it answers.
@@ -126,7 +135,9 @@ final class MemcachedStream: OrderedDialogue {
     if isBinary == true {
       guard bytes.count >= MemcachedHeader.size else { return .more }
       guard let header = MemcachedHeader(bytes), header.isResponse == (side == .server) else { return .malformed }
+      if let told = header.toldKey, bytes.count < told.upperBound { return .more }
       self.header = header
+      key = header.toldKey.map { bytes[$0].bytes } ?? []
       let size = MemcachedHeader.size + header.body
       // Statistics come as many answers; the last one has no key.
       return header.isResponse && header.opcode == 0x10 && header.keyLength > 0 ? .part(size) : .end(size)
@@ -144,8 +155,11 @@ final class MemcachedStream: OrderedDialogue {
     switch first.text {
     case "VALUE":
       guard words.count >= 4, let size = words[3].number, size < 1 << 31 else { return .malformed }
+      reply = .kind(.retrieval)
       return .part(next + size + 2)
-    case "STAT", "ITEM": return .part(next)
+    case "STAT", "ITEM":
+      reply = .kind(.statistics)
+      return .part(next)
     case "END": reply = .end
     case "ERROR", "CLIENT_ERROR", "SERVER_ERROR": reply = .error
     case "STORED", "NOT_STORED", "EXISTS", "NOT_FOUND", "DELETED", "TOUCHED", "OK", "VERSION":
@@ -182,7 +196,7 @@ final class MemcachedStream: OrderedDialogue {
   private func begin(_ message: StreamMessage) {
     if let header, isBinary == true {
       var request = StreamRequest("memcached-\(header.name)", message)
-      (request.code, request.tag, request.isQuiet) = (header.opcode, header.opaque, header.isQuiet)
+      (request.code, request.tag, request.isQuiet) = (header.opcode, header.opaque + key, header.isQuiet)
       requests.append(request)
     } else if let command {
       guard !command.isSilent else { return requests.countSilent() }
@@ -194,14 +208,23 @@ final class MemcachedStream: OrderedDialogue {
 
   private func settleBinary(_ message: StreamMessage) -> Bool {
     guard let header else { return false }
-    for index in 0..<requests.count
-    where requests[index].code == header.opcode && requests[index].tag == header.opaque {
-      let dropped = requests.dropQuiet(upTo: index)
-      requests.settle(index - dropped, with: message)
+    let tag = header.opaque + key
+    // Errors carry no key.
+    func fits(_ request: StreamRequest) -> Bool {
+      request.code == header.opcode && (key.isEmpty ? request.tag.starts(with: tag) : request.tag == tag)
+    }
+    let isOnlyOne = requests.hasOneQuiet(tag)
+    var candidates: [Int] = []
+    for index in 0..<requests.count {
+      if fits(requests[index]) { candidates.append(index) }
+      // Answers come in order: not yet to what follows a command that is due one.
+      if !candidates.isEmpty && (isOnlyOne || !requests[index].isQuiet) { break }
+    }
+    if candidates.isEmpty {
+      requests.book.tally.unmatchedResponses += 1
       return true
     }
-    requests.book.tally.unmatchedResponses += 1
-    return true
+    return settle(candidates, message)
   }
 
   private func settleText(_ message: StreamMessage) -> Bool {
@@ -211,11 +234,16 @@ final class MemcachedStream: OrderedDialogue {
       if answers(requests[index], reply) { candidates.append(index) }
       if !requests[index].isQuiet { break }
     }
-    guard let only = candidates.first else {
+    if candidates.isEmpty {
       requests.book.tally.unmatchedResponses += 1
       return false
     }
-    guard candidates.count == 1 else {
+    return settle(candidates, message)
+  }
+
+  /// Pairs an answer with the only request that it can be to; quiet ones before that get none.
+  private func settle(_ candidates: [Int], _ message: StreamMessage) -> Bool {
+    guard candidates.count == 1, let only = candidates.first else {
       requests.book.tally.ambiguous += 1
       return false
     }

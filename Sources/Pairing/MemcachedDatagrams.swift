@@ -66,7 +66,7 @@ final class MemcachedDatagrams: DatagramDialogue {
       book.tally.silent += 1
     } else {
       let label = PairLabel.number("request", UInt32(key.match[0]) << 8 | UInt32(key.match[1]))
-      exchanges.request(key, name: "memcached-\(name)", label: label, time: packet.time)
+      exchanges.request(key, name: "memcached-\(name)", label: label, time: packet.time, content: body.bytes.hashValue)
     }
   }
 

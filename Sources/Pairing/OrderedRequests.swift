@@ -28,6 +28,8 @@ struct OrderedRequests {
   let book: Book
   private var list: [StreamRequest] = []
   private var head = 0
+  /// How many quiet ones wait with each tag.
+  private var quietTags: [[UInt8]: Int] = [:]
 
   init(_ book: Book, client: Endpoint, server: Endpoint) {
     self.book = book
@@ -43,7 +45,17 @@ struct OrderedRequests {
 
   mutating func append(_ request: StreamRequest) {
     book.tally.requests += 1
+    if request.isRepeated { book.tally.repeatedRequests += 1 }
     list.append(request)
+    if request.isQuiet { quietTags[request.tag, default: 0] += 1 }
+  }
+
+  /// Whether a single quiet request waits with this tag, so that one need not look for others.
+  func hasOneQuiet(_ tag: [UInt8]) -> Bool { quietTags[tag] == 1 }
+
+  private mutating func forgetTag(of request: StreamRequest) {
+    guard request.isQuiet, let count = quietTags[request.tag] else { return }
+    quietTags[request.tag] = count > 1 ? count - 1 : nil
   }
 
   /// A request that is due no answer.
@@ -62,6 +74,7 @@ struct OrderedRequests {
   /// Takes the `index`-th request out and pairs it with an answer.
   mutating func settle(_ index: Int = 0, with answer: StreamMessage) {
     let request = list[head + index]
+    forgetTag(of: request)
     if index == 0 {
       head += 1
       if head == list.count || head > 4_096 {
@@ -73,7 +86,7 @@ struct OrderedRequests {
     }
     book.settle(
       Pair(
-        name: request.name, start: request.time, end: answer.first, endLast: answer.complete,
+        name: request.name, start: request.time, end: answer.first, endLast: answer.isWhole ? answer.complete : nil,
         label: .stream(request.range), retransmitted: request.isRepeated,
         client: client, server: server))
   }
@@ -84,6 +97,7 @@ struct OrderedRequests {
     let kept = list[range].filter { !$0.isQuiet }
     let dropped = upTo - kept.count
     guard dropped > 0 else { return 0 }
+    for request in list[range] { forgetTag(of: request) }
     list.replaceSubrange(range, with: kept)
     book.tally.silent += dropped
     return dropped
@@ -106,6 +120,8 @@ protocol OrderedDialogue: StreamDialogue {
 
 extension OrderedDialogue {
   func repeated(_ side: Side, _ range: Range<Int>) { if side == .client { requests.markRepeated(range) } }
+  /// Its first byte tells the response time all the same.
+  func cutOff(_ answer: StreamMessage) { _ = message(.server, answer) }
   var waiting: Int { requests.count }
   func forget() -> Int {
     reset()

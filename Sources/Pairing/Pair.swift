@@ -108,7 +108,8 @@ package struct PairTally: Sendable, Equatable {
   package var ambiguous = 0
   /// Answers whose time lies before their request's, or beyond what 64 bits can hold after it.
   package var disordered = 0
-  /// TCP payload passed over while requests and answers of its connection could not be told apart.
+  /// TCP payload passed over while requests and answers of its connection could not be told apart, or after the protocol
+  /// had left it.
   package var unreadBytes = 0
 
   package init() {}

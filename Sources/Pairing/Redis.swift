@@ -67,9 +67,11 @@ final class RedisStream: OrderedDialogue {
   private var words: [String] = []
   private var hasBegun = false
 
-  /// After these a connection carries what is no answer, or fewer answers than commands.
+  /// After these a connection carries what is no answer, or not one answer a command: UNSUBSCRIBE and its like get one a
+  /// channel, and with RESP3 only pushes.
   private static let leaving: Set<String> = [
-    "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC", "REPLCONF",
+    "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR", "SYNC", "PSYNC",
+    "REPLCONF",
   ]
 
   init(_ book: Book, client: Endpoint, server: Endpoint) {
@@ -97,10 +99,11 @@ final class RedisStream: OrderedDialogue {
     } else if hasBegun, words.count < 2, bytes.line(from: 0) != nil {
       words.append("")
     }
-    hasBegun = true
     switch scanners.client.step(bytes) {
     case .more: return .more
-    case .part(let count): return .part(count)
+    case .part(let count):
+      hasBegun = true
+      return .part(count)
     case .end(let count): return leaves ? .leave : .end(count)
     case .malformed: return .malformed
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/// SIP forward delays: a message that enters a station and the same message (Call-ID, CSeq, and the status of an answer)
-/// that leaves it. 100 Trying never crosses a station and is left out.
+/// SIP forward delays: a message that enters a station and the same message (Call-ID, CSeq, From's tag, and the status of an
+/// answer) that leaves it. 100 Trying never crosses a station and is left out.
+///
+/// Both sides of a call number their requests on their own (RFC 3261, 12.2.1.1); From's tag tells whose a request is.
 final class SIPForwarding: SIPDialogue {
   private struct Visit {
     var from: Endpoint
@@ -45,7 +47,11 @@ final class SIPForwarding: SIPDialogue {
   func take(_ message: SIPMessage, from: Endpoint, to: Endpoint, first: Int64, last: Int64) {
     while let old = messages.popOldest(where: { span(from: $0.time, to: last) > SIPForwarding.timeout }) { close(old) }
     guard message.status != 100 else { return }
-    let key = message.match + [0] + Array(message.name.utf8)
+    guard let fromTag = message.fromTag ?? (message.header == nil ? nil : []) else {
+      book.tally.truncated += 1
+      return
+    }
+    let key = message.match + [0] + Array(message.name.utf8) + [0] + fromTag
     if messages[key] == nil, let evicted = messages.insert(Message(name: message.name, time: last), for: key) {
       for visit in evicted.visits where !visit.hasLeft { book.tally.evicted += 1 }
     }

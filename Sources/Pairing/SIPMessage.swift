@@ -12,6 +12,8 @@ struct SIPMessage {
   /// Of the CSeq: the method that an answer answers to.
   var method: String
   var callID: [UInt8]
+  /// Of From, in requests and answers alike; empty where From has none, nil where it was not seen.
+  var fromTag: [UInt8]?
   var number: Int
   /// What the header says of the body, and where that begins; nil where the header has not ended.
   var contentLength: Int?
@@ -40,6 +42,8 @@ struct SIPMessage {
       let (name, value) = (line[0..<colon].trimmed, line.dropFirst(colon + 1).trimmed)
       if name.isWord("call-id") || name.isWord("i") {
         callID = value
+      } else if name.isWord("from") || name.isWord("f") {
+        fromTag = SIPMessage.tag(of: value)
       } else if name.isWord("cseq") {
         let words = value.words(2)
         guard words.count == 2, let number = words[0].number, words[1].count <= 24, let method = words[1].text,
@@ -58,6 +62,21 @@ struct SIPMessage {
     if !isResponse {
       guard let verb = start.words(1).first?.text, verb == method else { throw .malformed }
     }
+  }
+
+  /// The tag behind an address, `"A" <sip:a@x>;tag=7` or `sip:a@x;tag=7`.
+  private static func tag(of value: ByteView) -> [UInt8] {
+    var rest = value
+    while let end = rest.firstIndex(of: UInt8(ascii: ">")) { rest = rest.dropFirst(end + 1) }
+    while let semicolon = rest.firstIndex(of: UInt8(ascii: ";")) {
+      rest = rest.dropFirst(semicolon + 1)
+      let parameter = rest.prefix(rest.firstIndex(of: UInt8(ascii: ";")) ?? rest.count)
+      guard let equals = parameter.firstIndex(of: UInt8(ascii: "=")) else { continue }
+      if parameter.prefix(equals).trimmed.isWord("tag") {
+        return parameter.dropFirst(equals + 1).trimmed.prefix(256).bytes
+      }
+    }
+    return []
   }
 
   /// `INVITE`, `180-INVITE`: the method, or status and the method answered to.

@@ -67,7 +67,10 @@ final class TCPConnection {
   }
 
   func take(_ packet: Dissected, _ header: Dissected.TCPHeader) {
-    guard !isOver else { return }
+    guard !isOver else {
+      book.tally.unreadBytes += packet.payloadLength
+      return
+    }
     let side: Side = packet.source == client ? .client : .server
     let before = buffered
     advance(packet, header, side)
@@ -184,6 +187,10 @@ final class TCPConnection {
     }
     let lost = dialogue.forget()
     if loss == .evicted { book.tally.evicted += lost } else { book.tally.abandoned += lost }
+    passOverAll()
+  }
+
+  private func passOverAll() {
     for side in [Side.client, .server] {
       book.tally.unreadBytes += directions[side]?.unread ?? 0
       directions[side]?.forget()
@@ -253,8 +260,7 @@ final class TCPConnection {
   private func leave() {
     book.tally.abandoned += dialogue.forget()
     isOver = true
-    directions[.client]?.forget()
-    directions[.server]?.forget()
+    passOverAll()
   }
 
   private func closed(_ side: Side) {
@@ -267,6 +273,10 @@ final class TCPConnection {
     defer { budget.used += buffered - before }
     giveUpLate(.max)
     for side in [Side.client, .server] where isInStep && directions[side]?.hasHeld == true { loseStep(.gap) }
+    if isInStep, directions[.server]?.hasBegun == true, var answer = directions[.server]?.endMessage() {
+      answer.isWhole = false
+      dialogue.cutOff(answer)
+    }
     let lost = dialogue.forget()
     if evicted { book.tally.evicted += lost } else { book.tally.unanswered += lost }
   }

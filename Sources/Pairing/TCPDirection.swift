@@ -9,6 +9,8 @@ struct TCPDirection {
     var time: Int64
     /// Not captured: its length is known, its bytes are not, and have no place in ``buffer``.
     var isBlank: Bool
+    /// What of it came again while it waited: from the first such byte to the last one.
+    var copied: Range<Int>
 
     /// What it takes in memory beside the bytes.
     static let cost = MemoryLayout<Piece>.stride
@@ -17,6 +19,8 @@ struct TCPDirection {
     var range: Range<Int>
     var time: Int64
     var payload: ByteView
+    /// As in ``Piece``.
+    var copied = 0..<0
 
     /// What it takes in memory: with its headers, however short it is.
     var cost: Int { payload.count + 128 }
@@ -105,27 +109,51 @@ struct TCPDirection {
       // One byte before the end is how some systems keep a connection alive.
       return length == 1 && range.upperBound == end ? .nothing : repeats(range)
     }
-    if from > end {
-      if held.contains(where: { $0.range.lowerBound <= from && range.upperBound <= $0.range.upperBound }) {
-        return repeats(range)
-      }
-      let place = held.firstIndex { $0.range.lowerBound > from } ?? held.count
-      // Of what will be passed over the length is enough. Else a copy, as the payload keeps the whole packet in memory.
-      let isSkipped = range.upperBound <= start + skip
-      let segment = Segment(range: range, time: time, payload: ByteView(isSkipped ? [] : payload.bytes))
-      held.insert(segment, at: place)
-      heldBytes += segment.cost
-      return .waiting
-    }
     let earlier = from < end ? from..<end : nil
     if let earlier { _ = repeats(earlier) }
-    append(Segment(range: range, time: time, payload: payload))
-    while let segment = held.first, segment.range.lowerBound <= end {
-      held.removeFirst()
-      heldBytes -= segment.cost
-      if segment.range.upperBound > end { append(segment) }
+    let new = Segment(
+      range: max(from, end)..<range.upperBound, time: time, payload: payload.dropFirst(max(0, end - from)))
+    if from <= end && held.isEmpty {
+      append(new)
+      return .inOrder(repeated: earlier)
     }
+    hold(new)
+    if from > end { return .waiting }
+    var following = 0
+    while following < held.count, held[following].range.lowerBound == end {
+      append(held[following])
+      heldBytes -= held[following].cost
+      following += 1
+    }
+    held.removeFirst(following)
     return .inOrder(repeated: earlier)
+  }
+
+  /// Puts a segment among those that wait. Where one waits already, that came first and keeps its time.
+  private mutating func hold(_ segment: Segment) {
+    var at = segment.range.lowerBound
+    var parts: [Segment] = []
+    func add(upTo: Int) {
+      guard at < upTo else { return }
+      // Of what will be passed over the length is enough. Else a copy, as the payload keeps the whole packet in memory.
+      let payload = segment.payload.dropFirst(at - segment.range.lowerBound).prefix(upTo - at)
+      let part = Segment(
+        range: at..<upTo, time: segment.time, payload: ByteView(upTo <= start + skip ? [] : payload.bytes))
+      heldBytes += part.cost
+      parts.append(part)
+    }
+    let first = held.firstIndex { $0.range.upperBound > at } ?? held.count
+    let covered = held[first...].prefix { $0.range.lowerBound < segment.range.upperBound }
+    for var earlier in covered {
+      add(upTo: earlier.range.lowerBound)
+      let again = earlier.range.clamped(to: segment.range)
+      let before = earlier.copied.isEmpty ? again : earlier.copied
+      earlier.copied = min(before.lowerBound, again.lowerBound)..<max(before.upperBound, again.upperBound)
+      parts.append(earlier)
+      at = earlier.range.upperBound
+    }
+    add(upTo: segment.range.upperBound)
+    held.replaceSubrange(covered.indices, with: parts)
   }
 
   private mutating func repeats(_ range: Range<Int>) -> Arrival {
@@ -136,16 +164,17 @@ struct TCPDirection {
   }
 
   private mutating func append(_ segment: Segment) {
-    let known = end - segment.range.lowerBound
-    let bytes = segment.payload.dropFirst(known)
-    next = next &+ UInt32(truncatingIfNeeded: segment.range.upperBound - end)
-    buffer += bytes.bytes
-    let seen = end..<end + bytes.count
-    if !bytes.isEmpty { pieces.append(Piece(range: seen, time: segment.time, isBlank: false)) }
-    if seen.upperBound < segment.range.upperBound {
-      pieces.append(Piece(range: seen.upperBound..<segment.range.upperBound, time: segment.time, isBlank: true))
+    let upTo = segment.range.upperBound
+    next = next &+ UInt32(truncatingIfNeeded: upTo - end)
+    buffer += segment.payload.bytes
+    let seen = end + segment.payload.count
+    func add(_ range: Range<Int>, isBlank: Bool) {
+      guard !range.isEmpty else { return }
+      pieces.append(Piece(range: range, time: segment.time, isBlank: isBlank, copied: segment.copied))
     }
-    end = segment.range.upperBound
+    add(end..<seen, isBlank: false)
+    add(seen..<upTo, isBlank: true)
+    end = upTo
   }
 
   /// What can be read: up to the first byte that was not captured.
@@ -170,6 +199,7 @@ struct TCPDirection {
       guard piece.range.lowerBound < upTo else { break }
       if first == nil { first = piece.time }
       complete = max(complete, piece.time)
+      if piece.copied.overlaps(start..<upTo) { isRepeated = true }
       if !piece.isBlank { head += min(upTo, piece.range.upperBound) - max(start, piece.range.lowerBound) }
       if piece.range.upperBound <= upTo { used += 1 }
     }

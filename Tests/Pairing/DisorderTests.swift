@@ -88,4 +88,52 @@ import Testing
       #expect(pairer.ledger.protocols[0].tally.gaps == gaps)
     }
   }
+
+  /// Five requests, each in a packet of its own, the third of which is lost, and their answers.
+  private func commands(_ count: Int = 5) -> Talk {
+    var talk = Talk(port: 6_379)
+    for number in 1...count { talk.ask(10 * Int64(number), "*2\r\n$3\r\nGET\r\n$1\r\na\r\n") }
+    return talk
+  }
+
+  /// A sender puts what it sends again into fewer segments. The bytes that were seen before keep their times.
+  @Test func aMergedRetransmissionLeavesTimesAlone() {
+    let size: UInt32 = 20
+    var talk = commands()
+    let (client, server, first) = (talk.client, talk.server, talk.clientNext - 5 * size)
+    func again(_ time: Int64, _ range: Range<UInt32>) -> PairingPacket {
+      let bytes = Array("*2\r\n$3\r\nGET\r\n$1\r\na\r\n".utf8)
+      return talk.wire.tcp(
+        time * 1_000, client, server, sequence: first + range.lowerBound, acknowledgment: talk.serverNext,
+        (range.lowerBound..<range.upperBound).map { bytes[Int($0 % size)] })
+    }
+    // All that follows the hole; its first part, once it waits; and with half of what comes before.
+    for copies in [[again(200, 40..<100)], [again(100, 50..<80), again(200, 40..<60)], [again(200, 30..<90)]] {
+      talk = commands().without(5)
+      for copy in copies { talk.add(copy) }
+      talk.answer(250, String(repeating: "$1\r\nx\r\n", count: 5))
+      let (pairs, tally, _) = paired(talk.packets, as: .redis)
+      #expect(pairs.map(\.start) == [10, 20, 200, 40, 50].map { $0 * 1_000 }, "\(copies.map(\.length))")
+      #expect(tally.gaps == 0 && tally.paired == 5 && tally.repeatedRequests == tally.retransmitted)
+      switch copies[0].bytes.count {
+      case 54 + 30: #expect(pairs.map(\.retransmitted) == [false, false, true, true, false])
+      default: #expect(pairs.map(\.retransmitted).suffix(3) == [false, true, true])
+      }
+    }
+  }
+
+  @Test func aMergedRetransmissionOfAnswersLeavesTimesAlone() {
+    var talk = commands(3)
+    let first = talk.serverNext
+    talk.answer(60, "$1\r\na\r\n")
+    talk.answer(70, "$1\r\nb\r\n")
+    talk.answer(80, "$1\r\nc\r\n")
+    talk.add(
+      talk.wire.tcp(
+        200_000, talk.server, talk.client, sequence: first, acknowledgment: talk.clientNext,
+        Array("$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n".utf8)))
+    let (pairs, tally, _) = paired(talk.without(6).packets, as: .redis)
+    #expect(pairs.map(\.end) == [200_000, 70_000, 80_000] && pairs.map(\.endLast) == [200_000, 70_000, 80_000])
+    #expect(tally.gaps == 0 && tally.retransmitted == 0)
+  }
 }

@@ -72,11 +72,82 @@ import Testing
     #expect(tally.silent == 1 && tally.unmatchedResponses == 1 && tally.requests == 6)
   }
 
+  /// GETKQ, as clients send it: all of them with opaque 0, the key in the answer.
+  @Test func tellsQuietBinaryGetsByTheirKeys() {
+    let ask = { MemcachedTests.binary(0x80, $0, 0, key: $1) }
+    let answer = { MemcachedTests.binary(0x81, $0, 0, key: $1, extras: [0, 0, 0, 0], value: "value") }
+    for split in [10, 24, 25] {
+      let (question, reply) = (ask(0x0d, "bb"), answer(0x0d, "bb"))
+      var talk = Talk(port: 11_211)
+      // bb, cc and e are there; e's command is none of the quiet ones. Packets end in headers, behind them and in keys.
+      talk.ask(100, ask(0x0d, "a") + Array(question[..<split]))
+      talk.ask(110, Array(question[split...]) + ask(0x0d, "cc") + ask(0x0d, "d") + ask(0x0c, "e"))
+      talk.answer(150, Array(reply[..<(split + 4)]))
+      talk.answer(160, Array(reply[(split + 4)...]) + answer(0x0d, "cc"))
+      talk.answer(170, answer(0x0c, "e"))
+      let (pairs, tally, _) = paired(talk.packets, as: .memcached)
+      #expect(pairs.map(\.start) == [110_000, 110_000, 110_000], "split at \(split)")
+      #expect(pairs.map(\.end) == [150_000, 160_000, 170_000], "split at \(split)")
+      #expect(tally.silent == 2 && tally.ambiguous == 0 && tally.waiting == 0, "\(tally)")
+    }
+    // An error carries no key: with one command waiting it is clear whose it is, with two it is not.
+    for (keys, count) in [(["a"], 2), (["a", "b"], 0)] {
+      var talk = Talk(port: 11_211)
+      talk.ask(100, keys.flatMap { ask(0x0d, $0) } + MemcachedTests.binary(0x80, 0x0a, 0))
+      talk.answer(
+        123, MemcachedTests.binary(0x81, 0x0d, 0, value: "Out of memory") + MemcachedTests.binary(0x81, 0x0a, 0))
+      let (pairs, tally, _) = paired(talk.packets, as: .memcached)
+      #expect(pairs.count == count && tally.ambiguous == (count == 0 ? 1 : 0))
+    }
+  }
+
+  /// GETQ answers without the key: with one opaque for several it is open which of them was there.
+  @Test func quietBinaryGetsOfOneOpaqueAreAmbiguous() {
+    let (ask, noop) = (MemcachedTests.binary(0x80, 0x09, 0, key: "k"), MemcachedTests.binary(0x80, 0x0a, 0))
+    let (hit, done) = (
+      MemcachedTests.binary(0x81, 0x09, 0, extras: [0, 0, 0, 0], value: "v"), MemcachedTests.binary(0x81, 0x0a, 0)
+    )
+    var talk = Talk(port: 11_211)
+    // One before the no-op and one behind it: answers come in order.
+    talk.ask(100, ask + noop + ask + noop)
+    talk.answer(123, hit)
+    talk.answer(130, done + hit + done)
+    talk.ask(200, ask + noop)
+    talk.answer(210, done)
+    talk.ask(300, ask + ask + noop)
+    talk.answer(310, hit)
+    talk.answer(320, done)
+    talk.ask(40_000, ask + noop)
+    talk.answer(40_011, hit + done)
+    let (pairs, tally, _) = paired(talk.packets, as: .memcached)
+    #expect(pairs.map(\.delay) == [23, 30, 30, 30, 10, 11, 11].map { $0 * 1_000 })
+    #expect(tally.ambiguous == 1 && tally.silent == 3 && tally.abandoned == 1 && tally.waiting == 0, "\(tally)")
+  }
+
+  private func datagram(_ id: Int, _ number: Int, _ total: Int, _ text: String) -> [UInt8] {
+    bytes16(id) + bytes16(number) + bytes16(total) + [0, 0] + Array(text.utf8)
+  }
+
+  @Test func aDatagramWithAnotherCommandIsNoCopy() {
+    let (client, server) = (Station(number: 1, port: 40_000), Station(number: 2, port: 11_211))
+    let wire = Wire()
+    // The first answer is lost; three seconds later the id is used again.
+    for (second, delay) in [("set b 0 0 1\r\nx\r\n", 50), ("get a\r\n", 3_000_000_050)] as [(String, Int64)] {
+      let (pairs, tally, _) = paired(
+        [
+          wire.udp(0, client, server, datagram(7, 0, 1, "get a\r\n")),
+          wire.udp(3_000_000_000, client, server, datagram(7, 0, 1, second)),
+          wire.udp(3_000_000_050, server, client, datagram(7, 0, 1, "STORED\r\n")),
+        ], as: .memcached)
+      let isCopy = second == "get a\r\n"
+      #expect(pairs.map(\.delay) == [delay] && pairs.map(\.retransmitted) == [isCopy])
+      #expect(pairs.map(\.name) == [isCopy ? "memcached-get" : "memcached-set"])
+      #expect(tally.unanswered == (isCopy ? 0 : 1) && tally.repeatedRequests == (isCopy ? 1 : 0))
+    }
+  }
+
   @Test func pairsDatagramsByRequestID() {
     let (client, server) = (Station(number: 1, port: 40_000), Station(number: 2, port: 11_211))
-    func datagram(_ id: Int, _ number: Int, _ total: Int, _ text: String) -> [UInt8] {
-      bytes16(id) + bytes16(number) + bytes16(total) + [0, 0] + Array(text.utf8)
-    }
     let wire = Wire()
     let (pairs, tally, _) = paired(
       [

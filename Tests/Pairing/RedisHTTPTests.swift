@@ -35,6 +35,47 @@ import Testing
     talk.ask(300, "*1\r\n$4\r\nPING\r\n")
     let (pairs, tally, _) = paired(talk.packets, as: .redis)
     #expect(pairs.map(\.delay) == [23_000] && tally.requests == 1 && tally.malformed == 0)
+    // The channel's name, the answer and the message, and the last command.
+    #expect(tally.unreadBytes == 7 + 61 + 14)
+  }
+
+  /// One answer a channel with RESP2, pushes alone with RESP3: what follows must not be paired with them.
+  @Test(arguments: ["UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"]) func leavesAfterUnsubscribing(verb: String) {
+    let word = "$\(verb.utf8.count)\r\n\(verb)\r\n"
+    for (type, count) in [("*", 1), ("*", 2), ("*", 0), (">", 1), (">", 2)] {
+      var talk = Talk(port: 6_379)
+      talk.ask(100, "PING\r\n")
+      talk.answer(123, "+PONG\r\n")
+      let channels = String(repeating: "$1\r\nx\r\n", count: count)
+      let get = "*2\r\n$3\r\nGET\r\n$1\r\na\r\n"
+      talk.ask(200, "*\(1 + count)\r\n\(word)\(channels)\(get)")
+      talk.answer(
+        210, String(repeating: "\(type)3\r\n\(word.lowercased())$1\r\nx\r\n:0\r\n", count: max(1, count)))
+      talk.answer(220, "$1\r\ny\r\n")
+      talk.ask(30_000, get)
+      talk.answer(30_010, "$1\r\ny\r\n")
+      let (pairs, tally, _) = paired(talk.packets, as: .redis)
+      #expect(pairs.map(\.delay) == [23_000] && tally.requests == 1 && tally.unreadBytes > 0, "\(type) \(count)")
+    }
+  }
+
+  @Test func readsCommandsWhereverTheyAreSplit() {
+    let get = Array("*2\r\n$3\r\nGET\r\n$1\r\na\r\n".utf8)
+    for split in 1..<get.count {
+      var talk = Talk(port: 6_379)
+      talk.ask(100, Array(get[..<split]))
+      talk.ask(110, Array(get[split...]))
+      talk.answer(133, "$-1\r\n")
+      let (pairs, _, _) = paired(talk.packets, as: .redis)
+      #expect(pairs.map(\.name) == ["redis-GET"] && pairs.map(\.delay) == [23_000], "split at \(split)")
+    }
+    var talk = Talk(port: 6_379)
+    talk.ask(100, "*2")
+    talk.ask(110, "\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n")
+    talk.answer(133, ">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
+    talk.ask(200, "PING\r\n")
+    talk.answer(210, "+PONG\r\n")
+    #expect(paired(talk.packets, as: .redis).pairs.isEmpty)
   }
 }
 

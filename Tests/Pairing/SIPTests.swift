@@ -119,11 +119,46 @@ enum Call {
     #expect(ledger["sip-forward"]?.requests == 2)
   }
 
+  /// Within a call both sides number their requests on their own, so that the same CSeq goes both ways.
+  @Test(arguments: ["From: <sip:%@x>;tag=%@", "f: sip:%@x ;x=y; Tag = %@", "From: \"a>;tag=1\" <sip:%@x;tag=2>;tag=%@"])
+  func tellsTheSidesOfACallApart(header: String) {
+    func lines(_ time: Int64, _ from: Int, _ to: Int, _ tag: String) -> [PairingPacket] {
+      // The first line as another proxy may leave it: only the tag of the address stays for certain.
+      let stations = [from, 2, to, 2, from]
+      return (0..<4).map { step in
+        let text = String(
+          decoding: Call.message(step < 2 ? "INFO" : "200 OK", "INFO", 2, branch: step), as: UTF8.self)
+        let address = header.split(separator: "%@", omittingEmptySubsequences: false).map(String.init)
+        let field = address[0] + "\(tag)\(step / 2)" + address[1] + tag + address[2]
+        return Wire().udp(
+          (time + Int64(step * step)) * 1_000, Station(number: stations[step], port: 5_060),
+          Station(number: stations[step + 1], port: 5_060),
+          Array(text.replacingOccurrence(of: "CSeq:", with: "\(field)\r\nCSeq:").utf8))
+      }
+    }
+    let packets = lines(100, 1, 3, "caller") + lines(5_000, 3, 1, "callee")
+    let (pairs, tally, _) = paired(packets, as: .sipForward)
+    #expect(pairs.map(\.name) == ["INFO", "200-INFO", "INFO", "200-INFO"].map { "sip-forward-\($0)" })
+    #expect(pairs.map(\.delay) == [1, 5, 1, 5].map { $0 * 1_000 } && !pairs.contains { $0.retransmitted })
+    #expect(tally.requests == 8 && tally.silent == 4 && tally.repeatedRequests == 0)
+  }
+
   @Test func countsMessagesThatWereCut() {
     let (_, tally, _) = paired(Call.packets(wire: Wire(snap: 90)), as: .sip)
     #expect(tally.truncated == Call.whole.count && tally.requests == 0)
     // Call-ID and CSeq are enough.
     let (pairs, whole, _) = paired(Call.packets(wire: Wire(snap: 178)), as: .sip)
     #expect(pairs.count == 7 && whole.truncated == 0)
+    // Forwarding wants From, too, which may stand behind the cut.
+    let cut = Wire(snap: Call.packets()[0].length - 9)
+    let forwarded = paired(Call.packets([Call.whole[0], Call.whole[2]], wire: cut), as: .sipForward).tally
+    #expect(forwarded.truncated == 2 && forwarded.requests == 0)
+  }
+}
+
+extension String {
+  fileprivate func replacingOccurrence(of part: String, with other: String) -> String {
+    guard let range = firstRange(of: part) else { return self }
+    return String(self[..<range.lowerBound]) + other + self[range.upperBound...]
   }
 }

@@ -217,6 +217,40 @@ import Testing
     }
   }
 
+  /// The first byte of an answer is enough for a pair, however the connection ends before the last one.
+  @Test func pairsAnswersThatAreCutOff() {
+    let answers: [(port: Int, kind: PairingProtocol, request: String, answer: String, count: Int)] = [
+      (80, .http, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nxx", 1),
+      (80, .http, "GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\nxx", 1),
+      (80, .http, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nxx", 1),
+      // May be 100 Continue.
+      (80, .http, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 ", 0),
+      (6_379, .redis, "GET a\r\n", "$9999\r\nxx", 1), (6_379, .redis, "KEYS a\r\n", "*2\r\n+x\r\n", 1),
+      (6_379, .redis, "GET a\r\n", ">2\r\n+invalidate\r\n", 0),
+      (11_211, .memcached, "get a\r\n", "VALUE a 0 9999\r\nxx", 1),
+      (11_211, .memcached, "get a b\r\n", "VALUE a 0 1\r\nx\r\nVALU", 1),
+      (11_211, .memcached, "mg a v\r\n", "VA 9999\r\nxx", 1),
+      // No answer to this.
+      (11_211, .memcached, "set a 0 0 1\r\nx\r\n", "VALUE a 0 9999\r\nxx", 0),
+    ]
+    for (port, kind, request, answer, count) in answers {
+      for end in 0..<4 {
+        var talk = Talk(port: port)
+        talk.ask(100, request)
+        talk.answer(123, answer)
+        switch end {
+        case 1: talk.answer(200, [], flags: 0x14)
+        case 2: talk.ask(200, [], flags: 0x14)
+        case 3: Talk(port: port, handshake: 1_000, sequences: (77_000, 88_000)).packets.forEach { talk.add($0) }
+        default: break
+        }
+        let (pairs, tally, _) = paired(talk.packets, as: kind)
+        #expect(pairs.map(\.delay) == (count == 0 ? [] : [23_000]), "\(request) \(answer) \(end)")
+        #expect(pairs.allSatisfy { $0.endLast == nil } && tally.unanswered == 1 - count && tally.waiting == 0)
+      }
+    }
+  }
+
   @Test func startsAnewWithAReusedPort() {
     var first = Talk(port: 11_211)
     first.ask(100, "get key\r\n")
