@@ -105,6 +105,9 @@ import Testing
     let result = try lab.analysed()
     #expect(try result.segment("tx", "txg1-txg2").fates == Fates(count: 1, lost: 1, cutOff: 1))
     #expect(result.warnings.contains { $0.contains("cut off") })
+    lab.recording.machine.isBeingRecorded = true
+    let running = try lab.analysed().warnings
+    #expect(running.count == 1 && running[0].contains("still being recorded"), "\(running)")
   }
 
   @Test func furtherCopiesAreDuplicates() throws {

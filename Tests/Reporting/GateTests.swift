@@ -250,6 +250,8 @@ import Testing
     var cut = fine()
     cut.machines[0].stoppedAt = nil
     #expect(try check("txg2-txh0 p50 < 1s", cut).conclusion?.contains("was cut off") == true)
+    cut.machines[0].isBeingRecorded = true
+    #expect(try check("txg2-txh0 p50 < 1s", cut).conclusion?.contains("is still being recorded") == true)
     var rotated = fine()
     rotated.machines[0].rotation.deletedStreams = 1
     #expect(try check("txg2-txh0 p50 < 1s", rotated).conclusion?.contains("rotation deleted") == true)

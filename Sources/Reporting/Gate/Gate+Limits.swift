@@ -27,6 +27,11 @@ extension Gate {
           + "`report --json` lists under `clock` what each method says")
     }
     for machine in result.machines where [segment.from.machine, segment.to.machine].contains(machine.name) {
+      if machine.isBeingRecorded {
+        return Problem(
+          reason: "\(machine.name) is still being recorded: what came last may be missing",
+          remedy: "wait for its end, or stop latprobe by SIGINT")
+      }
       if machine.stoppedAt == nil {
         return Problem(
           reason: "the recording of \(machine.name) was cut off: what came last may be missing",
