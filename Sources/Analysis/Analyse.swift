@@ -65,7 +65,10 @@ extension SessionResult {
     discardedByCPU[machine.name] = recording.discardedByCPU
     damage += recording.damage.map { "\(machine.name): \($0)" }
     if machine.stoppedAt == nil {
-      warnings.append("\(machine.name): the recording was cut off; it counts up to its last stamp")
+      warnings.append(
+        machine.isBeingRecorded
+          ? "\(machine.name): still being recorded; it counts up to the last stamp that is on disk"
+          : "\(machine.name): the recording was cut off; it counts up to its last stamp")
     }
     if machine.endedByFailure {
       warnings.append(

@@ -123,6 +123,9 @@ extension HookState {
   /// The kernel took the stamps in its stack, which is behind the wire.
   var isInStack: Bool { tapClock == .realtime }
 
+  /// Whether it did not record all of the match window from a time on: a packet of that time may be missing here.
+  func isCutOff(_ time: UInt64, _ window: Int64) -> Bool { time &+ UInt64(window) > stopped || time < started }
+
   func joined(with other: HookState) -> HookState {
     var result = self
     result.point.machine += "+" + other.point.machine

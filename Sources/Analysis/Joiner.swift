@@ -224,6 +224,7 @@ struct Joiner {
         segment.result.starts.append(stamp.time)
         segment.result.packets.append(firstPacket + UInt32(journey))
         if byQueue { segment.result.queues.append(stamp.queue) }
+        if domain.hooks[segment.to]?.isCutOff(stamp.time, window) == true { segment.result.countNearEnd += 1 }
         if delay < (segment.isOneClock ? 0 : -segment.result.errorBound) { segment.negative += 1 }
       }
     case .already:
@@ -239,7 +240,7 @@ struct Joiner {
           return
         }
       }
-      if stamp.time &+ UInt64(window) > state.stopped || stamp.time < state.started {
+      if state.isCutOff(stamp.time, window) {
         segment.result.cutOff += 1
       } else if state.isClean {
         segment.result.lost += 1

@@ -51,6 +51,9 @@ package struct SegmentResult: Sendable {
   package var late: Int
   /// Seen at `from` too near the recording's end to ask for it at `to`.
   package var cutOff: Int
+  /// Of the delays, those of packets seen at `from` as near the end as the ones of ``cutOff``: had they been lost, nobody
+  /// would know.
+  package var countNearEnd: Int
   /// Part of the end-to-end delay over journeys with all hook points of the path, 0 … 1; nil if there are none.
   package var share: Double?
   /// Bound of the clock error in nanoseconds, 0 where both times come from one clock.
@@ -81,6 +84,7 @@ package struct SegmentResult: Sendable {
     duplicate = 0
     late = 0
     cutOff = 0
+    countNearEnd = 0
     share = nil
     errorBound = 0
     summary = nil
@@ -89,6 +93,13 @@ package struct SegmentResult: Sendable {
   }
 
   package var count: Int { delays.isEmpty ? summary?.count ?? 0 : delays.count }
+  /// Packets that arrived, and of which a loss would have been known.
+  package var countAsked: Int { count - countNearEnd }
+  /// Part of the packets that were lost, 0 … 1, among those of which it is known; nil if there are none.
+  package var loss: Double? {
+    let asked = countAsked + lost
+    return asked > 0 ? Double(lost) / Double(asked) : nil
+  }
 
   /// The delays of each queue at `from`, ascending by queue; empty unless the options asked for queues.
   package var byQueue: [(queue: UInt16, summary: Summary)] {

@@ -43,7 +43,7 @@ package enum Doctor {
   }
 
   private static var privileges: Finding {
-    if let complaint = Capability.complaint(executable: "latprobe") {
+    if let complaint = Capability.complaint {
       let parts = complaint.split(separator: ";", maxSplits: 1).map(String.init)
       return Finding("privileges", .missing, parts[0], remedy: parts.last?.trimmed)
     }

@@ -78,7 +78,7 @@ extension ProbeSet {
 
   static func loadError(_ code: Int32) -> ProbingError {
     let text = unsafe String(cString: lp_messages_take())
-    if code == EPERM || code == EACCES, let complaint = Capability.complaint(executable: "latprobe") {
+    if code == EPERM || code == EACCES, let complaint = Capability.complaint {
       return ProbingError(complaint)
     }
     // The verifier's verdict stands in the line before its summary; the rest is for LATPROBE_DEBUG.

@@ -97,9 +97,10 @@ package enum Capability: Int, CaseIterable, Sendable {
   }
 
   /// One line, or nil if all is there.
-  package static func complaint(executable: String) -> String? {
+  package static var complaint: String? {
     let missing = missingForProbes
     guard !missing.isEmpty else { return nil }
+    let executable = System.link("/proc/self/exe") ?? "latprobe"
     let names = missing.map(\.name).joined(separator: " and ")
     return "\(names) missing: attaching BPF programs needs them; run with sudo, or grant them once with "
       + "'sudo setcap cap_bpf,cap_perfmon,cap_sys_admin+ep \(executable)' (cap_sys_admin is for entering namespaces)"

@@ -207,12 +207,17 @@ package struct Machine: Codable, Sendable, Equatable {
   package var rotation: Rotation
   /// Events drained from the kernel that a full disk kept out of the streams; the ledger counts them as emitted.
   package var unwritten: UInt64
+  /// Events in the streams when they were closed; null while the recording runs, if it was cut off, and in older ones.
+  package var events: UInt64?
+  /// Its recorder was at work when it was read; not in the file.
+  package var isBeingRecorded = false
   /// The disk was full or writing failed: what the hooks handed over last is not on disk.
   package var endedByFailure: Bool { unwritten > 0 || stoppedBy == "disk full" || stoppedBy == "error" }
 
   enum CodingKeys: String, CodingKey {
     case format, name, role, hostname, kernel, architecture, cpus, settings, topology, hooks, paths, segments
     case filter, sampling, identity, guests, peers, captures, interfaces, pairing, ledger, missed, rotation, unwritten
+    case events
     case bootID = "boot_id"
     case clockSource = "clock_source"
     case cpuModel = "cpu_model"
@@ -254,5 +259,6 @@ package struct Machine: Codable, Sendable, Equatable {
     missed = [:]
     rotation = Rotation()
     unwritten = 0
+    events = nil
   }
 }

@@ -13,7 +13,10 @@ extension MachineRecording {
         .notARecording, path: directory,
         "has no \(Machine.fileName): give a recording's directory, or restore the file from a copy")
     }
+    // Asked first: a recording that ends meanwhile is not taken for one that was cut off.
+    let isBeingRecorded = RecordingLock.isHeld(directory)
     var recording = MachineRecording(machine: try JSONFile.decode(Machine.self, json, reads: Machine.currentFormat))
+    recording.machine.isBeingRecorded = isBeingRecorded && recording.machine.stoppedAt == nil
     let uuid = try Metadata.identify("\(directory)/ctf/metadata")
     var loader = Loader(directory: directory)
     let streams = try StreamFile.list("\(directory)/ctf", foreign: &loader.damage)
@@ -235,7 +238,32 @@ private struct Loader {
     recording.guestCounters = guestCounters.sorted { $0.time < $1.time }
     for (name, count) in zip(Format.eventNames, counts) where count > 0 { recording.eventsByType[name] = count }
     recording.discardedByCPU = discarded
+    tellMissing(recording.machine)
     recording.damage = damage
+  }
+}
+
+extension Loader {
+  /// Whole packets or files that are gone leave no trace in the streams: what was counted tells.
+  private mutating func tellMissing(_ machine: Machine) {
+    let kind: String
+    let found: UInt64
+    let whole: UInt64
+    if let events = machine.events {
+      (kind, found, whole) = ("events", counts.reduce(0, +), events)
+    } else {
+      // The ledger counts stamps; of a recording of pairs, packets. After a failure it counts more than was to be written.
+      guard machine.stoppedAt != nil, !machine.endedByFailure, machine.pairing == nil else { return }
+      let emitted = machine.ledger.reduce(UInt64(0)) { $0.addingCapped($1.emitted) }
+      let deleted = min(machine.rotation.deletedEvents, emitted)
+      let kinds = [LP_EVENT_STAMP, LP_EVENT_STAMP_HELD, LP_EVENT_STAMP_WIRE]
+      let stamps = kinds.reduce(UInt64(0)) { $0 + counts[Int($1.rawValue)] }
+      (kind, found, whole) = ("stamps", stamps, emitted - deleted)
+    }
+    guard found < whole else { return }
+    damage.append(
+      "\(directory): \(whole - found) of \(whole) \(kind) are not in the streams: restore them from a copy, or record again"
+    )
   }
 }
 

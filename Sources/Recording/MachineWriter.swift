@@ -21,6 +21,8 @@ package final class MachineWriter {
     package var rotateTime: UInt64?
     /// Bytes that `ctf/` never exceeds: the oldest stream files go first; nil for no limit.
     package var maxSize: Int?
+    /// `metadata`, and a packet of each of a few CPUs.
+    package static let leastMaxSize = 80 << 10
     /// write(2), or a test's.
     package var write: WriteCall
 
@@ -73,10 +75,10 @@ package final class MachineWriter {
       utcOffset: utcOffset
     ).text
     let bytes = Array(text.utf8)
-    if let limit = options.maxSize, limit < bytes.count + (64 << 10) {
+    if let limit = options.maxSize, limit < Options.leastMaxSize {
       throw RecordingError(
         .invalid, path: directory,
-        "a size limit of \(limit) bytes is too small: allow at least \(bytes.count + (64 << 10))")
+        "a size limit of \(limit) bytes is too small: allow at least \(Options.leastMaxSize)")
     }
     guard Files.type(directory) == nil else {
       throw RecordingError(.exists, path: directory, "exists already: choose another -o, or another machine name")
@@ -88,15 +90,41 @@ package final class MachineWriter {
     startedAt = machine.startedAt
     ballast = Ballast(directory: directory, machine: machine)
     let path = "\(directory)/ctf/metadata"
-    try Files.makeDirectory(directory)
-    try Files.makeDirectory("\(directory)/ctf")
-    try Files.create(path, bytes)
-    metadata = try File(path, flags: O_RDONLY)
-    // Where the file system has no locks, a repair cannot tell; recording goes on.
-    flock(metadata.descriptor, LOCK_EX | LOCK_NB)
+    var isOurs = false
+    do throws(RecordingError) {
+      try Files.makeDirectory(directory)
+      isOurs = true
+      try Files.makeDirectory("\(directory)/ctf")
+      try Files.create(path, bytes)
+      metadata = try File(path, flags: O_RDONLY)
+    } catch {
+      MachineWriter.removeStart(isOurs ? directory : nil, in: parent, session)
+      throw error
+    }
+    // Whoever asks for the lock has it for a moment only. Where the file system has none, recording goes on.
+    flock(metadata.descriptor, LOCK_EX)
     size = bytes.count
-    try ballast.create()
-    try updateMachine(machine)
+    do throws(RecordingError) {
+      try ballast.create()
+      try updateMachine(machine)
+    } catch {
+      ballast.remove()
+      MachineWriter.removeStart(directory, in: parent, session)
+      throw error
+    }
+  }
+
+  /// A start that failed leaves nothing in the way of the next one: no folder, and no `session.json` that stands alone.
+  private static func removeStart(_ folder: String?, in parent: String, _ session: Session) {
+    if let folder {
+      try? Files.remove("\(folder)/ctf/metadata")
+      try? Files.removeDirectory("\(folder)/ctf")
+      try? Files.removeDirectory(folder)
+    }
+    guard (try? Files.list(parent)) == [Session.fileName], (try? Session.load(from: parent))?.id == session.id else {
+      return
+    }
+    try? Files.remove("\(parent)/\(Session.fileName)")
   }
 
   deinit { ballast.remove() }
@@ -182,9 +210,10 @@ package final class MachineWriter {
       }
     }
     buffers = [:]
+    machine.events = streams.reduce(0) { $0 + $1.events }
     if failure == nil { failure = RecordingError(.invalid, path: directory, "is closed") }
-    flock(metadata.descriptor, LOCK_UN)
     ballast.remove()
+    defer { flock(metadata.descriptor, LOCK_UN) }
     try updateMachine(machine)
     if let error { throw error }
   }

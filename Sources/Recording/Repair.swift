@@ -72,7 +72,7 @@ enum Repair {
     let uuid = try Metadata.identify(metadata)
     let lock = try File(metadata, flags: O_RDONLY)
     if flock(lock.descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
-      throw RecordingError(.busy, path: directory, "is being recorded: stop the recorder first")
+      throw RecordingLock.busy(directory)
     }
     // By hand: a child that another thread is just about to start would hold the lock a moment longer.
     defer { flock(lock.descriptor, LOCK_UN) }

@@ -75,7 +75,8 @@ extension Session {
   /// Makes `directory` ready for a new recording: creates it, or takes an empty one.
   ///
   /// - Parameter force: remove a recording that is there. Only files that latprobe itself writes go;
-  ///   a directory without `session.json`, or a machine's folder with other files in it, is refused untouched.
+  ///   a directory without `session.json`, a machine's folder with other files in it, or one that is being recorded, is
+  ///   refused untouched.
   package static func prepare(directory: String, force: Bool) throws(RecordingError) {
     try check(directory: directory, force: force)
     if force { try RecordingRemoval(directory).remove() }
@@ -122,6 +123,7 @@ private struct RecordingRemoval {
         continue
       }
       guard Files.type(path) == .directory, RecordingRemoval.isMachine(path) else { continue }
+      if RecordingLock.isHeld(path) { throw RecordingLock.busy(path) }
       try collect(path)
     }
   }
@@ -142,7 +144,8 @@ private struct RecordingRemoval {
     for name in try Files.list(path) {
       let entry = "\(path)/\(name)"
       switch (name, Files.type(entry)) {
-      case (Machine.fileName, .file), (".\(Machine.fileName).tmp", .file), (Ballast.fileName, .file):
+      case (Machine.fileName, .file), (".\(Machine.fileName).tmp", .file), (Ballast.fileName, .file),
+        (Repair.temporaryName, .file):
         files.append(entry)
       case ("ctf", .directory), (Repair.folderName, .directory):
         folders.append(entry)

@@ -119,6 +119,11 @@ struct OutputFile: ~Copyable {
     try file.finish()
   }
 
+  /// Removes a file, if there is one.
+  static func remove(_ path: String) throws(FileError) {
+    guard unsafe unlink(path) == 0 || errno == ENOENT else { throw FileError("remove", path, errno: errno) }
+  }
+
   /// Makes a directory and those above it.
   static func makeDirectory(_ path: String) throws(FileError) {
     var status = stat()

@@ -8,7 +8,12 @@ extension Report {
     try writeSegments(result, to: directory + "/segments.csv")
     try writeCCDF(result, to: directory + "/ccdf.csv")
     try writePIT(result, to: directory + "/pit.csv")
-    if delays { try writeDelays(result, to: directory + "/delays.csv") }
+    if delays {
+      try writeDelays(result, to: directory + "/delays.csv")
+    } else {
+      // An earlier report's, which may be of another recording.
+      try OutputFile.remove(directory + "/delays.csv")
+    }
   }
 
   /// One row a segment. Columns have the names of `report.json`; each interval takes two of them and each

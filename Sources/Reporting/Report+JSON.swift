@@ -44,6 +44,7 @@ extension Report {
         ("duplicate", .count(segment.duplicate)),
         ("late", .count(segment.late)),
         ("cut_off", .count(segment.cutOff)),
+        ("loss", .optional(segment.loss)),
         ("share", .optional(segment.share)),
         ("error_ns", .integer(segment.errorBound)),
       ] + figures(segment.summary) + [

@@ -83,6 +83,10 @@ package struct TopologyLibrary: Sendable, Equatable {
   }
 
   private static func read(_ path: String) throws(TopologyError) -> Topology {
+    var isDirectory: ObjCBool = false
+    if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
+      throw TopologyError(file: path, what: "this is a directory", remedy: "name a topology file (YAML)")
+    }
     let read: Result<Data, any Error> = Result {
       let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
       defer { try? handle.close() }

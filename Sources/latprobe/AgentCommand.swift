@@ -52,6 +52,8 @@ struct AgentCommand: ParsableCommand {
     name: .customLong("netns"), help: ArgumentHelp("Network namespace to watch; may be repeated.", valueName: "ns"))
   var namespaces: [String] = []
 
+  func validate() throws { try maxSize.validateAsMaxSize() }
+
   func run() throws {
     let endpoint = try Endpoint(url)
     var options = AgentOptions()

@@ -37,7 +37,7 @@ struct Hooks: ParsableCommand {
       try Console.output(encoded(resolved))
     } else {
       try Console.output(resolved.table(verbose: verbose))
-      if let complaint = Capability.complaint(executable: "latprobe") { Console.error("note: \(complaint)") }
+      if let complaint = Capability.complaint { Console.error("note: \(complaint)") }
     }
     if resolved.hooks.contains(where: { $0.watch == .guestTap }) { nameWhatCannotBeFollowed() }
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import ArgumentParser
+import Recording
 
 /// A number with its unit on the command line.
 private func split(_ text: String) -> (Double, String)? {
@@ -52,6 +53,14 @@ struct SizeArgument: ExpressibleByArgument {
     guard let (value, unit) = split(argument), let factor = units[unit], value * factor >= 1, value * factor < 9e18
     else { return nil }
     bytes = Int(value * factor)
+  }
+}
+
+extension SizeArgument? {
+  /// Before anything is done: a recording that is to be replaced must not go for a bound that cannot be kept.
+  func validateAsMaxSize() throws {
+    let least = MachineWriter.Options.leastMaxSize
+    if let bytes = self?.bytes, bytes < least { throw ValidationError("--max-size takes \(least >> 10)k or more") }
   }
 }
 

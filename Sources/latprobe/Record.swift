@@ -120,6 +120,7 @@ struct Record: ParsableCommand {
       throw ValidationError("--buffer takes a power of two from 4096 to 1G")
     }
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
+    try maxSize.validateAsMaxSize()
     if let session, !SessionID.isValid(session) {
       throw ValidationError("--session takes a UUID in lower case, as 'uuidgen' or session.json has it")
     }
@@ -186,6 +187,10 @@ struct Record: ParsableCommand {
         "recording \(attached) to \(output)" + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
       result = .success(try Record.run(&recorder, beside: party))
     } catch {
+      // A start that failed took it away; what the guests have recorded still comes.
+      if !guests.isEmpty, !FileManager.default.fileExists(atPath: "\(output)/\(Session.fileName)") {
+        try? session.write(to: output)
+      }
       result = .failure(error)
     }
     Console.endLive()

@@ -55,7 +55,7 @@ struct RecordingSetup: ~Copyable {
     options.bufferSize = choice.bufferSize
 
     let executable = TopologyLibrary.executablePath()
-    if let complaint = Capability.complaint(executable: executable ?? "latprobe") { throw ProbingError(complaint) }
+    if let complaint = Capability.complaint { throw ProbingError(complaint) }
     let object = try BPFObjectFile.find(executable: executable)
     var resolved = try topology.resolve(
       facts: KernelFacts.live(), programs: try ProbeSet.programs(in: object), side: choice.side)

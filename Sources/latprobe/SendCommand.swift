@@ -127,6 +127,7 @@ struct SendCommand: ParsableCommand {
       guard timestamps ?? .kernel == .kernel else { throw ValidationError("--txtime goes with --timestamps kernel") }
     }
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
+    try maxSize.validateAsMaxSize()
     if let session, !SessionID.isValid(session) {
       throw ValidationError("--session takes a UUID in lower case, as 'uuidgen' or session.json has it")
     }

@@ -90,6 +90,7 @@ struct TapCommand: ParsableCommand {
       throw ValidationError("--session takes a UUID in lower case, as 'uuidgen' or session.json has it")
     }
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
+    try maxSize.validateAsMaxSize()
     if calibrate { return try validateCalibration() }
     guard files.isEmpty else { return try validateFiles() }
     let names = devices.map { TapDevice($0).name }

@@ -54,6 +54,21 @@ import Testing
     #expect(try result.segment("tx", "txg0-txh0").fates == Fates(count: 19, lost: 4))
   }
 
+  /// One packet in five is dropped, sent all the while: a packet of the last window counts neither way.
+  @Test(arguments: [(950, nil), (1_010, 0.2), (2_000, 0.2), (5_000, 0.2)] as [(Int64, Double?)])
+  func lossIsAShareOfThePacketsAskedFor(milliseconds: Int64, loss: Double?) throws {
+    var lab = Lab()
+    lab.recording.machine.startedAt = Lab.start
+    lab.recording.machine.stoppedAt = Lab.start + UInt64(milliseconds * millisecond)
+    for packet in 0..<milliseconds {
+      lab.packet(packet % 5 == 3 ? [.txg0, .txg1] : .tx, from: packet * millisecond, key: UInt64(packet) + 1)
+    }
+    let segment = try lab.analysed().segment("tx", "txg1-txg2")
+    #expect(segment.count == Int(milliseconds) * 4 / 5)
+    #expect(segment.lost + segment.cutOff == Int(milliseconds) / 5)
+    #expect(segment.loss == loss, "\(segment.fates), \(segment.countNearEnd) near the end")
+  }
+
   @Test(arguments: ["ledger", "unbound", "missed", "rotation", "damage"])
   func lossThatTheRecordingMayHaveMadeIsUnmatched(cause: String) throws {
     var lab = Lab()
@@ -90,6 +105,9 @@ import Testing
     let result = try lab.analysed()
     #expect(try result.segment("tx", "txg1-txg2").fates == Fates(count: 1, lost: 1, cutOff: 1))
     #expect(result.warnings.contains { $0.contains("cut off") })
+    lab.recording.machine.isBeingRecorded = true
+    let running = try lab.analysed().warnings
+    #expect(running.count == 1 && running[0].contains("still being recorded"), "\(running)")
   }
 
   @Test func furtherCopiesAreDuplicates() throws {

@@ -88,6 +88,7 @@ extension IntegrationSuites {
       #expect(doctor.status == 1, "\(doctor)")
       let line = doctor.text.split(separator: "\n").first { $0.contains("privileges") }
       #expect(line?.hasPrefix("missing") == true && line?.contains("CAP_BPF") == true, "\(doctor.text)")
+      for text in [hooks.errors, doctor.text] { #expect(text.contains("+ep \(installed.program)'"), "\(text)") }
       #expect(doctor.text.contains("sudo") && doctor.text.contains("clock source"))
     }
 

@@ -119,6 +119,44 @@ extension IntegrationSuites {
       }
     }
 
+    /// A recording at work is not replaced; one that is there does not go for arguments that cannot be kept.
+    @Test func forceKeepsWhatItCannotReplace() throws {
+      let bed = try Testbed()
+      let recording = try bed.record("r")
+      let again = [
+        Testbed.latprobe, "record", "--netns", bed.a, "--netns", bed.b, "-o", bed.path("r"), "--duration", "300ms",
+        "--force",
+      ]
+      let refused = try bed.start(again).wait(limit: 10)
+      #expect(refused.status == 1 && refused.errors.contains("is being recorded"), "\(refused)")
+      let table = try bed.latprobe("report", bed.path("r"), "-o", bed.path("out"))
+      #expect(table.text.contains("still being recorded") && !table.text.contains("cut off"), "\(table)")
+      let gate = try bed.latprobe("gate", bed.path("r"), "--require", "* loss < 1%")
+      #expect(gate.status == 3 && !gate.text.contains("cut off"), "\(gate)")
+      try bed.finish(recording)
+      let session = try bed.load("r")
+      #expect(try session.only().damage.isEmpty)
+      let tooSmall = try bed.start(again + ["--max-size", "10k"]).wait(limit: 10)
+      #expect(tooSmall.status == 64 && tooSmall.errors.contains("--max-size takes 80k or more"), "\(tooSmall)")
+      #expect(try bed.load("r").session == session.session)
+    }
+
+    /// A disk without room for the start: the next one finds an empty directory.
+    @Test func aFailedStartLeavesNothing() throws {
+      let bed = try Testbed()
+      let disk = bed.path("disk")
+      try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
+      try bed.run("mount", "-t", "tmpfs", "-o", "size=60k", "tmpfs", disk)
+      defer { _ = try? bed.attempt("umount", disk) }
+      for _ in 0..<2 {
+        let output = try bed.start([
+          Testbed.latprobe, "record", "--netns", bed.a, "--netns", bed.b, "-o", "\(disk)/r", "--duration", "300ms",
+        ]).wait(limit: 10)
+        #expect(output.status == 1 && output.errors.lowercased().contains("no space"), "\(output)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: "\(disk)/r").isEmpty)
+      }
+    }
+
     @Test(arguments: [(SIGTERM, "SIGTERM"), (SIGINT, "SIGINT")]) func signalsEndARecordingInOrder(
       _ number: Int32, _ name: String
     ) throws {

@@ -19,10 +19,9 @@ import Testing
       let recording = try MachineRecording.load(directory: "\(scratch.path)/host-a")
       let events = length < Self.firstPacket ? 0 : 10
       #expect(recording.eventsByType.values.reduce(0, +) == UInt64(events + 7), "cut at \(length)")
-      if length == Self.firstPacket {
-        #expect(recording.damage.isEmpty)
-      } else {
-        #expect(recording.damage.count == 1, "cut at \(length)")
+      #expect(recording.damage.last == missing(scratch, 16 - events))
+      #expect(recording.damage.count == (length == Self.firstPacket ? 1 : 2), "cut at \(length)")
+      if length != Self.firstPacket {
         let line = recording.damage.first ?? ""
         #expect(line.contains("stream_0_0") && line.hasSuffix("run `latprobe repair \(scratch.path)/host-a`"))
         if length > 0 {
@@ -54,7 +53,7 @@ import Testing
           ])
       }
       let after = try MachineRecording.load(directory: "\(scratch.path)/host-a")
-      #expect(after.damage.isEmpty)
+      #expect(after.damage == [missing(scratch, length < Self.firstPacket ? 16 : 6)])
       #expect(after.stamps == before.stamps)
       #expect(try repair(directory: scratch.path).isEmpty)
       let babeltrace = try Babeltrace(scratch.path)
@@ -62,6 +61,55 @@ import Testing
       #expect(babeltrace.eventsByType == after.eventsByType)
       #expect(babeltrace.discarded == after.discardedByCPU.values.reduce(0, +))
     }
+  }
+
+  /// Of the small recording's 23 events.
+  private func missing(_ scratch: Scratch, _ count: Int) -> String {
+    "\(scratch.path)/host-a: \(count) of 23 events are not in the streams: restore them from a copy, or record again"
+  }
+
+  @Test func aStreamThatIsGoneIsMissed() throws {
+    let scratch = try Scratch()
+    try writeSmall(scratch)
+    try FileManager.default.removeItem(atPath: "\(scratch.path)/host-a/ctf/stream_1_0")
+    for _ in 0..<2 {
+      #expect(try MachineRecording.load(directory: "\(scratch.path)/host-a").damage == [missing(scratch, 7)])
+      #expect(try repair(directory: scratch.path).isEmpty)
+    }
+  }
+
+  struct Ledger: Sendable, CustomTestStringConvertible {
+    var testDescription: String
+    var change: @Sendable (inout Machine) -> Void
+    var damage = false
+  }
+
+  /// Recordings that do not count their events have 21 stamps of `emitted`.
+  @Test(arguments: [
+    Ledger(testDescription: "all there") { $0.ledger[0].emitted = 21 },
+    Ledger(testDescription: "missing", change: { $0.ledger[1].emitted = 2 }, damage: true),
+    Ledger(testDescription: "rotated") { ($0.ledger[1].emitted, $0.rotation.deletedEvents) = (100, 100) },
+    Ledger(
+      testDescription: "rotated and missing",
+      change: { ($0.ledger[1].emitted, $0.rotation.deletedEvents) = (100, 98) }, damage: true),
+    Ledger(testDescription: "still running") { ($0.ledger[1].emitted, $0.stoppedAt) = (100, nil) },
+    Ledger(testDescription: "ended by a failure") { ($0.ledger[1].emitted, $0.unwritten) = (100, 79) },
+    Ledger(testDescription: "packets that were paired") {
+      ($0.ledger[1].emitted, $0.pairing) = (100, Pairing(names: [], protocols: [], packets: [:]))
+    },
+    Ledger(testDescription: "nonsense", change: { $0.ledger[1].emitted = .max }, damage: true),
+  ])
+  func stampsThatTheLedgerHasAndTheStreamsHaveNot(_ ledger: Ledger) throws {
+    let scratch = try Scratch()
+    try writeSmall(scratch)
+    var machine = sampleMachine()
+    machine.stoppedAt = 3000
+    machine.ledger = [LedgerRow(hook: "txg1", cpu: 0, emitted: 20), LedgerRow(hook: "rxg1", cpu: 1, emitted: 0)]
+    ledger.change(&machine)
+    try scratch.put("host-a/machine.json", [UInt8](try JSONEncoder().encode(machine)))
+    let damage = try MachineRecording.load(directory: "\(scratch.path)/host-a").damage
+    #expect(damage.count == (ledger.damage ? 1 : 0), "\(damage)")
+    if ledger.damage { #expect(damage[0].contains(" stamps are not in the streams")) }
   }
 
   @Test func jsonAndMetadataCutAtAnyByteAreClearErrors() throws {

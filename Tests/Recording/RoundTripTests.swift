@@ -40,7 +40,9 @@ import Testing
           destinationPort: 53))
     #expect(recording.flows[9]?.source == [10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
     #expect(recording.eventsByType == ["stamp": 1, "stamp_held": 1, "clock_sample": 1, "flow": 2])
-    #expect(recording.machine == sampleMachine())
+    var machine = sampleMachine()
+    machine.events = 5
+    #expect(recording.machine == machine)
   }
 
   @Test func manyStampsOfManyCPUsComeBackInOrder() throws {

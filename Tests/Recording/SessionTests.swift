@@ -74,6 +74,45 @@ import Testing
     #expect(single.damage.isEmpty)
   }
 
+  @Test func aLiveRecordingIsNotReplaced() throws {
+    let scratch = try Scratch()
+    let writer = try begin(scratch)
+    let files = try scratch.list("host-a") + scratch.list("host-a/ctf")
+    let problem = try error { try Session.prepare(directory: scratch.path, force: true) }
+    #expect(problem.kind == .busy && problem.path == "\(scratch.path)/host-a")
+    #expect(try error { try Session.check(directory: scratch.path, force: true) } == problem)
+    #expect(try scratch.list("host-a") + scratch.list("host-a/ctf") == files)
+    #expect(try MachineRecording.load(directory: "\(scratch.path)/host-a").machine.isBeingRecorded)
+    try writer.close(sampleMachine())
+    #expect(try !MachineRecording.load(directory: "\(scratch.path)/host-a").machine.isBeingRecorded)
+    // What an interrupted repair leaves is latprobe's too.
+    try scratch.put("host-a/.repair.tmp", [1])
+    try Session.prepare(directory: scratch.path, force: true)
+    #expect(try scratch.list("").isEmpty)
+  }
+
+  /// A path that is just long enough for `session.json` and too long for `ctf/metadata`.
+  @Test func aStartThatFailsLeavesNothing() throws {
+    let scratch = try Scratch()
+    var path = scratch.path
+    while path.utf8.count < 3800 { path += "/" + String(repeating: "d", count: 200) }
+    path += "/" + String(repeating: "e", count: 4077 - path.utf8.count - 1)
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    func start() throws -> RecordingError {
+      let session = sampleSession()
+      try session.write(to: path)
+      return try error {
+        try MachineWriter(directory: path, machine: sampleMachine(), session: session, utcOffset: utcOffset)
+      }
+    }
+    #expect(try start().description.contains("too long"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: path).isEmpty)
+    // Another member's recording keeps its session.json.
+    try FileManager.default.createDirectory(atPath: "\(path)/guest", withIntermediateDirectories: false)
+    _ = try start()
+    #expect(try FileManager.default.contentsOfDirectory(atPath: path).sorted() == ["guest", "session.json"])
+  }
+
   @Test func recordingsThatDoNotBelongTogetherAreRefused() throws {
     let one = try Scratch()
     let two = try Scratch()

@@ -59,6 +59,15 @@ import Testing
       segments[2].hasPrefix("txh0-rxh1,\"a,\"\"b\"\"\",both-testhost,both-testhost,true,0,0,0,0,0,0,0,,0,,,,,,,,,"))
   }
 
+  /// Those of another recording must not lie beside this one's figures.
+  @Test func delaysOfAnEarlierReportGo() async throws {
+    let folder = try Folder()
+    _ = try await Report.write(small(), to: folder.path, delays: true)
+    #expect(try folder.names.contains("delays.csv"))
+    _ = try await Report.write(small(), to: folder.path, delays: false)
+    #expect(try folder.names == ["ccdf.csv", "pit.csv", "plots", "report.json", "segments.csv"])
+  }
+
   @Test func delaysOnlyOnRequest() async throws {
     let folder = try Folder()
     _ = try await Report.write(small(), to: folder.path + "/a/b//c/", delays: false)

@@ -134,6 +134,21 @@ import Testing
     #expect(try check("txg2-txh0 loss <= 100%", Synthetic.session([segment])).verdict == .invalid)
   }
 
+  @Test func lossIsOfPacketsThatWereAskedFor() throws {
+    var segment = Synthetic.segment(.txg2, .txh0, delays: [Int64](repeating: 100, count: 1_000))
+    (segment.lost, segment.cutOff, segment.countNearEnd) = (20, 230, 920)
+    let low = try check("txg2-txh0 loss < 20%", Synthetic.session([segment])).runs[0].checks[0]
+    #expect(low.verdict == .fail && low.measured == 0.2 && low.count == 80)
+    (segment.lost, segment.cutOff, segment.countNearEnd) = (0, 250, 1_000)
+    let none = try check("txg2-txh0 loss <= 1%", Synthetic.session([segment])).runs[0].checks[0]
+    #expect(none.verdict == .inconclusive && none.measured == nil && none.remedy != nil)
+    #expect(try check("txg2-txh0 p50 < 1us", Synthetic.session([segment])).verdict == .pass)
+    // 1 unmatched of the 100 that were asked for, not of 1 001.
+    (segment.unmatched, segment.countNearEnd) = (1, 901)
+    let unmatched = try check("txg2-txh0 p50 < 1us", Synthetic.session([segment])).runs[0].checks[0]
+    #expect(unmatched.verdict == .invalid && unmatched.reason?.contains("(1 of 100)") == true, "\(unmatched)")
+  }
+
   // MARK: INVALID
 
   private func fine() -> SessionResult {
@@ -235,6 +250,8 @@ import Testing
     var cut = fine()
     cut.machines[0].stoppedAt = nil
     #expect(try check("txg2-txh0 p50 < 1s", cut).conclusion?.contains("was cut off") == true)
+    cut.machines[0].isBeingRecorded = true
+    #expect(try check("txg2-txh0 p50 < 1s", cut).conclusion?.contains("is still being recorded") == true)
     var rotated = fine()
     rotated.machines[0].rotation.deletedStreams = 1
     #expect(try check("txg2-txh0 p50 < 1s", rotated).conclusion?.contains("rotation deleted") == true)

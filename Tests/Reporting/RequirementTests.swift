@@ -190,6 +190,8 @@ import Testing
     let folder = try Folder()
     let missing = #expect(throws: PolicyError.self) { try Policy.load(path: folder.path + "/none.yaml") }
     #expect(missing?.description == "\(folder.path)/none.yaml: no such file: check the path")
+    let directory = #expect(throws: PolicyError.self) { try Policy.load(path: folder.path) }
+    #expect(directory?.description == "\(folder.path): is a directory: name a policy file (YAML)")
     let binary = folder.path + "/binary.yaml"
     try Data([0xFF, 0xFE, 0x00]).write(to: URL(fileURLWithPath: binary))
     let unreadable = #expect(throws: PolicyError.self) { try Policy.load(path: binary) }

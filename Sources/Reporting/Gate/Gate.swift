@@ -56,7 +56,8 @@ package enum Gate {
     check.segment = segment.name
     check.direction = segment.direction
     let values = requirement.quantity.values(segment)
-    check.count = requirement.quantity == .delay ? segment.count : values.count
+    check.count =
+      requirement.metric == .loss ? segment.countAsked : requirement.quantity == .delay ? segment.count : values.count
     check.measured = measured(requirement, segment, values)
     if let problem = invalidity(requirement, segment, result, policy.limits) {
       check.reason = problem.reason
@@ -66,6 +67,11 @@ package enum Gate {
     switch requirement.metric {
     case .quantile(let probability): decideQuantile(&check, values, probability, policy.alpha)
     case .mean: decideMean(&check, values, policy.alpha)
+    case .loss where segment.loss == nil && segment.count > 0:
+      check.verdict = .inconclusive
+      check.reason =
+        "all \(segment.count) packets were sent too near the end of the recording to know which of them were lost"
+      check.remedy = "record for several times the match window (1s)"
     default: compare(&check)
     }
     return check
@@ -86,8 +92,7 @@ package enum Gate {
       case .min: summary.map { Double($0.min) }
       case .max: summary.map { Double($0.max) }
       case .count: Double(segment.count)
-      case .loss:
-        segment.count + segment.lost > 0 ? Double(segment.lost) / Double(segment.count + segment.lost) : nil
+      case .loss: segment.loss
       }
     return value.flatMap { $0.isFinite ? $0 : nil }
   }

@@ -40,8 +40,12 @@ package struct Policy: Sendable, Equatable {
     do {
       data = try Data(contentsOf: URL(fileURLWithPath: path))
     } catch {
-      let exists = FileManager.default.fileExists(atPath: path)
-      let reason = exists ? "cannot be read: check its permissions" : "no such file: check the path"
+      var isDirectory: ObjCBool = false
+      let exists = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+      let reason =
+        isDirectory.boolValue
+        ? "is a directory: name a policy file (YAML)"
+        : exists ? "cannot be read: check its permissions" : "no such file: check the path"
       throw PolicyError(description: "\(Text.plain(path)): \(reason)")
     }
     guard let text = String(data: data, encoding: .utf8) else {
