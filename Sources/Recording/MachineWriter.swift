@@ -88,15 +88,23 @@ package final class MachineWriter {
     startedAt = machine.startedAt
     ballast = Ballast(directory: directory, machine: machine)
     let path = "\(directory)/ctf/metadata"
-    try Files.makeDirectory(directory)
-    try Files.makeDirectory("\(directory)/ctf")
-    try Files.create(path, bytes)
-    metadata = try File(path, flags: O_RDONLY)
+    do throws(RecordingError) {
+      try Files.makeDirectory(directory)
+      try Files.makeDirectory("\(directory)/ctf")
+      try Files.create(path, bytes)
+      metadata = try File(path, flags: O_RDONLY)
+    } catch {
+      throw error.beforeAnything
+    }
     // Where the file system has no locks, a repair cannot tell; recording goes on.
     flock(metadata.descriptor, LOCK_EX | LOCK_NB)
     size = bytes.count
-    try ballast.create()
-    try updateMachine(machine)
+    do throws(RecordingError) {
+      try ballast.create()
+      try updateMachine(machine)
+    } catch {
+      throw error.beforeAnything
+    }
   }
 
   deinit { ballast.remove() }
