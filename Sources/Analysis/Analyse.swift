@@ -27,11 +27,12 @@ package func analyse(
   result.warnings += analysis.paths.warnings
   result.warnings += clocks.warnings + analysis.notes
   result.clocks = clocks.guests
-  result.clockFaults = clocks.faults
+  result.clockFaults += clocks.faults
   if clocks.domains.count == 1 {
     let methods = clocks.guests.compactMap(\.method)
     result.clockMethod = methods.isEmpty ? "same clock" : Set(methods).sorted().joined(separator: ", ")
-    result.clockError = clocks.guests.compactMap(\.error).max() ?? 0
+    result.clockError =
+      (clocks.guests.compactMap(\.error).max() ?? 0) + (recordings.map { $0.machine.captureStep() }.max() ?? 0)
   }
   analysis.fill(&result)
   for recording in recordings { result.addPairs(of: recording) }
@@ -70,7 +71,8 @@ extension SessionResult {
           ? "\(machine.name): still being recorded; it counts up to the last stamp that is on disk"
           : "\(machine.name): the recording was cut off; it counts up to its last stamp")
     }
-    if machine.endedByFailure {
+    addCaptureWarnings(machine)
+    if machine.endedByFailure, machine.captures?.contains(where: { $0.error != nil }) != true {
       warnings.append(
         "\(machine.name): the recording was ended by a failure (\(machine.stoppedBy ?? "unknown")); its last stamps are "
           + "not on disk")

@@ -11,6 +11,8 @@ struct HookState {
   var isPartial = false
   /// A tap's: whose times its stamps are.
   var tapClock: TapClock?
+  /// Unit of the times where they are of capture files, nanoseconds; 0 where that is a nanosecond or finer.
+  var step: Int64
   /// ε by clock of the machines that recorded it, 0 for the machine whose clock is the domain's.
   var errors: [Int: Int64]
   /// When the last of the machines started and the first one stopped, on the domain's clock.
@@ -92,11 +94,11 @@ struct ClockDomain {
     for (here, error) in start.errors {
       for (there, other) in end.errors where there != here { bound = max(bound, error + other) }
     }
-    return bound
+    return bound + max(start.step, end.step)
   }
 
   /// The largest error of any machine's times, nanoseconds.
-  var error: Int64 { hooks.compactMap { $0?.errors.values.max() }.max() ?? 0 }
+  var error: Int64 { hooks.compactMap { $0 }.map { ($0.errors.values.max() ?? 0) + $0.step }.max() ?? 0 }
 }
 
 extension HookState {
@@ -114,6 +116,7 @@ extension HookState {
       rows.allSatisfy { $0.lost == 0 && $0.unbound == 0 } && (machine.missed[hook.name] ?? 0) == 0
       && machine.rotation.deletedStreams == 0 && recording.damage.isEmpty
     tapClock = timed.tapClock
+    step = machine.captureStep(at: hook)
     isPartial = attached.absentBecause != nil || way.contains("absent")
     started = machine.startedAt
     // Cut off: it recorded at least until its last stamp.
@@ -131,6 +134,7 @@ extension HookState {
     result.point.machine += "+" + other.point.machine
     result.errors.merge(other.errors) { max($0, $1) }
     result.isClean = isClean && other.isClean
+    result.step = max(step, other.step)
     result.isPartial = isPartial || other.isPartial
     // Of two taps, the one whose stamps say less of the wire.
     result.tapClock = [tapClock, other.tapClock].compactMap { $0 }.max { $0.rank < $1.rank }

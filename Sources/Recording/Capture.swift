@@ -21,6 +21,19 @@ package struct Capture: Codable, Sendable, Equatable {
     /// Lost, as the file says; null where it says nothing.
     package var drops: UInt64?
 
+    /// The largest span, in nanoseconds, that two equal times may be apart: the unit of ``resolution``; 0 where it is a
+    /// nanosecond or finer, or not of that form.
+    package var step: Int64 {
+      guard resolution.hasSuffix(" s"), let minus = resolution.firstIndex(of: "-"),
+        let digits = Int(resolution[resolution.index(after: minus)...].dropLast(2))
+      else { return 0 }
+      switch resolution[..<minus] {
+      case "10^" where 0..<9 ~= digits: return (digits..<9).reduce(1) { power, _ in power * 10 }
+      case "2^" where 0..<30 ~= digits: return (1_000_000_000 + (1 << digits) - 1) >> digits
+      default: return 0
+      }
+    }
+
     enum CodingKeys: String, CodingKey {
       case number, name, hook, resolution, packets, stamps, drops
       case linkType = "link_type"

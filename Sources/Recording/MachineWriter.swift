@@ -99,7 +99,7 @@ package final class MachineWriter {
       metadata = try File(path, flags: O_RDONLY)
     } catch {
       MachineWriter.removeStart(isOurs ? directory : nil, in: parent, session)
-      throw error
+      throw error.beforeAnything
     }
     // Whoever asks for the lock has it for a moment only. Where the file system has none, recording goes on.
     flock(metadata.descriptor, LOCK_EX)
@@ -110,7 +110,7 @@ package final class MachineWriter {
     } catch {
       ballast.remove()
       MachineWriter.removeStart(directory, in: parent, session)
-      throw error
+      throw error.beforeAnything
     }
   }
 

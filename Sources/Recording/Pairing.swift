@@ -97,6 +97,14 @@ package struct Pairing: Codable, Sendable, Equatable {
 
   package var names: [Name]
   package var protocols: [Tally]
+  /// IP fragments, which are not paired; a key of ``packets``.
+  package static let fragments = "fragments"
+  /// Packets left out because they came too late for the order of time, and are in the ledger as lost; a key of ``packets``.
+  package static let outOfOrder = "out_of_order"
+
+  /// Times that an interface's clock went back; a key of ``packets``.
+  package static let stepsBack = "steps_back"
+
   /// Of all packets: `packets`, `not_ip` and so on.
   package var packets: [String: Int]
 

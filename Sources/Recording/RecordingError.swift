@@ -39,6 +39,14 @@ package struct RecordingError: Error, Sendable, Equatable, CustomStringConvertib
 
   package var description: String { "\(path): \(message)" }
 
+  /// The same where nothing was recorded yet.
+  var beforeAnything: RecordingError {
+    guard kind == .diskFull, let errno else { return self }
+    return RecordingError(
+      kind, path: path, errno: errno,
+      "no room for a recording (errno \(errno)): nothing is recorded; free space, or record elsewhere")
+  }
+
   static func newer(_ path: String, format: Int, reads: Int) -> RecordingError {
     RecordingError(
       .newerFormat, path: path,

@@ -57,7 +57,8 @@ extension Report {
     }
     guard result.clocks.isEmpty else { return result.clocks.map(clockLine) }
     let bound = result.clockError.map { ", error at most ±\(Text.duration(Double($0)))" } ?? ", error unknown"
-    return [method + bound]
+    let isByUnit = result.machines.contains { $0.captureStep() > 0 }
+    return [method + bound + (isByUnit ? ": the unit of the captures' times" : "")]
   }
 
   private static func clockLine(_ clock: GuestClock) -> String {

@@ -96,7 +96,17 @@ extension Report {
         "\(tally.name): \(tally.counts["paired"] ?? 0) of \(tally.counts["requests"] ?? 0) requests"
           + (rest.isEmpty ? "" : "; " + rest.joined(separator: ", ")))
     }
-    if machine.pairing != nil { return lines }
+    if let packets = machine.pairing?.packets {
+      let names = [
+        "fragments", "truncated", "malformed", "out_of_order", "steps_back", "evicted_connections",
+        "pairs_of_too_many_names",
+      ]
+      let odd = names.compactMap { name in
+        packets[name].flatMap { $0 > 0 ? "\(String(name.map { $0 == "_" ? " " : $0 })) \($0)" : nil }
+      }
+      if !odd.isEmpty { lines += note("", "of \(packets["packets"] ?? 0) packets: " + odd.joined(separator: ", ")) }
+      return lines
+    }
 
     words = ["topology \(machine.topology)", "filter \(machine.filter.map { "'\($0)'" } ?? "none")"]
     words.append(sampling(machine.sampling))

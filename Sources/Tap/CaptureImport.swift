@@ -94,12 +94,13 @@ package struct CaptureImport {
   package var machineName: String { machine.name }
 
   /// Writes the recording below `directory`, which holds `session.json`; returns what `machine.json` says.
-  /// - Parameter stopRequested: asked now and then; why to stop before the files end.
+  /// - Parameter stopRequested: asked for each packet, and while a pipe is silent; why to stop before the files end.
   package mutating func run(
-    session: Session, directory: String, stopRequested: () -> String? = { nil }
+    session: Session, directory: String, stopRequested: @escaping () -> String? = { nil }
   ) throws(RecordingError) -> Machine {
     // Times count from 1970, so CTF readers need no offset to show them.
     let writer = try MachineWriter(directory: directory, machine: machine, session: session, utcOffset: 0)
+    for file in files { file.reader.stop { stopRequested() != nil } }
     do throws(RecordingError) {
       for file in files { try read(file.reader, fixed: file.hook, writer, stopRequested) }
     } catch {

@@ -14,6 +14,10 @@ package final class CaptureReader {
   /// `pcap` and the like, for people.
   package var formatName: String { format.rawValue + (compression.map { " in \($0.rawValue)" } ?? "") }
 
+  /// Times that the file told of losses, or that a packet of it could not be read: packets are missing there.
+  package var gaps: Int { log.gaps }
+
+  private let input: InputFile
   private let compression: Compression?
   private var parser: any CaptureParser
   private var log: CaptureLog
@@ -22,7 +26,8 @@ package final class CaptureReader {
   /// - Parameter path: a file or a pipe; `-` for standard input.
   package init(path: String) throws(CaptureError) {
     self.path = path == "-" ? "standard input" : path
-    var stream = ByteStream(path: self.path, source: try InputFile(path))
+    input = try InputFile(path)
+    var stream = ByteStream(path: self.path, source: input)
     compression = try Compression.recognise(&stream)
     if let compression { stream = ByteStream(path: self.path, source: try Decompressor(compression, stream)) }
     log = CaptureLog()
@@ -35,6 +40,10 @@ package final class CaptureReader {
       }
   }
 
+  /// - Parameter isStopRequested: true ends the reading, also while a pipe is silent: ``next()`` then gives what is in memory,
+  ///   and nil. Asked before each read, and every 100 ms while nothing comes.
+  package func stop(when isStopRequested: @escaping () -> Bool) { input.isStopRequested = isStopRequested }
+
   /// The next packet; nil at the end. An error ends the file: what came before it stands.
   package func next() throws(CaptureError) -> CapturedPacket? {
     if let failure { throw failure }
@@ -43,6 +52,8 @@ package final class CaptureReader {
       log.count(packet)
       return packet
     } catch {
+      // Within a record, as likely as not: that is no damage.
+      if input.isStopped { return nil }
       failure = error
       throw error
     }

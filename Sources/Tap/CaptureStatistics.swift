@@ -6,8 +6,9 @@ package struct CaptureStatistics: Sendable, Equatable {
   package var packets: UInt64 = 0
   /// Records that are no usable packets, by reason.
   package var skipped: [SkipReason: UInt64] = [:]
-  /// Packets earlier than the one before them on the same interface.
-  package var backwards: UInt64 = 0
+  /// Packets earlier than the one before them on the same interface by more than CPUs and rings put packets out of order:
+  /// somebody set the clock back, or captures were put together.
+  package var stepsBack: UInt64 = 0
   /// Packets and statistics whose options could not be read; the rest of them is good.
   package var damagedOptions: UInt64 = 0
 
@@ -84,22 +85,49 @@ package struct CaptureInterface: Sendable, Equatable {
     return max(countedDrops, reportedDrops ?? 0)
   }
 
-  mutating func add(drops: UInt64) { countedDrops = UInt64.capped(countedDrops ?? 0, plus: drops) }
+  fileprivate mutating func add(drops: UInt64) { countedDrops = UInt64.capped(countedDrops ?? 0, plus: drops) }
+}
+
+extension CaptureReader {
+  /// Packets that are missing, as the file says, or because they could not be read.
+  package var lost: UInt64 {
+    let drops = interfaces.reduce(0) { UInt64.capped($0, plus: $1.drops ?? 0) }
+    return statistics.skipped.reduce(drops) { $1.key.ledger == .lost ? UInt64.capped($0, plus: $1.value) : $0 }
+  }
+
+  /// Records that are no packets of a kind that is read.
+  package var filtered: UInt64 {
+    statistics.skipped.reduce(0) { $1.key.ledger == .filtered ? UInt64.capped($0, plus: $1.value) : $0 }
+  }
 }
 
 /// What a parser tells besides packets.
 struct CaptureLog {
   var statistics = CaptureStatistics()
   var interfaces: [CaptureInterface] = []
+  /// Times that packets were found to be missing.
+  var gaps = 0
   private var lastTimes: [Int64] = []
+  /// Nanoseconds. Smaller errors time daemons slew away (ntpd 128 ms, systemd-timesyncd 400 ms).
+  private static let leastStep: Int64 = 100_000_000
 
-  mutating func skip(_ reason: SkipReason) { statistics.skipped[reason, default: 0] += 1 }
+  mutating func skip(_ reason: SkipReason) {
+    statistics.skipped[reason, default: 0] += 1
+    if reason.ledger == .lost { gaps += 1 }
+  }
+
+  /// Lost before the packet at hand.
+  mutating func add(drops: UInt64, of interface: Int) {
+    interfaces[interface].add(drops: drops)
+    if drops > 0 { gaps += 1 }
+  }
 
   mutating func count(_ packet: CapturedPacket) {
     statistics.packets += 1
     interfaces[packet.interface].packets += 1
     while lastTimes.count <= packet.interface { lastTimes.append(.min) }
-    if packet.time < lastTimes[packet.interface] { statistics.backwards += 1 }
+    let (back, overflow) = lastTimes[packet.interface].subtractingReportingOverflow(packet.time)
+    if overflow ? packet.time < 0 : back > CaptureLog.leastStep { statistics.stepsBack += 1 }
     lastTimes[packet.interface] = packet.time
   }
 }

@@ -60,7 +60,7 @@ struct ERFParser: CaptureParser {
     while log.interfaces.count <= interface {
       log.interfaces.append(CaptureInterface(linkType: .ethernet, resolution: ERFParser.resolution))
     }
-    if type == ERFParser.ethernet { log.interfaces[interface].add(drops: UInt64(stream.number16(12, big: true))) }
+    if type == ERFParser.ethernet { log.add(drops: UInt64(stream.number16(12, big: true)), of: interface) }
     guard flags & 0x20 == 0 else {
       log.skip(.recordError)
       return nil

@@ -72,26 +72,41 @@ struct PairCollector {
       recording.machine.stoppedAt = UInt64(clamping: recording.pairs.last?.end ?? 0)
     }
     recording.machine.stoppedBy = reason
-    recording.machine.pairing = pairing
+    recording.machine.pairing = pairing(lost: machine.ledger.reduce(0) { UInt64.capped($0, plus: $1.lost) })
     return recording
   }
 
-  private var pairing: Recording.Pairing {
+  /// - Parameter lost: packets that are missing from the capture.
+  private func pairing(lost: UInt64) -> Recording.Pairing {
     let ledger = pairer.ledger
+    // Each may have been an answer: so many requests are not known to be without one.
+    let missing = Int(clamping: UInt64.capped(lost, plus: UInt64(ledger.packets.fragments)))
     var packets = [
-      "packets": ledger.packets.packets, "not_ip": ledger.packets.notIP, "fragments": ledger.packets.fragments,
+      "packets": ledger.packets.packets, "not_ip": ledger.packets.notIP,
+      Recording.Pairing.fragments: ledger.packets.fragments,
       "malformed": ledger.packets.malformed, "truncated": ledger.packets.truncated,
       "evicted_connections": ledger.packets.evictedConnections,
     ]
     if nameless > 0 { packets["pairs_of_too_many_names"] = nameless }
     return Recording.Pairing(
       names: names,
-      protocols: ledger.protocols.map { Recording.Pairing.Tally(name: $0.name, counts: $0.tally.counts) },
+      protocols: ledger.protocols.map {
+        Recording.Pairing.Tally(name: $0.name, counts: $0.tally.doubting(missing).counts)
+      },
       packets: packets)
   }
 }
 
 extension PairTally {
+  /// Of the unanswered requests as many as packets are missing are abandoned: the capture cannot tell.
+  fileprivate func doubting(_ missing: Int) -> PairTally {
+    var tally = self
+    let doubtful = min(unanswered, missing)
+    tally.unanswered -= doubtful
+    tally.abandoned += doubtful
+    return tally
+  }
+
   /// By the names of `docs/pairing.md`, without those that are 0.
   fileprivate var counts: [String: Int] {
     let all = [

@@ -4,22 +4,29 @@ package import Recording
 
 /// Pairs requests and answers of capture files: those of one capture, read together in order of time.
 package struct PairImport {
-  /// One line each: files that could not be read to their end; what came before is paired.
-  package private(set) var failures: [CaptureError] = []
-
   private var collector: PairCollector
   private var files: [File] = []
+  private var order: CaptureOrder
 
   private struct File {
     let reader: CaptureReader
     var next: CapturedPacket?
+    /// The file told of losses since the packet before ``next``.
+    var isAfterGap = false
+    var failure: CaptureError?
   }
+
+  /// One line each: files that could not be read to their end; what came before is paired.
+  package var failures: [CaptureError] { files.compactMap(\.failure) }
 
   /// Opens all files, so that a wrong one leaves nothing behind.
   ///
   /// - Parameter spill: takes all pairs where there are more than its limit; nil: they are held.
-  package init(paths: [String], pairer: Pairer, spill: PairSpill? = nil) throws(CaptureError) {
+  package init(
+    paths: [String], pairer: Pairer, spill: PairSpill? = nil, order: CaptureOrder = CaptureOrder()
+  ) throws(CaptureError) {
     collector = PairCollector(pairer, spill: spill)
+    self.order = order
     for path in paths { files.append(File(reader: try CaptureReader(path: path), next: nil)) }
   }
 
@@ -27,34 +34,62 @@ package struct PairImport {
   ///
   /// - Parameter stopRequested: ends the reading early; what was read until then is paired.
   package mutating func run(
-    hostname: String, session: String, stopRequested: () -> String?
+    hostname: String, session: String, stopRequested: @escaping () -> String?
   ) throws(RecordingError) -> MachineRecording {
+    for file in files { file.reader.stop { stopRequested() != nil } }
     for index in files.indices { advance(index) }
-    var count = 0
-    var reason = "end of file"
     while let index = earliest, let packet = files[index].next {
-      collector.pairer.take(PairingPacket(packet))
+      order.add(PairingPacket(packet), isAfterGap: files[index].isAfterGap)
       advance(index)
-      count += 1
-      if count % 65_536 == 0 {
-        collector.take()
-        if let failure = collector.failure { throw failure }
-        if let stop = stopRequested() {
-          reason = stop
-          break
-        }
-      }
+      if order.isFull { try pair(order.takeHalf()) }
     }
+    try pair(order.takeRest())
+    let reason = stopRequested() ?? "end of file"
     var machine = Machine(
       name: MachineName.make(role: "wire", hostname: hostname), role: "wire", hostname: hostname, bootID: "",
       topology: "wire")
     machine.clockSource = "capture"
     machine.takeCaptureClock(session: session)
-    machine.captures = files.map { capture($0.reader) }
+    machine.captures = files.map(capture)
+    machine.hooks = [
+      AttachedHook(
+        name: HookPoint.wireIn.name, attachedAs: "file:" + files.map(\.reader.path).joined(separator: " "),
+        watches: files.flatMap { $0.reader.interfaces.compactMap(\.name) })
+    ]
+    machine.ledger = [ledger]
     var recording = collector.finish(machine, stoppedBy: failures.isEmpty ? reason : "error")
     if let failure = collector.failure { throw failure }
+    let steps = files.reduce(0) { $0 + $1.reader.statistics.stepsBack }
+    if steps > 0 { recording.machine.pairing?.packets[Recording.Pairing.stepsBack] = Int(steps) }
+    if order.late > 0 { recording.machine.pairing?.packets[Recording.Pairing.outOfOrder] = Int(order.late) }
+    let step = recording.machine.captures?.flatMap(\.interfaces).filter { $0.packets > 0 }.map(\.step).max() ?? 0
+    for name in recording.machine.pairing?.names.indices ?? 0..<0 where step > 0 {
+      recording.machine.pairing?.names[name].error = step
+    }
+    recording.discardedByCPU = [0: ledger.lost]
     recording.damage = failures.map(\.description)
     return recording
+  }
+
+  private mutating func pair(_ entries: [CaptureOrder.Entry]) throws(RecordingError) {
+    for entry in entries {
+      if entry.isAfterGap { collector.pairer.miss() }
+      collector.pairer.take(entry.packet)
+    }
+    collector.take()
+    if let failure = collector.failure { throw failure }
+  }
+
+  private var ledger: LedgerRow {
+    var row = LedgerRow(hook: HookPoint.wireIn.name, cpu: 0)
+    row.emitted = UInt64(collector.pairer.ledger.packets.packets)
+    row.lost = order.late
+    for file in files {
+      row.lost = UInt64.capped(row.lost, plus: file.reader.lost)
+      row.filtered = UInt64.capped(row.filtered, plus: file.reader.filtered)
+    }
+    row.seen = UInt64.capped(UInt64.capped(row.emitted, plus: row.lost), plus: row.filtered)
+    return row
   }
 
   private var earliest: Int? {
@@ -67,14 +102,18 @@ package struct PairImport {
   }
 
   private mutating func advance(_ index: Int) {
-    do throws(CaptureError) { files[index].next = try files[index].reader.next() } catch {
+    let reader = files[index].reader
+    let gaps = reader.gaps
+    do throws(CaptureError) { files[index].next = try reader.next() } catch {
       files[index].next = nil
-      failures.append(error)
+      files[index].failure = error
     }
+    files[index].isAfterGap = reader.gaps != gaps
   }
 
-  private func capture(_ reader: CaptureReader) -> Capture {
-    Capture(
+  private func capture(_ file: File) -> Capture {
+    let reader = file.reader
+    return Capture(
       file: reader.path, format: reader.formatName,
       interfaces: reader.interfaces.enumerated().map { number, interface in
         Capture.Interface(
@@ -84,7 +123,7 @@ package struct PairImport {
       },
       skipped: Dictionary(
         reader.statistics.skipped.map { ($0.key.description, $0.value) }, uniquingKeysWith: &+),
-      error: failures.first { $0.description.hasPrefix(reader.path) }?.description)
+      error: file.failure?.description)
   }
 }
 
@@ -101,14 +140,27 @@ extension MachineRecording {
   package func writePairs(
     session: Session, directory: String, spill: PairSpill? = nil
   ) throws(RecordingError) {
+    // Until all is written, nobody must take it for the whole.
+    var begun = machine
+    (begun.stoppedAt, begun.stoppedBy) = (nil, nil)
     // Times count from 1970, so CTF readers need no offset to show them.
-    let writer = try MachineWriter(directory: directory, machine: machine, session: session, utcOffset: 0)
-    for interface in machine.interfaces ?? [] {
-      writer.discarded(cpu: Int(interface.number), total: interface.ringDrops)
-    }
-    for pair in pairs { try writer.append(cpu: 0, pair.bytes) }
-    if let spill, spill.count > 0 {
-      try spill.forEachByEnd { (pair) throws(RecordingError) in try writer.append(cpu: 0, pair.bytes) }
+    let writer = try MachineWriter(directory: directory, machine: begun, session: session, utcOffset: 0)
+    let lost = Dictionary(machine.ledger.map { ($0.cpu, $0.lost) }, uniquingKeysWith: UInt64.capped)
+    for (cpu, count) in lost { writer.discarded(cpu: cpu, total: count) }
+    do throws(RecordingError) {
+      for pair in pairs { try writer.append(cpu: 0, pair.bytes) }
+      if let spill, spill.count > 0 {
+        try spill.forEachByEnd { (pair) throws(RecordingError) in try writer.append(cpu: 0, pair.bytes) }
+      }
+    } catch {
+      var cut = machine
+      cut.stoppedBy = error.kind == .diskFull ? "disk full" : "error"
+      try? writer.close(cut)
+      guard error.kind == .diskFull, let errno = error.errno else { throw error }
+      throw RecordingError(
+        .diskFull, path: error.path, errno: errno,
+        "no room for all pairs (errno \(errno)): those before are complete and readable; free space, or record elsewhere"
+      )
     }
     try writer.close(machine)
   }

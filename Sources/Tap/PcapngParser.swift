@@ -150,10 +150,10 @@ struct PcapngParser: CaptureParser {
     if isOld {
       let drops = stream.number16(10, big: isBig)
       // All ones: not known.
-      if drops != 0xFFFF { log.interfaces[number].add(drops: UInt64(drops)) }
+      if drops != 0xFFFF { log.add(drops: UInt64(drops), of: number) }
     }
     let isWhole = forEachOption(from: options, to: end) { code, place, length in
-      if !isOld, code == 4, length >= 8 { log.interfaces[number].add(drops: stream.number64(place, big: isBig)) }
+      if !isOld, code == 4, length >= 8 { log.add(drops: stream.number64(place, big: isBig), of: number) }
     }
     if !isWhole { log.statistics.damagedOptions += 1 }
   }
@@ -173,6 +173,7 @@ struct PcapngParser: CaptureParser {
     }
     if !isWhole { log.statistics.damagedOptions += 1 }
     guard let drops else { return }
+    if drops > section[place].drops { log.gaps += 1 }
     let number = section[place].number
     let before = log.interfaces[number].reportedDrops ?? 0
     log.interfaces[number].reportedDrops = UInt64.capped(before - min(before, section[place].drops), plus: drops)

@@ -95,6 +95,13 @@ struct PairCommand: ParsableCommand {
     }
   }
 
+  /// Pairs and counts go by name: those of two of one name would be added up.
+  private static func refuseTwins(_ names: [String]) throws {
+    let twins = names.indices.filter { names[..<$0].contains(names[$0]) }
+    guard let twin = twins.first.map({ names[$0] }) else { return }
+    throw ValidationError("'\(twin)' is asked for twice: name each --proto and --rule once, and no rule as a protocol")
+  }
+
   private func portsByKind() throws -> [PairingProtocol: [UInt16]] {
     var result: [PairingProtocol: [UInt16]] = [:]
     for argument in ports {
@@ -132,10 +139,12 @@ struct PairCommand: ParsableCommand {
     if count == 0 { throw ValidationError("--count takes a number of pairs from 1") }
     if output == nil, force || !labels.isEmpty { throw ValidationError("--force and --label go with -o") }
     _ = try (kinds(), portsByKind(), addresses())
+    try PairCommand.refuseTwins(kinds().map(\.rawValue))
   }
 
   func run() throws {
     let rules = try rules.map { try PairingRule(yaml: String(contentsOfFile: $0, encoding: .utf8), file: $0) }
+    try PairCommand.refuseTwins(try kinds().map(\.rawValue) + rules.map(\.name))
     let pairer = Pairer(try kinds(), ports: try portsByKind(), rules: rules, stations: try addresses())
     if let netns { try NetworkNamespace.named(netns).enter() }
     switch try PairInputs(inputs, warn: { Console.error("warning: \($0)") }) {
@@ -156,7 +165,11 @@ struct PairCommand: ParsableCommand {
     let session = session(of: MachineName.make(role: "wire", hostname: hostname))
     StopSignal.watch()
     if let output { try Session.prepare(directory: output, force: force) }
-    let recording = try reading.run(hostname: hostname, session: session.id) { StopSignal.name }
+    // Ctrl-C ends a whole pipeline: what the program in front of it has to say of losses comes last, so wait for its end.
+    let isPipe = files.contains("-")
+    let recording = try reading.run(hostname: hostname, session: session.id) {
+      StopSignal.count > (isPipe ? 1 : 0) ? StopSignal.name : nil
+    }
     try finish(recording, session, spill, failures: reading.failures.map(\.description))
   }
 

@@ -129,5 +129,49 @@ extension IntegrationSuites {
       #expect(again.status == 1)
       #expect(again.errors.contains("--force"), "\(again.errors)")
     }
+
+    /// Pairs for which there is no room: whatever is said of the recording is so.
+    @Test func pairsOnAFullDisk() throws {
+      let bed = try Testbed()
+      let (capture, disk) = (bed.path("echoes.pcap"), bed.path("disk"))
+      let script = """
+        import struct, sys
+        write = sys.stdout.buffer.write
+        write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 101))
+        for number in range(10000):
+            for back in range(2):
+                addresses = bytes([10, 0, 0, 1 + back, 10, 0, 0, 2 - back])
+                icmp = struct.pack("!BBHHHI", 0 if back else 8, 0, 0, 7, number, number)
+                ip = struct.pack("!BBHHHBBH", 0x45, 0, 32, 0, 0, 64, 1, 0) + addresses + icmp
+                write(struct.pack("<IIII", 1700000000, number * 10000 + back * 5000, 32, 32) + ip)
+        """
+      try bed.run("sh", "-c", "python3 -c '\(script)' >\(capture)")
+      try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
+      for (size, isBegun) in [("64k", false), ("200k", true)] {
+        try bed.run("mount", "-t", "tmpfs", "-o", "size=\(size)", "tmpfs", disk)
+        defer { _ = try? bed.attempt("umount", disk) }
+        let output = try bed.latprobe("pair", "--proto", "icmp", capture, "-o", "\(disk)/r")
+        #expect(output.status == 1 && output.text.contains("10000 of 10000 requests"), "\(output)")
+        let words = isBegun ? "those before are complete" : "nothing is recorded"
+        #expect(output.errors.contains(words) && !output.errors.contains("--max-size"), "\(output.errors)")
+        let gate = try bed.latprobe("gate", "\(disk)/r", "--require", "icmp p50 < 1s")
+        #expect(gate.status == (isBegun ? 3 : 1), "\(gate)")
+        if isBegun { #expect(gate.text.contains("INVALID") && gate.text.contains("disk full"), "\(gate)") }
+      }
+    }
+
+    /// A name asked for twice would double all counts.
+    @Test func twinsAreRefused() throws {
+      let bed = try Testbed()
+      let rule = bed.path("rule.yaml")
+      try "format: 1\nname: dns\ntransport: udp\nports: [9000]\n".write(toFile: rule, atomically: true, encoding: .utf8)
+      for arguments in [
+        ["--proto", "dns,icmp,dns"], ["--rule", rule, "--rule", rule], ["--proto", "dns", "--rule", rule],
+      ] {
+        let command = try bed.start([Testbed.latprobe, "pair"] + arguments + [rule])
+        let output = try command.wait(limit: 10)
+        #expect(output.status == 64 && output.errors.hasPrefix("Error: 'dns' is asked for twice"), "\(output)")
+      }
+    }
   }
 }

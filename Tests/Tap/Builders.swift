@@ -184,3 +184,33 @@ func erfFile() -> [UInt8] {
     erf(UInt64(packet.seconds) << 32 | UInt64(index * 4_300_000 + 1), packet.frame)
   }
 }
+
+/// A DNS query from 198.18.0.1, or its answer.
+func dnsFrame(_ number: Int, isAnswer: Bool = false) -> [UInt8] {
+  let header: [UInt8] = [UInt8(number >> 8 & 255), UInt8(number & 255), isAnswer ? 0x81 : 1, isAnswer ? 0x80 : 0]
+  let question: [UInt8] = [0, 1, 0, 0, 0, 0, 0, 0, 1, 97, 0, 0, 1, 0, 1]
+  var frame = udpFrame(id: UInt16(number), payload: header + question)
+  if isAnswer {
+    frame.replaceSubrange(26..<34, with: [198, 18, 0, 2, 198, 18, 0, 1])
+    frame.replaceSubrange(34..<38, with: [0, 53, 0x0F, 0xA0])
+  } else {
+    frame.replaceSubrange(36..<38, with: [0, 53])
+  }
+  return frame
+}
+
+/// An Ethernet frame with TCP from port 4000 of 198.18.0.1 to port 6379 of 198.18.0.2, or back.
+func tcpFrame(
+  toServer: Bool, sequence: UInt32, acknowledgment: UInt32, flags: UInt8, _ payload: String = ""
+) -> [UInt8] {
+  var frame = Bytes(big: true)
+  frame.raw([2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0])
+  frame.u16(UInt16(40 + payload.utf8.count))
+  frame.raw([0, 0, 0x40, 0, 64, 6, 0, 0, 198, 18, 0, toServer ? 1 : 2, 198, 18, 0, toServer ? 2 : 1])
+  for port in toServer ? [4000, 6379] : [6379, 4000] as [UInt16] { frame.u16(port) }
+  frame.u32(sequence)
+  frame.u32(acknowledgment)
+  frame.raw([0x50, flags, 0xFF, 0xFF, 0, 0, 0, 0])
+  frame.raw(Array(payload.utf8))
+  return frame.bytes
+}

@@ -63,6 +63,17 @@ import Testing
     #expect(segment.lost == 1)
   }
 
+  /// A microsecond at one end: the delay is less than that off.
+  @Test(arguments: [(0xA1B2_C3D4, 1_000), (0xA1B2_3C4D, 0)] as [(UInt32, Int64)])
+  func theUnitIsTheError(_ magic: UInt32, _ step: Int64) throws {
+    let scratch = try Scratch()
+    let before = try scratch.put("a", pcap(testPackets(), magic: magic))
+    let behind = try scratch.put("b", pcap(later(testPackets(), by: 1), magic: 0xA1B2_3C4D))
+    let (recording, _) = try record([before, behind], scratch)
+    let result = try analyse(session: session([recording.machine.name]), recordings: [recording])
+    #expect(result.segments.first?.errorBound == step && result.clockError == step)
+  }
+
   /// The key is the one that the kernel's programs give.
   @Test func keysAreThoseOfFrames() throws {
     let scratch = try Scratch()

@@ -11,17 +11,9 @@ import Testing
   private func capture(_ count: Int) -> [UInt8] {
     var packets: [(time: UInt32, frame: [UInt8])] = []
     for number in 0..<count {
-      let id = [UInt8(number >> 8), UInt8(number & 255)]
-      let question: [UInt8] = [1, 97, 0, 0, 1, 0, 1]
-      var query = udpFrame(id: UInt16(number), payload: id + [1, 0, 0, 1, 0, 0, 0, 0, 0, 0] + question)
-      query.replaceSubrange(36..<38, with: [0, 53])
-      var answer = udpFrame(id: UInt16(number), payload: id + [0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0] + question)
-      // From the server: addresses and ports are exchanged.
-      answer.replaceSubrange(26..<34, with: [198, 18, 0, 2, 198, 18, 0, 1])
-      answer.replaceSubrange(34..<38, with: [0, 53, 0x0F, 0xA0])
       let time = UInt32(number * 1_000)
-      packets.append((time, query))
-      packets.append((time + 100 + UInt32(number * 7_919 % 5_000), answer))
+      packets.append((time, dnsFrame(number)))
+      packets.append((time + 100 + UInt32(number * 7_919 % 5_000), dnsFrame(number, isAnswer: true)))
     }
     return pcap(
       packets.sorted { $0.time < $1.time }.map {

@@ -61,7 +61,6 @@ import Testing
     #expect(read.error == nil)
     #expect(read.packets.count == 22)
     #expect(read.statistics.skipped == [.impossibleFraction: 1])
-    #expect(read.statistics.backwards == 1)
     #expect(read.packets[10].bytes.isEmpty)
   }
 

@@ -12,8 +12,9 @@ extension Gate {
   static func invalidity(
     _ requirement: Requirement, _ segment: SegmentResult, _ result: SessionResult, _ limits: Policy.Limits
   ) -> Problem? {
-    incompleteness(segment, result) ?? ledger(segment, result, limits) ?? time(requirement, segment, limits)
-      ?? offered(segment, result, limits) ?? matching(segment, limits) ?? samples(requirement, segment)
+    incompleteness(segment, result) ?? ledger(segment, result, limits) ?? time(requirement, segment, result, limits)
+      ?? offered(segment, result, limits) ?? fragments(requirement, segment, result) ?? matching(segment, limits)
+      ?? samples(requirement, segment)
   }
 
   private static func incompleteness(_ segment: SegmentResult, _ result: SessionResult) -> Problem? {
@@ -37,11 +38,21 @@ extension Gate {
           reason: "the recording of \(machine.name) was cut off: what came last may be missing",
           remedy: "record again and let latprobe end by itself, by --duration or SIGINT")
       }
+      if let error = machine.captures?.compactMap(\.error).first {
+        return Problem(
+          reason: "a capture was not read to its end: \(error)",
+          remedy: "capture again; to go by what could be read, write that part anew (editcap) and read it")
+      }
       if machine.endedByFailure {
+        let isFull = machine.unwritten > 0 || machine.stoppedBy == "disk full"
         return Problem(
           reason: "the recording of \(machine.name) was ended by a failure (\(machine.stoppedBy ?? "unknown")): "
             + "its last stamps are not on disk",
-          remedy: "make room on the disk, or use --max-size, and record again")
+          remedy: isFull
+            ? machine.pairing == nil && machine.captures == nil
+              ? "make room on the disk, or use --max-size, and record again"
+              : "make room on the disk and record again"
+            : "see what latprobe said when it ended, and record again")
       }
       if machine.rotation.deletedStreams > 0 {
         return Problem(
@@ -56,16 +67,37 @@ extension Gate {
     for hook in result.hooks where hook.point == segment.from || hook.point == segment.to {
       let (sum, overflow) = hook.ledger.lost.addingReportingOverflow(hook.missed)
       guard overflow || sum > UInt64(limits.ledgerLost) else { continue }
+      let machine = result.machines.first { $0.name == hook.point.machine }
+      if machine?.captures != nil {
+        return Problem(
+          reason: "\(hook.ledger.lost) packets are missing from the capture at \(hook.point.hook.name) on "
+            + "\(hook.point.machine) (dropped, unreadable or out of order), allowed \(limits.ledgerLost)",
+          remedy: "capture with a narrower filter or a larger buffer (-B); what is out of order, sort with reordercap")
+      }
+      // A tap has no --sample.
+      let isTap = machine?.interfaces != nil
       return Problem(
         reason: "\(overflow ? UInt64.max : sum) stamps lost at \(hook.point.hook.name) on \(hook.point.machine)"
           + " (buffer full \(hook.ledger.lost), program skipped \(hook.missed)), allowed \(limits.ledgerLost)",
-        remedy: "record with a narrower --filter or with --sample 1/N")
+        remedy: "record with a narrower --filter" + (isTap ? ", or where less passes" : " or with --sample 1/N"))
     }
     return nil
   }
 
+  /// Whose they were is not known: they may be answers that seem not to have come.
+  private static func fragments(
+    _ requirement: Requirement, _ segment: SegmentResult, _ result: SessionResult
+  ) -> Problem? {
+    guard requirement.metric == .loss,
+      let machine = result.machines.first(where: { $0.name == segment.from.machine }), machine.fragments > 0
+    else { return nil }
+    return Problem(
+      reason: "\(machine.fragments) IP fragments were not paired: what they carried seems lost",
+      remedy: "filter the capture for traffic without fragments, or let the service send shorter packets")
+  }
+
   private static func time(
-    _ requirement: Requirement, _ segment: SegmentResult, _ limits: Policy.Limits
+    _ requirement: Requirement, _ segment: SegmentResult, _ result: SessionResult, _ limits: Policy.Limits
   ) -> Problem? {
     if let least = segment.summary?.min, least < -segment.errorBound {
       return Problem(
@@ -76,10 +108,13 @@ extension Gate {
     let error = requirement.quantity.error(segment)
     guard requirement.metric.unit == .nanoseconds, error > 0 else { return nil }
     guard Double(error) > limits.clockError * abs(requirement.threshold) else { return nil }
+    let isByUnit = result.machines.contains { $0.name == segment.from.machine && $0.captureStep() > 0 }
     return Problem(
       reason: "the clock error ±\(Text.duration(Double(error))) is more than "
         + "\(Text.percent(limits.clockError)) of the threshold \(requirement.thresholdText)",
-      remedy: "align the clocks better, or ask for a segment on one machine")
+      remedy: isByUnit
+        ? "the capture's times are that coarse: capture with nanoseconds (tcpdump --time-stamp-precision=nano)"
+        : "align the clocks better, or ask for a segment on one machine")
   }
 
   /// A sender that left packets out offered less than it was asked for: what it lost says nothing of the rate asked for.
