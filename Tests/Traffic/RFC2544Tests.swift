@@ -299,6 +299,12 @@ import Testing
     let shares = result.lossCurve.map(\.lossShare)
     #expect(abs(shares[0] - 0.45) < 0.001 && abs(shares[4] - 1 / 12) < 0.001 && shares[5] == 0 && shares[6] == 0)
     #expect(result.throughput == nil && result.burst == nil)
+    // Accepted loss is loss: 9 of 10 pass at the top, and none is lost from 0.9 of it on.
+    device = Device { _ in 23_496.0 * 0.905 }
+    device.acceptedLoss = 0.2
+    let accepted = try run(&device, benchmark([.lossCurve])).lossCurve
+    #expect(accepted.map(\.verdict) == [.clean, .clean, .clean])
+    #expect(accepted.map { $0.lost == 0 } == [false, true, true])
   }
 
   /// At 23 496 packets/s into 10 000 packets/s and a queue of 287: 287 / (1 − 10 000 / 23 496) packets in a burst, 499.

@@ -120,7 +120,8 @@ package struct Benchmark: Sendable {
           purpose: .lossCurve, frame: result.frame, rate: result.highest * Double(tenths) / 10, duration: searchTrial,
           highest: result.highest))
       result.lossCurve.append(trial)
-      cleanInARow = trial.verdict == .clean ? cleanInARow + 1 : 0
+      // Loss that is accepted is loss.
+      cleanInARow = trial.verdict == .clean && trial.lost == 0 ? cleanInARow + 1 : 0
     }
   }
 
