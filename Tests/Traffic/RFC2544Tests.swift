@@ -126,6 +126,76 @@ import Testing
     #expect(abs((search.result ?? 0) - 490.05) < 1e-9 && search.next == nil)
   }
 
+  /// One trial that confirms loses a sixth, and the sender is not late: the rate is low for it but for a while. What is
+  /// found was confirmed at full length by all trials, and what failed is within the resolution.
+  @Test(arguments: [0, 2])
+  func oneDisturbedConfirmation(number: Int) throws {
+    var device = Device { _ in 5000 }
+    var confirmations = 0
+    var results: [FrameResult] = []
+    let result = try benchmark().run(frame: 512, lineRate: 100e6, progress: { results.append($0) }) { plan in
+      var trial = device.perform(plan)
+      guard plan.purpose == .confirmation else { return trial }
+      defer { confirmations += 1 }
+      guard confirmations == number else { return trial }
+      trial.answered -= trial.sent / 6
+      trial.judge(acceptedLoss: 0)
+      return trial
+    }
+    let (found, failing) = (try #require(result.throughput), try #require(result.failingRate))
+    #expect(4850...5000.5 ~= found && failing - found <= failing * 0.0101, "\(found) and \(failing)")
+    let its = device.plans.filter { $0.rate == found && $0.purpose == .confirmation && $0.duration == 10 }
+    #expect(its.count == 3 && device.plans.count <= 40, "\(device.plans.map(\.rate))")
+    // What was confirmed on the way up was kept.
+    let kept = results.compactMap(\.throughput)
+    #expect(kept.first ?? 0 < 4300 && kept.last == found && kept == kept.sorted(), "\(kept)")
+  }
+
+  /// The same of a burst: its rate is that of the bursts that confirmed it.
+  @Test func oneDisturbedBurst() throws {
+    var device = Device(queue: 287) { _ in 10_000 }
+    var isDisturbed = false
+    let result = try benchmark([.backToBack]).run(frame: 512, lineRate: 100e6) { plan in
+      var trial = device.perform(plan)
+      if plan.purpose == .burstConfirmation, !isDisturbed {
+        isDisturbed = true
+        trial.answered /= 2
+        trial.judge(acceptedLoss: 0)
+      }
+      return trial
+    }
+    #expect(485...500 ~= result.burst ?? 0 && abs(result.burstRate - 23_496) < 1, "\(result)")
+  }
+
+  /// What was lost in the wake of a long stall does not lower the next rate, and where it is most of the loss the trial is
+  /// done again.
+  @Test func lossInTheWake() throws {
+    func trial(lost: Int, unexplained: Int, late: Int64 = 1_000_000_000) -> Trial {
+      var trial = Trial(purpose: .confirmation, frame: 512, rate: 1250, duration: 6)
+      (trial.due, trial.sent, trial.answered, trial.hurried) = (7500, 7500, 7500 - lost, 1250)
+      trial.unexplained = unexplained
+      trial.lateness = Trial.Quantiles(min: 0, mean: 1, p50: 1, p99: 1, p999: 1, max: late)
+      trial.judge(acceptedLoss: 0, longestStall: 10_000_000)
+      return trial
+    }
+    #expect(trial(lost: 1200, unexplained: 70).verdict == .lossy && trial(lost: 1200, unexplained: 70).isWorthRepeating)
+    #expect(trial(lost: 1200, unexplained: 70).lostInWake == 1130)
+    #expect(!trial(lost: 1200, unexplained: 601).isWorthRepeating)
+    #expect(!trial(lost: 1200, unexplained: 70, late: 9_000_000).isWorthRepeating)
+    var (device, isStalled) = (Device { _ in 5000 }, true)
+    _ = try benchmark().run(frame: 512, lineRate: 100e6) { plan in
+      var trial = device.perform(plan)
+      guard plan.purpose == .confirmation, isStalled else { return trial }
+      isStalled = device.plans.count { $0.purpose == .confirmation } < 3
+      (trial.hurried, trial.unexplained, trial.answered) = (trial.sent / 6, 20, trial.sent * 5 / 6)
+      trial.lateness = Trial.Quantiles(min: 0, mean: 1, p50: 1, p99: 1, p999: 1, max: 1_000_000_000)
+      trial.judge(acceptedLoss: 0, longestStall: 10_000_000)
+      return trial
+    }
+    let rates = device.plans.filter { $0.purpose == .confirmation }.map(\.rate)
+    #expect(rates[0] == rates[2] && rates[3] < rates[2] && rates[3] > rates[2] * 0.98, "\(rates)")
+  }
+
   /// One packet in a thousand is lost at any rate: no rate is confirmed, and the search ends.
   @Test func randomLoss() throws {
     var device = Device(loss: 0.001) { _ in .greatestFiniteMagnitude }
@@ -152,8 +222,9 @@ import Testing
         return device.perform(plan)
       }
     }
-    #expect(results.map(\.unfinished) == ["throughput", "loss-curve"])
-    #expect(results[0].throughput == nil && results[1].throughput ?? 0 > 4900 && results[1].lossCurve.isEmpty)
+    #expect(results.map(\.unfinished) == ["throughput", "throughput", "loss-curve"])
+    #expect(results[0].throughput == nil && results[1].throughput ?? 0 > 4900)
+    #expect(results[2].throughput == results[1].throughput && results[2].lossCurve.isEmpty)
   }
 
   /// Capacity differs from trial to trial by up to 5 %: what is found was confirmed, and never above the best.
@@ -165,9 +236,12 @@ import Testing
       let result = try run(&device, benchmark())
       let found = try #require(result.throughput)
       #expect(4000...5250 ~= found, "\(found) by seed \(seed)")
-      // Each of the last three trials let as much through.
-      let last = device.plans.indices.suffix(3)
-      #expect(last.allSatisfy { found <= capacities[$0] + 0.5 && device.plans[$0].purpose == .confirmation })
+      // Each of its three long trials let as much through, and what failed is close.
+      let plans = device.plans
+      let its = plans.indices.filter { plans[$0].rate == found && plans[$0].purpose == .confirmation }
+      #expect(its.count == 3 && its.allSatisfy { found <= capacities[$0] + 0.5 }, "\(its) by seed \(seed)")
+      let failing = try #require(result.failingRate)
+      #expect(failing > found && failing - found <= failing * 0.0101, "\(found) and \(failing) by seed \(seed)")
     }
   }
 
@@ -198,70 +272,6 @@ import Testing
     }
     #expect(4925...5000.5 ~= result.throughput ?? 0 && result.failingVerdict == .lossy, "\(result)")
     #expect(device.plans.count < 25, "\(device.plans.map(\.rate))")
-  }
-
-  @Test func verdicts() {
-    func verdict(_ due: Int, _ sent: Int, _ answered: Int, drops: Int = 0, accepted: Double = 0) -> Trial.Verdict {
-      var trial = Trial(purpose: .search, frame: 64, rate: 1, duration: 1)
-      (trial.due, trial.sent, trial.answered, trial.ownDrops) = (due, sent, answered, drops)
-      trial.judge(acceptedLoss: accepted)
-      return trial.verdict
-    }
-    #expect(verdict(1000, 1000, 1000) == .clean && verdict(1000, 1000, 999) == .lossy)
-    #expect(verdict(100_000, 100_000, 99_999) == .lossy)
-    #expect(verdict(1000, 995, 995) == .clean && verdict(1000, 994, 994) == .notOffered)
-    #expect(verdict(1000, 990, 500) == .notOffered && verdict(1000, 1000, 990, drops: 10) == .notOffered)
-    #expect(verdict(1000, 1000, 990, accepted: 0.01) == .clean && verdict(1000, 1000, 989, accepted: 0.01) == .lossy)
-    #expect(verdict(0, 0, 0) == .notOffered)
-  }
-
-  /// Of packets that are late, those behind a stall that follow each other too fast.
-  @Test func haste() {
-    var tally = TrialTally(first: 0, longestStall: 1000)
-    for (number, actual) in [0, 1000, 3500, 3520, 4030, 5500, 6501].enumerated() as EnumeratedSequence<[Int64]> {
-      tally.sent(SentPacket(number: UInt64(number), due: Int64(number) * 1000, actual: actual, time: 1))
-    }
-    var trial = Trial(purpose: .search, frame: 64, rate: 1000, duration: 1)
-    tally.finish(&trial, due: 7, refused: 0, ownDrops: 0, acceptedLoss: 0)
-    #expect(trial.hurried == 1)
-  }
-
-  /// 1000 packets/s, and four stalls of 30 ms: what is lost in their wake or within 10 ms behind it is nobody's; one packet
-  /// elsewhere is the path's.
-  @Test(
-    arguments: [
-      ([], .clean), ([210, 429, 635], .uneven), ([210, 239], .uneven), ([210, 500], .lossy), ([250], .lossy),
-      ([100], .lossy),
-      ([200], .lossy),
-    ] as [(Set<Int64>, Trial.Verdict)])
-  func whereLossIs(lost: Set<Int64>, verdict: Trial.Verdict) {
-    var tally = TrialTally(first: 0, longestStall: 10_000_000, window: 300)
-    for number in 0..<1000 as Range<Int64> {
-      // Those of 200 to 229 leave at 230 ms, and so on.
-      let place = number % 200
-      let isLate = number >= 200 && place < 30
-      let actual = number * 1_000_000 + (isLate ? (30 - place) * 1_000_000 + place : 0)
-      tally.sent(SentPacket(number: UInt64(number), due: number * 1_000_000, actual: actual, time: 1 + actual))
-      if !lost.contains(number) { tally.came(UInt32(number), at: 8 + actual) }
-    }
-    var trial = Trial(purpose: .search, frame: 64, rate: 1000, duration: 1)
-    tally.finish(&trial, due: 1000, refused: 0, ownDrops: 0, acceptedLoss: 0)
-    #expect(trial.verdict == verdict && trial.lost == lost.count && trial.hurried == 116)
-    #expect(trial.latency?.min == 7 && trial.latency?.max == 7)
-    // What is accepted is no more the path's in a trial with stalls than in one without.
-    tally.finish(&trial, due: 1000, refused: 0, ownDrops: 0, acceptedLoss: 0.0015)
-    #expect(trial.verdict == (lost.count <= 1 ? .clean : .uneven))
-  }
-
-  /// No more packets are kept than have answers on their way.
-  @Test func answersTooLate() {
-    var tally = TrialTally(first: 1, window: 4)
-    for number in 0..<10 as Range<Int64> {
-      tally.sent(SentPacket(number: UInt64(number), due: number, actual: number, time: 100 + number))
-      if number == 3 { tally.came(2, at: 105) }
-    }
-    for number in [9, 6, 6, 5, 2] as [UInt32] { tally.came(number, at: 120) }
-    #expect(tally.answered == 3 && tally.repeated == 1 && tally.attempts == 9)
   }
 
   /// Loss that the burst behind a stall of this machine explains is nobody's; more than that is the path's.
@@ -299,6 +309,12 @@ import Testing
     let shares = result.lossCurve.map(\.lossShare)
     #expect(abs(shares[0] - 0.45) < 0.001 && abs(shares[4] - 1 / 12) < 0.001 && shares[5] == 0 && shares[6] == 0)
     #expect(result.throughput == nil && result.burst == nil)
+    // Accepted loss is loss: 9 of 10 pass at the top, and none is lost from 0.9 of it on.
+    device = Device { _ in 23_496.0 * 0.905 }
+    device.acceptedLoss = 0.2
+    let accepted = try run(&device, benchmark([.lossCurve])).lossCurve
+    #expect(accepted.map(\.verdict) == [.clean, .clean, .clean])
+    #expect(accepted.map { $0.lost == 0 } == [false, true, true])
   }
 
   /// At 23 496 packets/s into 10 000 packets/s and a queue of 287: 287 / (1 − 10 000 / 23 496) packets in a burst, 499.
@@ -349,25 +365,5 @@ import Testing
     #expect(benchmark.estimate(overhead: 5) == 14...70)
     benchmark.measurements = [.backToBack]
     #expect(benchmark.estimate(overhead: 5) == 77...154)
-  }
-
-  /// Of 10 packets, the first 3 not counted: 4 is lost, 6 comes behind 7, 8 twice, an unknown one.
-  @Test func tally() {
-    var tally = TrialTally(first: 3)
-    for number in 0..<10 as Range<Int64> {
-      tally.sent(
-        SentPacket(number: UInt64(number), due: number * 1000, actual: number * 1000 + 7, time: 1_000_000 + number))
-    }
-    for number in [0, 1, 3, 5, 7, 6, 8, 8, 77] as [UInt32] { tally.came(number, at: 1_000_050 + Int64(number)) }
-    var trial = Trial(purpose: .search, frame: 64, rate: 1000, duration: 1)
-    #expect(!tally.isComplete)
-    tally.finish(&trial, due: 7, refused: 0, ownDrops: 0, acceptedLoss: 0)
-    #expect(trial.sent == 7 && trial.answered == 5 && trial.lost == 2 && trial.verdict == .lossy)
-    #expect(trial.repeated == 1 && trial.disordered == 1 && trial.sentRate == 1000)
-    #expect(trial.latency == Trial.Quantiles(min: 50, mean: 50, p50: 50, p99: 50, p999: 50, max: 50))
-    #expect(trial.lateness?.max == 7 && trial.hurried == 0)
-    // Refused by the stack is not lost.
-    tally.finish(&trial, due: 7, refused: 2, ownDrops: 0, acceptedLoss: 0)
-    #expect(trial.sent == 5 && trial.lost == 0 && trial.verdict == .notOffered)
   }
 }

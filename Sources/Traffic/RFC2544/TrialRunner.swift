@@ -69,6 +69,7 @@ package struct TrialRunner: Sendable {
     // Two seconds' worth may wait to be taken, one is for good measure.
     let window = Int((Double(patience) / 1e9 + 3) * plan.rate) + 4096
     var tally = TrialTally(first: warmUp, longestStall: longestStall, window: window)
+    seeClocks(&tally)
     let drain = plan.count == nil ? self.drain : 0
     let start = Instant<Monotonic>.now.nanoseconds + max(TrialRunner.preparation, drain + TrialRunner.rest)
     // A burst takes as long as it takes; else what is not sent in time is not sent.
@@ -154,5 +155,11 @@ package struct TrialRunner: Sendable {
     // Last: whatever was answered is among them by now.
     for packet in thread.take() { tally.sent(packet) }
     for answer in answers { tally.came(answer.sequence, at: answer.time) }
+    seeClocks(&tally)
+  }
+
+  private func seeClocks(_ tally: inout TrialTally) {
+    let clocks = ClockReading.now()
+    tally.sawClocks(offset: clocks.realtime.nanoseconds - clocks.monotonic.nanoseconds, window: clocks.window)
   }
 }
