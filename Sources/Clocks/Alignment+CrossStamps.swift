@@ -33,7 +33,7 @@ func byCrossStamps(
   guard !stamps.isEmpty else { throw .noCrossStamps }
   let hostWall = try WallClock(host)
   let guestWall = try WallClock(guest)
-  let placed = consistent(place(stamps, host: hostWall, guest: guestWall))
+  let placed = settled(consistent(place(stamps, host: hostWall, guest: guestWall)))
   guard placed.count >= 2 else { throw .crossStampsOutside }
   let bounds = placed.map { stamp in
     let error = whole(stamp.error.rounded(.up))
@@ -65,19 +65,8 @@ private func looseness(_ bounds: [RawBound]) throws(AlignmentError) -> Double {
   throw .scattered
 }
 
-/// A pair of times of the two MONOTONIC_RAW clocks; nanoseconds.
-private struct RawPair {
-  /// Which stamp it is of.
-  var stamp: Int
-  var guest: Int64
-  var host: Int64
-  var error: Double
-
-  var ahead: Int64 { host - guest }
-}
-
 /// A machine's REALTIME against its MONOTONIC_RAW.
-private struct WallClock {
+struct WallClock {
   let epochs: [Epoch]
   let raw: ClockCurve
 
@@ -100,41 +89,4 @@ private struct WallClock {
       return (y, error + epoch.error * raw.slope)
     }
   }
-}
-
-private func place(_ stamps: [CrossStamp], host: WallClock, guest: WallClock) -> [RawPair] {
-  let sane = 0..<(Int64(1) << 62)
-  var pairs: [RawPair] = []
-  for (number, stamp) in stamps.enumerated() {
-    guard sane.contains(stamp.hostRealtime.nanoseconds), sane.contains(stamp.guestRealtime.nanoseconds),
-      (0..<1_000_000_000).contains(stamp.window)
-    else { continue }
-    var guestPlaces = guest.places(of: stamp.guestRealtime.nanoseconds)
-    if let raw = stamp.guestRaw { guestPlaces = sane.contains(raw.nanoseconds) ? [(raw.nanoseconds, 0)] : [] }
-    for guestPlace in guestPlaces {
-      for hostPlace in host.places(of: stamp.hostRealtime.nanoseconds) {
-        pairs.append(
-          RawPair(
-            stamp: number, guest: guestPlace.raw, host: hostPlace.raw,
-            error: guestPlace.error + hostPlace.error + Double(stamp.window) / 2 + CrossStamp.precision))
-      }
-    }
-  }
-  return pairs
-}
-
-/// The pairs that most others agree with, one a stamp: the two clocks differ in rate by less than 1000 ppm.
-private func consistent(_ pairs: [RawPair]) -> [RawPair] {
-  func agreeing(_ leader: RawPair) -> [RawPair] {
-    pairs.filter { pair in
-      let limit = LineBounds.steepest * Double(abs(pair.guest - leader.guest)) + pair.error + leader.error
-      return Double(abs(pair.ahead - leader.ahead)) <= limit
-    }
-  }
-  // A stamp near a step has two places: every stamp of some spread over the run may lead, the largest following wins.
-  let step = max(pairs.count / 32, 1)
-  let leaders = stride(from: 0, to: pairs.count, by: step).map { pairs[$0] }
-  let best = leaders.map(agreeing).max { $0.count < $1.count } ?? []
-  var seen: Set<Int> = []
-  return best.filter { seen.insert($0.stamp).inserted }.sorted { $0.guest < $1.guest }
 }

@@ -45,7 +45,7 @@ package struct Alignment: Sendable {
     let sides = Result { () throws(AlignmentError) in
       (host: try LocalClocks(input.host, side: .host), guest: try LocalClocks(input.guest, side: .guest))
     }
-    outcomes = AlignmentMethod.allCases.map { method in
+    var outcomes = AlignmentMethod.allCases.map { method in
       let result = Result { () throws(AlignmentError) in
         let (host, guest) = try sides.get()
         return switch method {
@@ -56,6 +56,22 @@ package struct Alignment: Sendable {
       }
       return Outcome(method: method, result: result)
     }
+    Alignment.overrule(&outcomes)
+    self.outcomes = outcomes
+  }
+
+  /// Takes a jump of the cross stamps for what it must be where counters and exchanges agree that there was none.
+  ///
+  /// They rest on REALTIME, which may be set and set back between two readings. A guest that was paused or moved jumps in
+  /// MONOTONIC against its counter, or in the counter's offset, and RAW with it, by which messages are compared.
+  private static func overrule(_ outcomes: inout [Outcome]) {
+    guard let crosses = outcomes.firstIndex(where: { $0.method == .ptpKVM }),
+      case .contradiction(let at) = outcomes[crosses].failure,
+      let counted = outcomes.first(where: { $0.method == .tsc })?.map,
+      let exchanged = outcomes.first(where: { $0.method == .exchange })?.map,
+      counted.disagreement(with: exchanged, over: counted.covered).isAllowed
+    else { return }
+    outcomes[crosses].result = .failure(.crossStampsAlone(at: at))
   }
 
   /// The first method that works; none if one saw that the guest was interrupted, since then the others only missed it.

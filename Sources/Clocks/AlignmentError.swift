@@ -21,6 +21,7 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
   case noCrossStamps
   case crossStampsOutside
   case scattered
+  case crossStampsAlone(at: Int64)
   case noExchanges
   case contradiction(at: Int64)
   case noOverlap
@@ -56,6 +57,8 @@ package enum AlignmentError: Error, Equatable, CustomStringConvertible {
       "fewer than two cross time stamps lie within the host's recording"
     case .scattered:
       "the cross time stamps scatter by more than a millisecond"
+    case .crossStampsAlone(let at):
+      "the cross time stamps jumped at \(seconds(at)), counters and messages did not: a wall clock was set and set back"
     case .noExchanges:
       "no messages were exchanged: record with --guest"
     case .contradiction(let at):
