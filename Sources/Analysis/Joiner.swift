@@ -241,7 +241,7 @@ struct Joiner {
       }
       if stamp.time &+ UInt64(window) > state.stopped || stamp.time < state.started {
         segment.result.cutOff += 1
-      } else if state.isClean {
+      } else if state.isClean, stamp.kind != .udp || !flows.hasSuperPackets(index, at: segment.to) {
         segment.result.lost += 1
       } else {
         segment.result.unmatched += 1
