@@ -23,6 +23,8 @@ extension IntegrationSuites {
         #expect((segment.minNs ?? -1) >= 0, "\(segment)")
       }
       for hook in report.hooks { #expect(hook.lost == 0 && hook.emitted > 900, "\(hook)") }
+      let cost = try #require(try bed.load("r").only().machine.stampCost)
+      #expect(cost > 20 && cost < 100_000)
     }
 
     /// Datagrams that leave in one packet are told apart, and not called lost where the stack has split them.
