@@ -46,7 +46,7 @@ SWIFT_PATHS = Package.swift Sources $(wildcard Tests benchmarks lab)
 
 .PHONY: all deps bpf build share test demo lab bench soak check format install clean help
 
-all: build ## build the BPF object and the program (the default)
+all: build share ## build the BPF object, the program, its manual pages and completions (the default)
 
 deps: ## install the Debian packages that are missing, if any (needs root)
 	@command -v dpkg-query >/dev/null || { \
@@ -123,7 +123,11 @@ share: build
 	rm -f build/share/man/*
 	cp .build/plugins/GenerateManual/outputs/latprobe/*.1 build/share/man/
 
-install: share ## install under PREFIX (default /usr/local), below DESTDIR if given
+# Copies alone, since root may not find Swift, and would leave files of its own in .build.
+install: ## install what `make` built under PREFIX (default /usr/local), below DESTDIR if given
+	@for file in build/share/latprobe build/share/completions/latprobe.fish build/share/man/latprobe.1 $(BPF_OBJECTS); do \
+		[ -e "$$file" ] || { echo "install: no $$file; run 'make' first" >&2; exit 1; }; \
+	done
 	install -D -m 755 build/share/latprobe "$(DESTDIR)$(PREFIX)/bin/latprobe"
 	install -d "$(DESTDIR)$(PREFIX)/lib/latprobe" "$(DESTDIR)$(PREFIX)/share/latprobe/probes" \
 		"$(DESTDIR)$(PREFIX)/share/man/man1"

@@ -9,6 +9,8 @@ struct FlowTable {
   private(set) var ids: [UInt32] = []
   /// Hook points (bits) at which packets of the flow were seen, by number.
   private(set) var seen: [UInt32] = []
+  /// By number: some hook point saw several UDP datagrams of the flow in one packet.
+  private var hasSuperPackets: [Bool] = []
   /// NAT-proof identity only: the number that a flow has at a slot on the other side of the translation.
   private(set) var translated: [Translation: UInt32] = [:]
 
@@ -32,12 +34,22 @@ struct FlowTable {
         numbers[stamp.flow] = number
         ids.append(stamp.flow)
         seen.append(0)
+        hasSuperPackets.append(false)
       }
       last = (stamp.flow, number)
       of.append(number)
+      if stamp.isSuperPacket { hasSuperPackets[Int(number)] = true }
       if journeys.of[index] != Journeys.none { seen[Int(number)] |= stamp.hook.bit }
     }
     if domain.isNATProof { followTranslation(domain, journeys) }
+  }
+
+  /// Whether the datagrams of a UDP stamp's flow are split or merged on the way: then one that is absent at `slot` may be
+  /// there in parts, or within another packet.
+  func hasSuperPackets(_ stamp: Int, at slot: Int) -> Bool {
+    let flow = of[stamp]
+    let there = translated[Translation(flow: flow, slot: slot)] ?? flow
+    return hasSuperPackets[Int(flow)] || hasSuperPackets[Int(there)]
   }
 
   /// A packet under address translation has several flow ids: each of them was seen wherever the packet was.

@@ -242,7 +242,7 @@ struct Joiner {
       }
       if state.isCutOff(stamp.time, window) {
         segment.result.cutOff += 1
-      } else if state.isClean {
+      } else if state.isClean, stamp.kind != .udp || !flows.hasSuperPackets(index, at: segment.to) {
         segment.result.lost += 1
       } else {
         segment.result.unmatched += 1

@@ -243,12 +243,22 @@ void lp_drain_close(struct lp_drain *drain)
 	free(drain);
 }
 
-uint64_t lp_program_misses(int program_fd)
+// All zero where the kernel does not tell.
+static struct bpf_prog_info info_of(int program_fd)
 {
 	struct bpf_prog_info info = {};
 	__u32 length = sizeof(info);
 
-	if (bpf_obj_get_info_by_fd(program_fd, &info, &length))
-		return 0;
-	return info.recursion_misses;
+	bpf_obj_get_info_by_fd(program_fd, &info, &length);
+	return info;
+}
+
+uint64_t lp_program_misses(int program_fd)
+{
+	return info_of(program_fd).recursion_misses;
+}
+
+uint64_t lp_program_run_time(int program_fd)
+{
+	return info_of(program_fd).run_time_ns;
 }

@@ -94,6 +94,8 @@ package struct ProbeSet: ~Copyable {
   /// Bytes of one CPU's value in the map `flows`.
   private let flowCacheSize: Int
   private let hooks: [HookPoint]
+  /// What the cost of a stamp is measured of: hook points of packets at devices, and descriptors of their programs.
+  private let measured: (hooks: Set<String>, programs: [Int32])
 
   /// One ring buffer a CPU, index = CPU.
   package var rings: [Int32] { buffers.files }
@@ -137,6 +139,9 @@ package struct ProbeSet: ~Copyable {
     flowCacheSize = Int(unsafe bpf_map__value_size(flows))
     self.switchMap = switchMap
     hooks = resolved.attachedHooks.map(\.point)
+    let atDevices = resolved.attachedHooks.filter { StampCost.hooks.contains($0.point) }
+    let programs = Set(atDevices.flatMap { $0.probes.flatMap(\.programs) })
+    measured = (Set(atDevices.map(\.point.name)), self.links.programs.filter { programs.contains($0.name) }.map(\.file))
   }
 
   /// From now on every hook stamps; all begin with the same packets.
@@ -180,6 +185,13 @@ package struct ProbeSet: ~Copyable {
       }
     }
     return rows
+  }
+
+  /// Stamps made so far at devices, and the time in the programs there that the kernel has counted.
+  borrowing func totals() throws(ProbingError) -> StampCost.Totals {
+    StampCost.Totals(
+      stamps: try ledger().reduce(0) { measured.hooks.contains($1.hook) ? $0 + $1.emitted : $0 },
+      nanoseconds: measured.programs.reduce(0) { $0 + lp_program_run_time($1) })
   }
 
   /// By program name: how often the kernel skipped it because it was running already.

@@ -40,6 +40,7 @@ package struct Recorder: ~Copyable {
   private let options: RecorderOptions
   private let writer: MachineWriter
   private var clocks: ClockKeeper
+  private var cost = StampCost()
   private var machine: Machine
 
   /// - Parameters:
@@ -83,6 +84,7 @@ package struct Recorder: ~Copyable {
     }
     try probes.disable()
     machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+    machine.stampCost = cost.finish(try probes.totals()) ?? machine.stampCost
     if failure == nil {
       do {
         while try pour(drain) > 0 {}
@@ -105,9 +107,10 @@ package struct Recorder: ~Copyable {
     var nextFlush = start + Recorder.flushInterval
     var nextUpdate = start + Recorder.updateInterval
     while true {
-      _ = try pour(drain)
+      let isStamping = try pour(drain) > 0
       try companion.put(into: writer)
       let now = Instant<Monotonic>.now.nanoseconds
+      machine.stampCost = try cost.follow(probes, now: now, isStamping: isStamping) ?? machine.stampCost
       if now >= nextFlush {
         nextFlush = now + Recorder.flushInterval
         try takeLedger()

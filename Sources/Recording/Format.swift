@@ -8,7 +8,7 @@ import CLatprobeABI
 /// Numbers and names of the stream format; `docs/format.md` describes every byte.
 enum Format {
   /// Version of the CTF streams, in the metadata's `env` as `latprobe_format`.
-  static let current = 4
+  static let current = 5
   static let magic: UInt32 = 0xC1FC_1FC1
   /// Bytes of packet header and packet context before the first event.
   static let headerSize = 72

@@ -53,7 +53,8 @@ package struct Stamp: Sendable, Hashable {
   package var key: UInt64
   /// Hash of the 5-tuple in this direction; names a ``Flow``.
   package var flow: UInt32
-  /// TCP: sequence number of the first payload byte; else 0.
+  /// TCP: sequence number of the first payload byte. UDP: payload bytes of each datagram in a super-packet (GSO, GRO).
+  /// Else 0.
   package var sequence: UInt32
   /// Bytes from the start of the IP header; at a socket (``StampKind/tcpRange``) bytes of the stream.
   package var length: UInt32
@@ -82,6 +83,8 @@ package struct Stamp: Sendable, Hashable {
 
   /// Payload bytes behind IP and transport header.
   package var payloadLength: UInt32 { length > UInt32(headerLength) ? length - UInt32(headerLength) : 0 }
+  /// Several UDP datagrams in one packet: the stack splits it further on, or has merged it.
+  package var isSuperPacket: Bool { kind == .udp && sequence != 0 }
 }
 
 /// Whose time a tap's stamp is (`enum lp_wire_clock` of the ABI header).

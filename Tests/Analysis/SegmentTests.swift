@@ -252,6 +252,23 @@ import Testing
     #expect(try lab.analysed().segment("rx", "rxg0-rxg1").fates == Fates(count: 1, lost: 1))
   }
 
+  @Test func datagramsThatAreSplitOrMergedAreNotCalledLost() throws {
+    var lab = Lab()
+    // Flow 7 is split at the socket, flow 8 merged before it.
+    lab.stamp(.rxg0, at: 0, key: 1, length: 2_028, sequence: 1_000)
+    lab.stamp(.rxg1, at: 1_000, key: 2, length: 1_028)
+    lab.stamp(.rxg1, at: 1_000, key: 3, length: 1_028)
+    lab.stamp(.rxg0, at: millisecond, key: 4, flow: 8, length: 1_028)
+    lab.stamp(.rxg0, at: millisecond, key: 5, flow: 8, length: 1_028)
+    lab.stamp(.rxg1, at: millisecond + 1_000, key: 6, flow: 8, length: 2_028, sequence: 1_000)
+    // Another flow's loss stays one, and so does one of TCP, whose sequence numbers say something else.
+    lab.stamp(.rxg0, at: millisecond, key: 7, flow: 9)
+    lab.data(.rxh1, at: millisecond, 100..<200, key: 8, flow: 10)
+    let result = try lab.analysed()
+    #expect(try result.segment("rx", "rxg0-rxg1").fates == Fates(lost: 1, unmatched: 6))
+    #expect(try result.segment("rx", "rxh1-rxg0").lost == 1)
+  }
+
   @Test func aProtocolThatThePartlyAttachedSocketCannotSeeIsNotAskedFor() throws {
     var lab = Lab()
     lab.recording.machine.hooks[6].absentBecause = "udp: skb_consume_udp: fentry refused"

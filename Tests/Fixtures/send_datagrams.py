@@ -4,6 +4,7 @@
 send_datagrams.py MODE DESTINATION PORT COUNT GAP_MS
   connected  a connected UDP socket, one payload
   counted    a connected UDP socket, the payload counts
+  segmented  the same, 7 of 100 bytes in each call, which leave as one packet (UDP_SEGMENT)
   raw        IPv4 with a header of our own: every datagram has the same id (runs as root)
   tagged     whole frames with VLAN tag 5 from eth0 to everybody, ids and payload count (runs as root)
   receive    reads COUNT datagrams on DESTINATION:PORT (GAP_MS: patience without any), prints how many came
@@ -19,6 +20,7 @@ import time
 mode, host, port, count, gap = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]) / 1000
 family = socket.AF_INET6 if ":" in host else socket.AF_INET
 BYTES = 10_000
+UDP_SEGMENT = 103
 
 
 def send():
@@ -26,6 +28,15 @@ def send():
     client.connect((host, port))
     for number in range(count):
         client.send(b"%08d" % number if mode == "counted" else b"the same")
+        time.sleep(gap)
+
+
+def send_segmented():
+    client = socket.socket(family, socket.SOCK_DGRAM)
+    client.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 100)
+    client.connect((host, port))
+    for number in range(count):
+        client.send(b"".join(b"%0100d" % (7 * number + part) for part in range(7)))
         time.sleep(gap)
 
 
@@ -89,6 +100,7 @@ def accept():
 {
     "connected": send,
     "counted": send,
+    "segmented": send_segmented,
     "raw": send_raw,
     "tagged": send_tagged,
     "receive": receive,

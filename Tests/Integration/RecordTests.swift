@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
+import Recording
 import Testing
 import VirtualLab
 
@@ -22,6 +23,26 @@ extension IntegrationSuites {
         #expect((segment.minNs ?? -1) >= 0, "\(segment)")
       }
       for hook in report.hooks { #expect(hook.lost == 0 && hook.emitted > 900, "\(hook)") }
+      let cost = try #require(try bed.load("r").only().machine.stampCost)
+      #expect(cost > 20 && cost < 100_000)
+    }
+
+    /// Datagrams that leave in one packet are told apart, and not called lost where the stack has split them.
+    @Test func datagramsInOnePacketAreNotLost() throws {
+      let bed = try Testbed()
+      let server = try bed.serve("receive", count: 7 * 97)
+      let recording = try bed.record("r", "--filter", "udp dst port 5001")
+      try bed.send("segmented", count: 97)
+      #expect(try server.wait(limit: 10).text.contains("received \(7 * 97)"))
+      // Beyond the match window, or all would be cut off.
+      usleep(1_200_000)
+      try bed.finish(recording)
+      let stamps = try bed.load("r").only().stamps
+      for stamp in stamps { #expect(stamp.sequence == (stamp.hook == .rxg1 ? 0 : 100), "\(stamp)") }
+      let report = try bed.report("r")
+      #expect(try report.segment("txg1-rxg0").count == 97)
+      let read = try report.segment("rxg0-rxg1")
+      #expect(read.count == 0 && read.lost == 0 && read.unmatched >= 97, "\(read)")
     }
   }
 }

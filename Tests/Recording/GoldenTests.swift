@@ -6,7 +6,7 @@ import Testing
 
 /// Every format, byte for byte. Fixtures are never written anew: recordings stay readable for ever.
 /// The stream of CPU 3 is the same in all; formats 2 and 3 each have one more, of CPU 0 and 1,
-/// with their new events; format 4 has a pair more in that of CPU 1.
+/// with their new events; format 4 has a pair more in that of CPU 1, format 5 a stamp of a super-packet.
 @Suite struct GoldenTests {
   static let uuid = "00112233-4455-4677-8899-aabbccddeeff"
   static func fixture(_ format: Int) -> String {
@@ -168,6 +168,26 @@ import Testing
     return stream
   }()
 
+  /// `stream_1_0` of format 5: one event more.
+  static let superStream: [UInt8] = {
+    var stream = numberedStream + bytes(superStamp)
+    let sizes = "40 07 00 00 00 00 00 00"
+    stream.replaceSubrange(32..<56, with: bytes("a3 0f 00 00 00 00 00 00 \(sizes) \(sizes)"))
+    return stream
+  }()
+
+  static let superStamp = """
+    # event stamp, 32 bytes
+    a3 0f 00 00 00 00 00 00                          # timestamp 4003
+    00                                               # id 0
+    02                                               # hook 2, txg1
+    00 00                                            # queue 0
+    2c 27 70 10                                      # length 10028, header_words 7, kind 1
+    07 00 00 00                                      # flow 7
+    e8 03 00 00                                      # sequence: 1000 bytes of each datagram
+    ce ab 00 00 00 00 00 00                          # key 0xabce
+    """
+
   static let numberedPair = """
     # event pair, 40 bytes
     a2 0f 00 00 00 00 00 00                          # timestamp 4002
@@ -223,6 +243,9 @@ import Testing
           key: 0xABCD), at_ns: 1_700_000_000_000_000_000, time_source: 3, interface: 1, device: 2, reserved: 0))
     try writer.append(cpu: 1, batch)
     for pair in pairs { try writer.append(cpu: 1, pair.bytes(at: pair.name == 6 ? 4002 : pair.end)) }
+    batch = Batch()
+    batch.stamp(4003, hook: .txg1, kind: .udp, key: 0xABCE, length: 10_028, flow: 7, sequence: 1_000)
+    try writer.append(cpu: 1, batch)
     writer.discarded(cpu: 3, total: 5)
     machine.stoppedAt = 3000
     machine.stoppedBy = "duration"
@@ -234,7 +257,7 @@ import Testing
     RecordedPair(name: 6, start: 3990, end: 4000, last: nil, isRepeated: false, number: 0x0102_0304),
   ]
 
-  @Test(arguments: [1, 2, 3, 4]) func theFixtureIsTheAnnotatedBytes(format: Int) throws {
+  @Test(arguments: [1, 2, 3, 4, 5]) func theFixtureIsTheAnnotatedBytes(format: Int) throws {
     func file(_ name: String) throws -> [UInt8] {
       [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(format))/host-a/ctf/\(name)")))
     }
@@ -242,7 +265,8 @@ import Testing
     #expect(try file("stream_3_0") == Self.golden)
     if format >= 2 { #expect(try file("stream_0_0") == Self.bytes(Self.clockStream)) }
     if format == 3 { #expect(try file("stream_1_0") == Self.bytes(Self.wireStream)) }
-    if format >= 4 { #expect(try file("stream_1_0") == Self.numberedStream) }
+    if format == 4 { #expect(try file("stream_1_0") == Self.numberedStream) }
+    if format >= 5 { #expect(try file("stream_1_0") == Self.superStream) }
   }
 
   @Test func theWriterWritesTheFixture() throws {
@@ -251,7 +275,7 @@ import Testing
     let text = String(decoding: try scratch.bytes("host-a/ctf/metadata"), as: UTF8.self)
     let uuid = try #require(text.firstMatch(of: /uuid = "([0-9a-f-]{36})";/)).1
     let fixed = text.replacingOccurrences(of: uuid, with: Self.uuid)
-    let old = try String(contentsOfFile: "\(Self.fixture(4))/host-a/ctf/metadata", encoding: .utf8)
+    let old = try String(contentsOfFile: "\(Self.fixture(5))/host-a/ctf/metadata", encoding: .utf8)
     // Hook points may be added within a format.
     func layout(_ text: String) -> [Substring] {
       text.split(separator: "\n").filter { !$0.hasPrefix("enum hook_point") }
@@ -265,7 +289,7 @@ import Testing
     #expect(bytes[6] >> 4 == 4 && bytes[8] >> 6 == 2)
     for (name, starts, golden) in [
       ("stream_3_0", [4, 76], Self.golden), ("stream_0_0", [4], Self.bytes(Self.clockStream)),
-      ("stream_1_0", [4], Self.numberedStream),
+      ("stream_1_0", [4], Self.superStream),
     ] {
       var stream = try scratch.bytes("host-a/ctf/\(name)")
       for start in starts {
@@ -276,10 +300,10 @@ import Testing
     }
     #expect(
       try scratch.bytes("session.json")
-        == [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(4))/session.json"))))
+        == [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(5))/session.json"))))
   }
 
-  @Test(arguments: [1, 2, 3, 4]) func theReaderReadsTheFixture(format: Int) throws {
+  @Test(arguments: [1, 2, 3, 4, 5]) func theReaderReadsTheFixture(format: Int) throws {
     let session = try RecordedSession.load(paths: [Self.fixture(format)])
     #expect(session.session == sampleSession())
     #expect(session.damage.isEmpty)
@@ -288,15 +312,20 @@ import Testing
     #expect(recording.machine.hooks.first?.attachedAs == "tp_btf:net_dev_queue")
     #expect(recording.machine.ledger.first?.lost == 5)
     #expect(
-      recording.discardedByCPU == ([[3: 5], [0: 0, 3: 5], [0: 0, 1: 0, 3: 5], [0: 0, 1: 0, 3: 5]][format - 1]))
+      recording.discardedByCPU
+        == ([[3: 5], [0: 0, 3: 5], [0: 0, 1: 0, 3: 5], [0: 0, 1: 0, 3: 5], [0: 0, 1: 0, 3: 5]][format - 1]))
     #expect(recording.eventsByType == Self.events(format))
     #expect(
-      recording.stamps == [
-        Stamp(time: 900, key: 0xABCD, flow: 7, length: 92, headerLength: 28, cpu: 3, hook: .txg0, kind: .udp),
-        Stamp(
-          time: 1002, key: 0x0102_0304_0506_0708, flow: 0xFFFF_FFF1, sequence: 0x0102_0304, length: 0x12345,
-          headerLength: 28, queue: 258, cpu: 3, hook: .wireOut, kind: .tcp),
-      ])
+      recording.stamps.elementsEqual(
+        [
+          Stamp(time: 900, key: 0xABCD, flow: 7, length: 92, headerLength: 28, cpu: 3, hook: .txg0, kind: .udp),
+          Stamp(
+            time: 1002, key: 0x0102_0304_0506_0708, flow: 0xFFFF_FFF1, sequence: 0x0102_0304, length: 0x12345,
+            headerLength: 28, queue: 258, cpu: 3, hook: .wireOut, kind: .tcp),
+          Stamp(
+            time: 4003, key: 0xABCE, flow: 7, sequence: 1_000, length: 10_028, headerLength: 28, cpu: 1, hook: .txg1,
+            kind: .udp),
+        ].prefix(format >= 5 ? 3 : 2)))
     #expect(recording.clockSamples.first?.tai == 1_700_000_037_000_000_000)
     #expect(recording.flows[7]?.destination == [10, 0, 0, 2])
     guard format >= 2 else { return }
@@ -323,8 +352,8 @@ import Testing
           at: 1_700_000_000_000_000_000, clock: .hardware, interface: 1, device: 2)
       ])
     // In order of their ends.
-    #expect(recording.pairs == Self.pairs.dropLast(4 - format).reversed())
-    #expect(recording.pairs.map(\.number) == [nil, UInt32(0x0102_0304)].dropLast(4 - format).reversed())
+    #expect(recording.pairs == Self.pairs.dropLast(max(0, 4 - format)).reversed())
+    #expect(recording.pairs.map(\.number) == [nil, UInt32(0x0102_0304)].dropLast(max(0, 4 - format)).reversed())
   }
 
   static func events(_ format: Int) -> [String: UInt64] {
@@ -332,10 +361,11 @@ import Testing
     let second: [String: UInt64] = ["clock_exchange": 1, "clock_cross": 1, "guest_counter": 1]
     let third: [String: UInt64] = ["stamp_wire": 1, "pair": 1]
     let fourth: [String: UInt64] = ["pair": 2]
-    return [second, third, fourth].prefix(format - 1).reduce(first) { $0.merging($1) { $1 } }
+    let fifth: [String: UInt64] = ["stamp": 2]
+    return [second, third, fourth, fifth].prefix(format - 1).reduce(first) { $0.merging($1) { $1 } }
   }
 
-  @Test(arguments: [1, 2, 3, 4]) func babeltraceReadsTheFixture(format: Int) throws {
+  @Test(arguments: [1, 2, 3, 4, 5]) func babeltraceReadsTheFixture(format: Int) throws {
     let babeltrace = try Babeltrace(Self.fixture(format))
     #expect(babeltrace.status == 0, "\(babeltrace.errors)")
     #expect(babeltrace.eventsByType == Self.events(format))

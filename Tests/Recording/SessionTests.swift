@@ -150,7 +150,7 @@ import Testing
 
   @Test(arguments: [
     ("session.json", #""format" : 1"#, #""format" : 2"#), ("host-a/machine.json", #""format" : 1"#, #""format" : 2"#),
-    ("host-a/ctf/metadata", "latprobe_format = 4;", "latprobe_format = 5;"),
+    ("host-a/ctf/metadata", "latprobe_format = 5;", "latprobe_format = 6;"),
   ])
   func newerFormatsAreNamed(_ file: String, _ old: String, _ new: String) throws {
     let scratch = try Scratch()
@@ -162,7 +162,7 @@ import Testing
     #expect(problem.kind == .newerFormat)
     #expect(
       problem.description.hasSuffix(
-        "\(file): written by a newer latprobe (format \(file.hasSuffix("metadata") ? "5, this one reads 4" : "2, this one reads 1")): update latprobe"
+        "\(file): written by a newer latprobe (format \(file.hasSuffix("metadata") ? "6, this one reads 5" : "2, this one reads 1")): update latprobe"
       ))
   }
 

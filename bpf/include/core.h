@@ -79,6 +79,7 @@ struct {
 
 struct view {
 	const unsigned char *head;
+	lp_u64 skb;
 	lp_u64 sk;
 	lp_u32 l3;   // offset of the IP header from head (in-band VLAN tags not yet skipped)
 	lp_u32 tail; // end of the linear part, from head
@@ -129,6 +130,7 @@ LP_INLINE lp_u16 queue_of(enum way way, lp_u16 mapping)
 	{                                                                                          \
 		lp_u32 mac = GET(skb, mac_header);                                                 \
                                                                                                    \
+		v->skb = (lp_u64)skb;                                                              \
 		v->head = GET(skb, head);                                                          \
 		v->data = (lp_u32)(GET(skb, data) - v->head);                                      \
 		v->tail = GET(skb, tail);                                                          \
@@ -287,6 +289,7 @@ LP_INLINE lp_u32 bounded(lp_u32 value, lp_u32 limit)
 // What was read of a frame, and where the rest is.
 struct sight {
 	struct lp_source source;
+	lp_u64 skb;
 	lp_u32 linear; // bytes from the IP header on that lie in the linear part
 	lp_u32 length; // bytes of the packet from there on
 };
@@ -324,6 +327,7 @@ LP_INLINE int read_frame(struct lp_frame *f, struct sight *s, const struct view 
 			return -1;
 	}
 	s->source = source;
+	s->skb = v->skb;
 	s->linear = v->tail - l3;
 	s->length = v->length - (l3 - v->data);
 	return 0;
@@ -341,11 +345,25 @@ LP_INLINE int passes_filter(const struct lp_frame *f, const struct sight *s)
 			  lp_ip_length(f->l3, s->length) + LP_ETHERNET_BYTES);
 }
 
+// Payload bytes of each part of a packet that the stack splits later, or has merged; 0 of any other.
+LP_INLINE lp_u32 part_bytes(struct sk_buff *skb)
+{
+	struct skb_shared_info *shared =
+		(struct skb_shared_info *)(PROBE(skb, head) + PROBE(skb, end));
+
+	return PROBE(shared, gso_size);
+}
+
 // 0 if it is an IP packet.
 LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, const struct sight *s)
 {
-	return lp_read_packet(p, f, &s->source, s->linear, s->length, config.identity,
-			      config.sample_one_in > 1);
+	if (lp_read_packet(p, f, &s->source, s->linear, s->length, config.identity,
+			   config.sample_one_in > 1))
+		return -1;
+	// The parts of a datagram lie outside the linear part, so the common packet is not looked into.
+	if (p->kind == LP_KIND_UDP && LP_UNLIKELY(s->linear < p->length))
+		p->sequence = part_bytes((struct sk_buff *)s->skb);
+	return 0;
 }
 
 #endif

@@ -106,8 +106,14 @@ struct sk_buff {
 	__u16 network_header;
 	__u16 mac_header;
 	unsigned int tail;
+	unsigned int end;
 	unsigned char *head;
 	unsigned char *data;
+};
+
+/* Lies at skb->head + skb->end. */
+struct skb_shared_info {
+	unsigned short gso_size;
 };
 
 struct virtio_device {

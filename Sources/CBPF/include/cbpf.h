@@ -37,5 +37,7 @@ void lp_drain_close(struct lp_drain *drain);
 
 // How often the kernel skipped this program because it was running already on that CPU; 0 on old kernels.
 uint64_t lp_program_misses(int program_fd);
+// Nanoseconds in this program, of the times in which the kernel counted them (bpf_enable_stats).
+uint64_t lp_program_run_time(int program_fd);
 
 #endif

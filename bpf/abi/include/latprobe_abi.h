@@ -79,8 +79,10 @@ struct lp_stamp {
 	lp_u32 header_words : 8; // IP and transport header, in units of 4 bytes
 	lp_u32 kind : 4;	 // enum lp_kind
 	lp_u32 flow;		 // hash of the 5-tuple in this direction
-	lp_u32 sequence;	 // TCP: sequence number of the first payload byte, else 0
-	lp_u64 key;		 // packet identity, see packet_key.h
+	// TCP: sequence number of the first payload byte. UDP: payload bytes of each datagram in a super-packet
+	// (GSO, GRO). Else 0.
+	lp_u32 sequence;
+	lp_u64 key; // packet identity, see packet_key.h
 };
 
 // A stamp whose time lies before its emission: the call that asked for a packet (txg0) is known

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+internal import CBPF
+internal import Glibc
+internal import Recording
+
+/// What a stamp at a device costs on this machine: the time in the programs there as the kernel counts it
+/// (BPF_STATS_RUN_TIME), by their stamps.
+///
+/// Counted from the first stamps on, and only until there are plenty, since counting reads a clock twice a run.
+struct StampCost: ~Copyable {
+  struct Totals {
+    var stamps: UInt64 = 0
+    /// Of all runs, those too that stamped nothing.
+    var nanoseconds: UInt64 = 0
+  }
+
+  /// Where a program runs once a packet. Others run at every system call, or whenever any packet is freed.
+  static let hooks: Set<HookPoint> = [.txg1, .txg2, .txh0, .txh1, .rxh0, .rxh1, .rxg0]
+
+  /// The longest that the kernel counts, nanoseconds.
+  private static let stretch: Int64 = 1_000_000_000
+  private static let plenty: UInt64 = 10_000
+  /// With fewer stamps, runs for packets of other devices would make up the most of it.
+  private static let enough: UInt64 = 100
+
+  /// Open while the kernel counts.
+  private var statistics: Int32 = -1
+  private var isOver = false
+  private var first = Totals()
+  private var end: Int64 = 0
+
+  /// To be called in short intervals.
+  /// - Parameters:
+  ///   - now: CLOCK_MONOTONIC, nanoseconds.
+  ///   - isStamping: stamps have come since the last call.
+  /// - Returns: nanoseconds a stamp, once; nil before and after, and if it cannot be told.
+  mutating func follow(_ probes: borrowing ProbeSet, now: Int64, isStamping: Bool) throws(ProbingError) -> Double? {
+    guard !isOver else { return nil }
+    guard statistics >= 0 else {
+      guard isStamping else { return nil }
+      statistics = bpf_enable_stats(BPF_STATS_RUN_TIME)
+      // Before Linux 5.8, or without CAP_SYS_ADMIN.
+      isOver = statistics < 0
+      first = try probes.totals()
+      end = now + StampCost.stretch
+      return nil
+    }
+    let last = try probes.totals()
+    guard now >= end || last.stamps - first.stamps >= StampCost.plenty else { return nil }
+    return finish(last)
+  }
+
+  /// For a recording that ends before there are plenty.
+  mutating func finish(_ last: Totals) -> Double? {
+    guard !isOver, statistics >= 0 else { return nil }
+    isOver = true
+    close(statistics)
+    statistics = -1
+    return StampCost.perStamp(first, last)
+  }
+
+  /// To a tenth of a nanosecond; nil where too few stamps were made.
+  static func perStamp(_ first: Totals, _ last: Totals) -> Double? {
+    let stamps = last.stamps - first.stamps
+    guard stamps >= enough else { return nil }
+    return (Double(last.nanoseconds - first.nanoseconds) / Double(stamps) * 10).rounded() / 10
+  }
+
+  deinit { if statistics >= 0 { close(statistics) } }
+}
