@@ -7,6 +7,11 @@ package struct PairImport {
   private var collector: PairCollector
   private var files: [File] = []
   private var order: CaptureOrder
+  /// A gap that the connections were not yet told of, and when they were told of the last one.
+  private var owesGap = false
+  private var lastGap: Int64?
+  /// Nanoseconds: to tell all connections takes time, and a gap puts them out of step for longer than this anyway.
+  private static let gapInterval: Int64 = 1_000_000
 
   private struct File {
     let reader: CaptureReader
@@ -73,7 +78,12 @@ package struct PairImport {
 
   private mutating func pair(_ entries: [CaptureOrder.Entry]) throws(RecordingError) {
     for entry in entries {
-      if entry.isAfterGap { collector.pairer.miss() }
+      owesGap = owesGap || entry.isAfterGap
+      let isSoon = lastGap.map { entry.packet.time &- $0 < PairImport.gapInterval } ?? false
+      if owesGap, !isSoon {
+        collector.pairer.miss()
+        (owesGap, lastGap) = (false, entry.packet.time)
+      }
       collector.pairer.take(entry.packet)
     }
     collector.take()
