@@ -43,7 +43,7 @@ package struct Trial: Sendable, Hashable {
   package var ownDrops = 0
   /// Packets a second that left.
   package var sentRate = 0.0
-  /// Nanoseconds from a packet's send call to its answer; nil without answers.
+  /// Nanoseconds from a packet's send call to its answer; nil without answers, or where the clock of both was set.
   package var latency: Quantiles?
   /// Nanoseconds from when a packet was due to its send call.
   package var lateness: Quantiles?
@@ -51,6 +51,8 @@ package struct Trial: Sendable, Hashable {
   package var hurried = 0
   /// Lost packets that neither left so, nor so soon after one that a queue may still have been full of the burst.
   package var unexplained = 0
+  /// How often CLOCK_REALTIME was set meanwhile.
+  package var clockSteps = 0
   package var verdict = Verdict.notOffered
 
   /// Nanoseconds.

@@ -35,7 +35,7 @@ extension Report {
     let header =
       ([
         "purpose,frame,rate_pps,duration_s,due,unsent,sent,answered,lost,repeated,disordered,own_drops,sent_rate_pps"
-      ] + columns("latency") + columns("late") + ["verdict"]).joined(separator: ",")
+      ] + columns("latency") + columns("late") + ["verdict,clock_steps"]).joined(separator: ",")
     let rows = trials.map { trial in
       ([
         trial.purpose.rawValue, String(trial.frame), Text.fixed(trial.rate, 3), Text.fixed(trial.duration, 6),
@@ -44,7 +44,7 @@ extension Report {
           trial.due, trial.unsent, trial.sent, trial.answered, trial.lost, trial.repeated, trial.disordered,
           trial.ownDrops,
         ].map { String($0) } + [Text.fixed(trial.sentRate, 3)] + cells(trial.latency) + cells(trial.lateness)
-        + [trial.verdict.rawValue]).joined(separator: ",")
+        + [trial.verdict.rawValue, String(trial.clockSteps)]).joined(separator: ",")
     }
     return ([header] + rows).joined(separator: "\n") + "\n"
   }
@@ -127,6 +127,9 @@ extension Report {
         row += Text.aligned(result.burst.map { (isLeast ? "≥ " : "") + String($0) } ?? "–", 14)
       }
       var remarks = measured.throughput ? [remark(result)] : []
+      if throughput != nil, result.latency == nil {
+        remarks.append("no latency: this machine's clock was set meanwhile")
+      }
       if measured.bursts { remarks += burstRemark(result) }
       let isKnown = !measured.throughput || result.throughput != nil || result.failingRate != nil
       if let measurement = result.unfinished, isKnown {

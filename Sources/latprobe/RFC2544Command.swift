@@ -279,6 +279,7 @@ struct RFC2544Command: AsyncParsableCommand {
         "not offered: \(trial.sent) of \(trial.due) sent; \(trial.refused) refused by this machine: \(unsafe String(cString: strerror(trial.refusal)))"
       case .notOffered: "not offered: \(trial.sent) of \(trial.due) sent"
       }
-    return "\(trial.frame) bytes, \(trial.purpose.rawValue), \(what): \(outcome)"
+    let clock = trial.clockSteps > 0 ? "; no latency: this machine's clock was set meanwhile" : ""
+    return "\(trial.frame) bytes, \(trial.purpose.rawValue), \(what): \(outcome)\(clock)"
   }
 }

@@ -120,7 +120,8 @@ import Testing
     let rows = Report.trialsCSV(found.lossCurve).split(separator: "\n").map {
       $0.split(separator: ",", omittingEmptySubsequences: false)
     }
-    #expect(rows.count == 4 && rows.allSatisfy { $0.count == 26 })
-    #expect(rows[2][4...8].joined(separator: ",") == "1000,100,900,900,0" && rows[2][25] == "not-offered")
+    #expect(rows.count == 4 && rows.allSatisfy { $0.count == 27 })
+    #expect(rows[2][4...8].joined(separator: ",") == "1000,100,900,900,0")
+    #expect(rows[2][25] == "not-offered" && rows[2][26] == "0" && rows[0][26] == "clock_steps")
   }
 }

@@ -28,6 +28,8 @@ struct TrialTally: Sendable {
   private var steady = 0
   private var delays = Histogram()
   private var lateness = Histogram()
+  private var clockSteps = 0
+  private var clockOffset: (value: Int64, window: Int64)?
 
   init(first: Int, longestStall: Int64 = .max, window: Int = .max) {
     (self.first, self.longestStall, self.window) = (first, longestStall, window)
@@ -71,6 +73,14 @@ struct TrialTally: Sendable {
     highest = max(highest, number)
   }
 
+  /// CLOCK_REALTIME − CLOCK_MONOTONIC, which is constant but where somebody sets the clock; nanoseconds ± half of `window`.
+  mutating func sawClocks(offset: Int64, window: Int64) {
+    if let before = clockOffset, (offset - before.value).magnitude > UInt64(window + before.window + 1000) {
+      clockSteps += 1
+    }
+    clockOffset = (offset, window)
+  }
+
   var isComplete: Bool { answered >= attempts }
 
   /// Between the first packet and the last one, packets a second.
@@ -93,7 +103,8 @@ struct TrialTally: Sendable {
     } else {
       trial.sentRate = due > 0 ? trial.rate * Double(trial.sent) / Double(due) : 0
     }
-    (trial.latency, trial.lateness) = (delays.quantiles, lateness.quantiles)
+    (trial.latency, trial.lateness) = (clockSteps == 0 ? delays.quantiles : nil, lateness.quantiles)
+    trial.clockSteps = clockSteps
     // Which of them the stack refused is not known.
     (trial.refused, trial.hurried, trial.unexplained) = (refused, hurried, max(0, steady - refused))
     trial.judge(acceptedLoss: acceptedLoss, longestStall: longestStall)
