@@ -51,6 +51,8 @@ package struct Trial: Sendable, Hashable {
   package var hurried = 0
   /// Lost packets that neither left so, nor so soon after one that a queue may still have been full of the burst.
   package var unexplained = 0
+  /// The other ones, where the stall was a long one: their loss says nothing of the rate.
+  package private(set) var lostInWake = 0
   /// How often CLOCK_REALTIME was set meanwhile.
   package var clockSteps = 0
   package var verdict = Verdict.notOffered
@@ -93,14 +95,21 @@ package struct Trial: Sendable, Hashable {
       verdict = Double(lost) <= acceptedLoss * Double(sent) ? .clean : .lossy
     }
     let isLate = !purpose.isBurst && lateness?.max ?? 0 > longestStall
+    lostInWake = isLate ? max(0, lost - unexplained) : 0
     if verdict == .lossy, isLate, lost <= hurried, Double(unexplained) <= acceptedLoss * Double(sent) {
       verdict = .uneven
     }
   }
 
-  /// Whether another try may do: this machine was at fault, and not by much.
+  /// Whether another try may do: this machine was at fault, and not by much. Where most packets were lost in the wake of a
+  /// stall, those lost later may have met the queue that it had filled.
   package var isWorthRepeating: Bool {
-    verdict == .uneven || verdict == .notOffered && refused == 0 && Double(sent) >= Double(due) * 0.9
+    switch verdict {
+    case .clean: false
+    case .uneven: true
+    case .lossy: 2 * lostInWake >= lost
+    case .notOffered: refused == 0 && Double(sent) >= Double(due) * 0.9
+    }
   }
 }
 

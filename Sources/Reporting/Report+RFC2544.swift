@@ -111,11 +111,12 @@ extension Report {
     lines.append(header.joined())
     for result in results {
       let throughput = result.throughput
+      let isLeast = result.isSendersLimit || result.unfinished == "throughput"
       // On the wire, with preamble and gap.
       let bits = throughput.map { $0 * Double(8 * (result.frame + 20)) / 1e6 }
       var cells = [
         String(result.frame), Text.fixed(result.lineRate, 1),
-        throughput.map { (result.isSendersLimit ? "≥ " : "") + Text.fixed($0, 1) } ?? "–",
+        throughput.map { (isLeast ? "≥ " : "") + Text.fixed($0, 1) } ?? "–",
         throughput.map { Text.percent($0 / result.lineRate) } ?? "–", bits.map { Text.fixed($0, 3) } ?? "–",
       ]
       cells += [result.latency?.min, result.latency?.mean, result.latency?.p99, result.latency?.max].map {
@@ -123,7 +124,7 @@ extension Report {
       }
       var row = zip(cells, columns.map(\.1) + latencies.map(\.1)).map { Text.aligned($0, $1) }.joined()
       if measured.bursts {
-        let isLeast = result.isBurstLimit || result.isSendersBurst
+        let isLeast = result.isBurstLimit || result.isSendersBurst || result.unfinished == "back-to-back"
         row += Text.aligned(result.burst.map { (isLeast ? "≥ " : "") + String($0) } ?? "–", 14)
       }
       var remarks = measured.throughput ? [remark(result)] : []

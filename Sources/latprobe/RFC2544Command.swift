@@ -14,9 +14,9 @@ struct RFC2544Command: AsyncParsableCommand {
     abstract: "Find the highest rate without loss, the latency at it, loss by rate, and the longest burst.",
     discussion: """
       The measurements of RFC 2544 between this machine and 'latprobe reflect', for frames of several sizes: packets go
-      there and back, and loss on either way counts. Short trials look for the rate; long ones confirm it, and lower it if
-      they lose a packet. Where this machine does not send what a trial asks for, that is said, and is no loss. Ctrl-C keeps
-      what was done; the exit code is then 3. Frames below 84 bytes (IPv6: 104) need a reflector without --stateful.
+      there and back, and loss on either way counts. Short trials look for the rate; long ones confirm it, lower it if they
+      lose a packet, and go back up where that was too far. Where this machine does not send what a trial asks for, that
+      is said, and is no loss. Ctrl-C keeps what was done; the exit code is then 3. Frames below 84 bytes (IPv6: 104) need a reflector without --stateful.
 
         latprobe reflect --rate-limit 10000000                      # on 10.0.0.2
         sudo latprobe rfc2544 10.0.0.2 --line-rate 1G -o run1
@@ -62,7 +62,8 @@ struct RFC2544Command: AsyncParsableCommand {
 
   @Option(
     help:
-      "A trial with loss in which packets left later than this is done again, twice at most: a burst behind a stall.")
+      "A trial with loss in which packets left later than this, and most were lost behind them, is done again, twice at most."
+  )
   var longestStall = TimeArgument(nanoseconds: 10_000_000)
 
   @Option(help: "Packets at the rate before a trial that are not counted.")
@@ -271,6 +272,8 @@ struct RFC2544Command: AsyncParsableCommand {
       switch trial.verdict {
       case .clean where trial.lost > 0: "\(trial.lost) of \(trial.sent) lost, accepted"
       case .clean: trial.unsent == 0 ? "no loss" : "no loss; \(trial.unsent) of \(trial.due) not sent"
+      case .lossy where trial.isWorthRepeating:
+        "\(trial.lost) of \(trial.sent) lost, most behind a stall of this machine"
       case .lossy: "\(trial.lost) of \(trial.sent) lost"
       case .uneven:
         "\(trial.lost) of \(trial.sent) lost, but this machine stalled for \((trial.lateness?.max ?? 0) / 1_000_000) ms"

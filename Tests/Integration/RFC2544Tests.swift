@@ -53,7 +53,7 @@ extension IntegrationSuites {
           [
             "--sizes", "\(frame)", "--line-rate", "\(500 * 8 * (frame + 20) / 1000)k", "--measure", "throughput",
             "--search-trial", "1s", "--trial", "8s", "--repeat", "1", "--drain", "400ms", "--wait", "500ms", "--pause",
-            "10ms", "--longest-stall", "100ms",
+            "10ms", "--longest-stall", "100ms", "--resolution", "1",
           ], to: "10.78.\(number).2", into: "\(frame)")
       }
       for (frame, run) in zip(sizes, runs) {

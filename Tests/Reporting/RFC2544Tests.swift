@@ -34,7 +34,7 @@ import Testing
          frame    line pps         pps  of line     Mbit/s       min      mean       p99       max  back-to-back
             64     14881.0    ≥ 9000.0   60.5 %      6.048   18.0 µs   42.3 µs   97.0 µs   1.23 ms             –  this machine did not keep 9100.0 up: perhaps no limit of the path
            128      8445.9      8446.0  100.0 %     10.000   18.0 µs   42.3 µs   97.0 µs   1.23 ms       ≥ 16891  at the highest rate tried
-           512      2349.6       492.1   20.9 %      2.094   18.0 µs   42.3 µs   97.0 µs   1.23 ms            43  loss at 494.6; ended in the measurement of back-to-back
+           512      2349.6       492.1   20.9 %      2.094   18.0 µs   42.3 µs   97.0 µs   1.23 ms          ≥ 43  loss at 494.6; ended in the measurement of back-to-back
           1024      1197.3           –        –          –         –         –         –         –             –  not confirmed at any rate; loss at 12.0
           1518       812.7           –        –          –         –         –         –         –             –  ended before it was found
 
@@ -64,6 +64,15 @@ import Testing
     capped.failingBurstVerdict = .lossy
     let lossy = Report.table([capped], acceptedLoss: 0, measured: (throughput: false, bursts: true))
     #expect(lossy.contains("  700\n") && lossy.contains("reflector may have refused some"), "\(lossy)")
+  }
+
+  /// An end on the way back up leaves a lower bound; a clock that was set, no latency.
+  @Test func unfinishedAndWithoutLatency() {
+    var row = result(512, 1034.3, failing: (1248.8, .lossy))
+    (row.unfinished, row.latency) = ("throughput", nil)
+    let text = Report.table([row], acceptedLoss: 0, measured: (throughput: true, bursts: false))
+    #expect(text.contains(" ≥ 1034.3 "), "\(text)")
+    #expect(text.contains("–  loss at 1248.8; no latency: this machine's clock was set meanwhile; ended"), "\(text)")
   }
 
   @Test func noRateFound() {

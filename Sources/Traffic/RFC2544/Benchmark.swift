@@ -41,8 +41,8 @@ package struct Benchmark: Sendable {
 
   /// - Parameters:
   ///   - lineRate: bits a second.
-  ///   - progress: told what is known whenever a measurement begins: an error ends all, and must not take what was found
-  ///     with it.
+  ///   - progress: told what is known whenever a measurement begins or a rate or burst was confirmed: an error ends all,
+  ///     and must not take what was found with it.
   package func run(
     frame: Int, lineRate: Double, progress: (FrameResult) -> Void = { _ in }, perform: (Plan) throws -> Trial
   ) throws -> FrameResult {
@@ -53,9 +53,9 @@ package struct Benchmark: Sendable {
       result.unfinished = measurement.rawValue
       progress(result)
       switch measurement {
-      case .throughput: try findThroughput(&result) { try persist($0, perform) }
+      case .throughput: try findThroughput(&result, progress) { try persist($0, perform) }
       case .lossCurve: try drawLossCurve(&result) { try persist($0, perform) }
-      case .backToBack: try findBurst(&result, perform)
+      case .backToBack: try findBurst(&result, progress, perform)
       }
     }
     result.unfinished = nil
@@ -85,7 +85,9 @@ package struct Benchmark: Sendable {
     return trial
   }
 
-  private func findThroughput(_ result: inout FrameResult, _ perform: (Plan) throws -> Trial) throws {
+  private func findThroughput(
+    _ result: inout FrameResult, _ progress: (FrameResult) -> Void, _ perform: (Plan) throws -> Trial
+  ) throws {
     var search = RateSearch(
       highest: result.highest, resolution: resolution, floor: result.highest * Benchmark.floor, confirmations: repeats)
     var confirmations: [Trial] = []
@@ -95,14 +97,22 @@ package struct Benchmark: Sendable {
           purpose: step.isConfirmation ? .confirmation : .search, frame: result.frame, rate: step.value,
           duration: step.isConfirmation ? self.trial : searchTrial, highest: result.highest))
       if step.isConfirmation { confirmations = confirmations.filter { $0.rate == step.value } + [trial] }
-      let survived = trial.due > 0 ? step.value * Double(trial.answered) / Double(trial.due) : 0
-      search.took(trial.verdict, survived: survived)
+      let survivors = trial.answered + trial.lostInWake
+      let before = search.result
+      search.took(trial.verdict, survived: trial.due > 0 ? step.value * Double(survivors) / Double(trial.due) : 0)
+      if let failing = search.failing { (result.failingRate, result.failingVerdict) = failing }
+      if search.result != before {
+        confirm(&result, confirmations)
+        progress(result)
+      }
     }
-    if let failing = search.failing { (result.failingRate, result.failingVerdict) = failing }
-    guard search.result != nil else { return }
+  }
+
+  private func confirm(_ result: inout FrameResult, _ confirmations: [Trial]) {
     result.throughput = confirmations.map(\.sentRate).min()
     result.lost = confirmations.reduce(0) { $0 + $1.lost }
     let latencies = confirmations.compactMap(\.latency)
+    result.latency = nil
     guard let least = latencies.map(\.min).min(), let largest = latencies.map(\.max).max() else { return }
     func mean(_ figure: KeyPath<Trial.Quantiles, Int64>) -> Int64 {
       latencies.reduce(0) { $0 + $1[keyPath: figure] } / Int64(latencies.count)
@@ -126,7 +136,9 @@ package struct Benchmark: Sendable {
   }
 
   /// Bursts at the highest rate, or as fast as this machine sends; the longest one tried would take two seconds.
-  private func findBurst(_ result: inout FrameResult, _ perform: (Plan) throws -> Trial) throws {
+  private func findBurst(
+    _ result: inout FrameResult, _ progress: (FrameResult) -> Void, _ perform: (Plan) throws -> Trial
+  ) throws {
     let most = max(2, (result.highest * 2).rounded(.down))
     var search = RateSearch(highest: most, resolution: resolution, floor: 2, confirmations: repeats, isWhole: true)
     var rates: [Double] = []
@@ -136,15 +148,18 @@ package struct Benchmark: Sendable {
           purpose: step.isConfirmation ? .burstConfirmation : .burstSearch, frame: result.frame, rate: result.highest,
           count: Int(step.value), highest: result.highest))
       if trial.verdict == .clean, step.isConfirmation { rates.append(trial.sentRate) } else { rates = [] }
+      let before = search.result
       search.took(trial.verdict, survived: Double(trial.answered))
-    }
-    if let failing = search.failing {
-      (result.failingBurst, result.failingBurstVerdict) = (Int(failing.value), failing.verdict)
-    }
-    if let packets = search.result {
-      result.burst = Int(packets)
-      result.burstRate = rates.reduce(0, +) / Double(max(1, rates.count))
-      result.isBurstLimit = packets == most
+      if let failing = search.failing {
+        (result.failingBurst, result.failingBurstVerdict) = (Int(failing.value), failing.verdict)
+      }
+      if let packets = search.result, packets != before {
+        result.burst = Int(packets)
+        result.burstRate = rates.reduce(0, +) / Double(max(1, rates.count))
+        result.isBurstLimit = packets == most
+        rates = []
+        progress(result)
+      }
     }
   }
 }

@@ -7,7 +7,8 @@ package import Recording
 /// a place is followed by one a little above, and bisection does the rest. Steps double as long as they lead nowhere,
 /// so that loss which does not depend on the value is found to be that in few trials. What was found in short trials is then
 /// confirmed by long ones, and lowered until all of these are without loss. Before that, a limit that was the sender's fault
-/// is tried once more: it may have stalled but then.
+/// is tried once more: it may have stalled but then. Lowered by more than the resolution, bisection by long trials follows
+/// between what is confirmed and what failed: a trial that something disturbed loses more than the value explains.
 package struct RateSearch: Sendable {
   package struct Step: Sendable, Hashable {
     package var value: Double
@@ -23,7 +24,7 @@ package struct RateSearch: Sendable {
   private var candidate: Double
   private var isConfirming = false
   private var isDone = false
-  /// The highest value that short trials passed; 0: none yet.
+  /// The highest value that short trials passed, and later that was confirmed; 0: none yet.
   private var clean = 0.0
   private var confirmed = 0
   private var failures = 0
@@ -34,7 +35,7 @@ package struct RateSearch: Sendable {
   private var limits: [(value: Double, verdict: Trial.Verdict)] = []
   /// A limit that was tried once more.
   private var asked: Double?
-  /// Confirmed; nil while the search goes on, or if nothing was found.
+  /// The highest value that was confirmed; nil: none yet.
   package private(set) var result: Double?
 
   /// The lowest value that failed, and how.
@@ -63,8 +64,9 @@ package struct RateSearch: Sendable {
     failures = 0
     if isConfirming {
       confirmed += 1
-      if confirmed >= confirmations { (result, isDone) = (candidate, true) }
-      return
+      guard confirmed >= confirmations else { return }
+      (result, clean) = (candidate, candidate)
+      return climb()
     }
     clean = candidate
     if asked == clean { gains = 0 }
@@ -86,9 +88,17 @@ package struct RateSearch: Sendable {
     }
   }
 
+  /// From what is confirmed towards what failed, by half of what is between, until that is within the resolution.
+  private mutating func climb() {
+    confirmed = 0
+    guard let failing, !isNarrow(failing.value) else { return isDone = true }
+    candidate = between(failing.value)
+  }
+
   private mutating func failed(_ verdict: Trial.Verdict, _ survived: Double) {
     limits.removeAll { $0.value <= candidate }
     limits.append((candidate, verdict))
+    guard result == nil else { return climb() }
     failures += 1
     // One long trial that fails may have met something rare: the second step is no longer than the first.
     let doublings = max(0, failures - (isConfirming ? 2 : 1))
@@ -111,6 +121,7 @@ package struct RateSearch: Sendable {
 
   private var unit: Double { isWhole ? 1 : 0 }
   private func rounded(_ value: Double) -> Double { isWhole ? value.rounded(.down) : value }
-  private func isNarrow(_ high: Double) -> Bool { high - clean <= max(unit, resolution * high) }
+  /// A step down by the resolution is, whatever rounding makes of it.
+  private func isNarrow(_ high: Double) -> Bool { high - clean <= max(unit, resolution * high * (1 + 1e-9)) }
   private func between(_ high: Double) -> Double { rounded((clean + high) / 2) }
 }
