@@ -89,7 +89,12 @@ package struct TrialRunner: Sendable {
         drainage.sending, size: size, rate: plan.highest, from: start - TrialRunner.rest - drain, for: drain,
         stopRequested)
     }
+    var clocksDue = Instant<Monotonic>.now.nanoseconds
     while thread.state.stoppedBy == nil {
+      if case let now = Instant<Monotonic>.now.nanoseconds, now >= clocksDue {
+        seeClocks(&tally)
+        clocksDue = now + 100_000_000
+      }
       if stopRequested() { return nil }
       if thread.state.heard == ECONNREFUSED || socket.lastError == ECONNREFUSED { break }
       if TrialRunner.noWay.contains(thread.state.refused.error) { break }
@@ -116,6 +121,7 @@ package struct TrialRunner: Sendable {
       socket.wait(until: Instant(nanoseconds: min(now + 50_000_000, end)))
       take(&socket, thread, id, size: size, &tally)
     }
+    seeClocks(&tally)
     var trial = Trial(purpose: plan.purpose, frame: plan.frame, rate: plan.rate, duration: duration)
     tally.finish(
       &trial, due: counted, refused: Int(state.refused.count), ownDrops: socket.drops, acceptedLoss: acceptedLoss)
@@ -156,6 +162,11 @@ package struct TrialRunner: Sendable {
     for packet in thread.take() { tally.sent(packet) }
     for answer in answers { tally.came(answer.sequence, at: answer.time) }
     seeClocks(&tally)
+  }
+
+  private func seeClocks(_ tally: inout TrialTally) {
+    let clocks = ClockReading.now()
+    tally.sawClocks(offset: clocks.realtime.nanoseconds - clocks.monotonic.nanoseconds, window: clocks.window)
   }
 
   private func seeClocks(_ tally: inout TrialTally) {
