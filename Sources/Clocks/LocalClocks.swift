@@ -65,7 +65,8 @@ struct LocalClocks {
     guard readings.allSatisfy({ $0.counter != 0 }) else { throw .noCounter(side) }
     let ticks = { (reading: ClockReading) in Int64(bitPattern: reading.counter &- base) }
     let rates = zip(readings, readings.dropFirst()).map {
-      Double(ticks($1).subtractingCapped(ticks($0))) / Double($1.monotonic.nanoseconds - $0.monotonic.nanoseconds)
+      Double(ticks($1).subtractingCapped(ticks($0)))
+        / Double(max($1.monotonicRaw.nanoseconds - $0.monotonicRaw.nanoseconds, 1))
     }.sorted()
     let rate = rates[rates.count / 2]
     guard (0.001...20).contains(rate) else { throw .noCounter(side) }
@@ -75,7 +76,7 @@ struct LocalClocks {
   /// Straight lines from reading to reading.
   ///
   /// A reading is right within half of its window. Between two of them MONOTONIC may have changed its rate, stepped, or
-  /// been slewed for a moment: ``Edge/bend(_:_:)``.
+  /// been slewed for a moment: ``Edge/bend(_:_:allowed:)``.
   private func curve(
     _ name: String, rate: Double, _ clock: (ClockReading) -> Int64
   ) throws(AlignmentError) -> ClockCurve {
@@ -92,8 +93,9 @@ struct LocalClocks {
       }
       edges.append(edge)
     }
+    let allowed = rate * (1 - LocalClocks.slew)...rate * (1 + LocalClocks.slew)
     for index in edges.indices {
-      knots[index].bend = Edge.bend(edges, index) ?? edges[index].length * LocalClocks.slew * rate / 4
+      knots[index].bend = Edge.bend(edges, index, allowed: allowed)
     }
     // Beyond the readings, the slope of the outermost edge may be as wrong as its bend says.
     let doubt = [0, edges.count - 1].map { knots[$0].bend / edges[$0].length }.max() ?? 0
@@ -112,46 +114,57 @@ private struct Edge {
   /// How far off the slope may be, from the errors of both ends.
   var doubt: Double
 
-  /// How far the truth may leave edge `index`; nil for an edge without neighbours.
+  /// How far the truth may leave edge `index`, in units of y; `allowed` are the slopes that slewing can make.
   ///
-  /// Where the rate changed once at most (``isSteady(_:_:)``), a path of slopes between `low` and `high` leaves its chord
-  /// of slope s over h by at most h (high − s)(s − low) / (high − low), and a step too small to be told from the doubts shows
-  /// in the difference from the neighbours. Everywhere else there may be a step anywhere in the edge, or a slew that a
-  /// neighbour shares: the whole difference and all doubts.
-  static func bend(_ edges: [Edge], _ index: Int) -> Double? {
-    guard edges.count > 1 else { return nil }
+  /// Where all edges around agree, the rate stayed between the slopes of the edge and its neighbours within their doubts, and
+  /// a step too small to be told from the doubts shows in the difference from the neighbours. Where they do not, nothing tells
+  /// one change of rate from several: it may have left the range of all slopes around on either side by the width of that
+  /// range, as far as is allowed, or there was a step anywhere in the edge, or a slew that a neighbour shares: the whole
+  /// difference and all doubts.
+  static func bend(_ edges: [Edge], _ index: Int, allowed: ClosedRange<Double>) -> Double {
     let edge = edges[index]
-    guard isSteady(edges, index) else {
-      let isInner = index > 0 && index + 1 < edges.count
-      // At the ends nobody knows the rate on the other side, and the neighbour may hold a part of the same slew.
-      let reach = isInner ? 1 : 2
-      let near = edges[max(0, index - reach)...min(edges.count - 1, index + reach)]
-      return edge.length * (near.map { abs(edge.slope - $0.slope) + edge.doubt + $0.doubt }.max() ?? 0)
+    guard edges.count > 1 else { return edge.sag(allowed) }
+    let isInner = index > 0 && index + 1 < edges.count
+    // At the ends nobody knows the rate on the other side, and the neighbour may hold a part of the same slew.
+    let near = around(edges, index, reach: isInner ? 1 : 2)
+    let stepped = edge.length * (near.map { abs(edge.slope - $0.slope) + edge.doubt + $0.doubt }.max() ?? 0)
+    let wide = around(edges, index, reach: 5)
+    guard agree(wide) else {
+      let seen = slopes(wide)
+      let width = seen.upperBound - seen.lowerBound
+      let low = min(seen.lowerBound, max(seen.lowerBound - width, allowed.lowerBound))
+      let high = max(seen.upperBound, min(seen.upperBound + width, allowed.upperBound))
+      return max(stepped, edge.sag(low...high))
     }
-    let near = edges[(index - 1)...(index + 1)]
-    let low = near.map { $0.slope - $0.doubt }.min() ?? edge.slope
-    let high = near.map { $0.slope + $0.doubt }.max() ?? edge.slope
+    guard isInner, wide.count > 3 else { return stepped }
+    let hidden = near.map { abs($0.slope - edge.slope) }.max() ?? 0
+    return max(edge.length * hidden, edge.sag(slopes(near)))
+  }
+
+  /// How far a path of slopes from l to u may leave its chord of slope s over h: at most h (u − s)(s − l) / (u − l).
+  private func sag(_ range: ClosedRange<Double>) -> Double {
+    let (low, high) = (range.lowerBound, range.upperBound)
     guard high > low else { return 0 }
     // The slope itself is in doubt: the worst that it may be lies nearest to the middle.
-    let middle = (low + high) / 2
-    let slope = min(max(middle, edge.slope - edge.doubt), edge.slope + edge.doubt)
-    let hidden = near.filter { $0.agrees(with: edge) }.map { abs($0.slope - edge.slope) }.max() ?? 0
-    return edge.length * max(hidden, (high - slope) * (slope - low) / (high - low))
+    let slope = min(max((low + high) / 2, slope - doubt), slope + doubt)
+    return length * max(0, (high - slope) * (slope - low) / (high - low))
   }
 
-  /// Whether a single change of rate explains the edge and two neighbours on a side: it goes on at their rate, or lies
-  /// between the rates of two on either side.
-  private static func isSteady(_ edges: [Edge], _ index: Int) -> Bool {
-    guard index > 0, index + 1 < edges.count else { return false }
-    let (past, edge, next) = (edges[index - 1], edges[index], edges[index + 1])
-    let before = index > 1 && edges[index - 2].agrees(with: past)
-    let after = index + 2 < edges.count && next.agrees(with: edges[index + 2])
-    if before && past.agrees(with: edge) || after && edge.agrees(with: next) { return true }
-    let range = min(past.slope, next.slope)...max(past.slope, next.slope)
-    return before && after && range.contains(edge.slope)
+  private static func around(_ edges: [Edge], _ index: Int, reach: Int) -> ArraySlice<Edge> {
+    edges[max(0, index - reach)...min(edges.count - 1, index + reach)]
   }
 
-  private func agrees(with other: Edge) -> Bool { abs(slope - other.slope) <= doubt + other.doubt }
+  /// Whether one slope may be that of all edges.
+  private static func agree(_ edges: ArraySlice<Edge>) -> Bool {
+    edges.allSatisfy { edge in edges.allSatisfy { abs($0.slope - edge.slope) <= $0.doubt + edge.doubt } }
+  }
+
+  /// From the least slope that one of the edges may have to the greatest.
+  private static func slopes(_ edges: ArraySlice<Edge>) -> ClosedRange<Double> {
+    let lows = edges.map { $0.slope - $0.doubt }
+    let highs = edges.map { $0.slope + $0.doubt }
+    return (lows.min() ?? 0)...(highs.max() ?? 0)
+  }
 }
 
 /// A time in which a clock was ahead of MONOTONIC by a constant: from one step of it to the next.

@@ -59,15 +59,15 @@ enum Trouble: String, CaseIterable {
     // Two local clocks, each within three windows at the ends and one in between.
     var limit = 13 * pair.window + 100
     switch trouble {
-    // A change of rate between two readings, 330 ms apart if two between them were poor, may lie anywhere between them.
-    case .guestSlewed, .hostSlewed: limit += 330e6 * 200e-6 / 4 * 1.1
-    case .bothSlewed: limit += 330e6 * 700e-6 / 4 * 1.1
+    // A change of rate between two readings, 330 ms apart if two between them were poor, may be a step anywhere between them.
+    case .guestSlewed, .hostSlewed: limit += 330e6 * 200e-6 * 1.1
+    case .bothSlewed: limit += 330e6 * 700e-6 * 1.1
     case .manySlews: limit += 330e6 * 400e-6
     default: break
     }
     switch method {
     case .tsc: break
-    case .ptpKVM: limit += 8 * pair.window + 200 + (trouble == .hostSlewed ? 330e6 * 200e-6 / 4 : 0)
+    case .ptpKVM: limit += 8 * pair.window + 200 + (trouble == .hostSlewed ? 330e6 * 200e-6 * 1.1 : 0)
     case .exchange: limit += pair.ways.forth + pair.ways.back
     }
     return Int64(limit)
