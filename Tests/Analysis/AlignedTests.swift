@@ -54,7 +54,7 @@ import Testing
       machines.hasCounters = method == "tsc"
       let result = try machines.analysed()
       #expect(result.clockMethod == method)
-      try check(result, machines, below: 10_000)
+      try check(result, machines, below: 30_000)
     }
   }
 
