@@ -76,10 +76,10 @@ package func pairSegments(_ machine: Machine, _ pairs: PairSpill) throws(Recordi
   var hasLast = false
   func end() throws(RecordingError) {
     guard let number = name.map(Int.init), segments.indices.contains(number) else { return }
-    segments[number][0].summary = try Summary(first)
+    segments[number][0].summary = try Summary(first, errorBound: segments[number][0].errorBound)
     guard hasLast else { return }
     var segment = machine.segment(of: pairing.names[number], "-last", pairing)
-    segment.summary = try Summary(last)
+    segment.summary = try Summary(last, errorBound: segment.errorBound)
     segments[number].append(segment)
   }
   try pairs.forEachByStart { (pair) throws(RecordingError) in

@@ -161,12 +161,6 @@ package struct TrialRunner: Sendable {
     // Last: whatever was answered is among them by now.
     for packet in thread.take() { tally.sent(packet) }
     for answer in answers { tally.came(answer.sequence, at: answer.time) }
-    seeClocks(&tally)
-  }
-
-  private func seeClocks(_ tally: inout TrialTally) {
-    let clocks = ClockReading.now()
-    tally.sawClocks(offset: clocks.realtime.nanoseconds - clocks.monotonic.nanoseconds, window: clocks.window)
   }
 
   private func seeClocks(_ tally: inout TrialTally) {
