@@ -12,7 +12,7 @@ int lp_packet_of_ip(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 capture
 	struct lp_source source = { .l3 = bytes, .linear = captured };
 
 	lp_load(frame.l3, sizeof(frame.l3), &source, 0);
-	return lp_read_packet(packet, &frame, &source, captured, length, identity, 1);
+	return lp_read_packet(packet, &frame, &source, captured, length, 0, identity, 1);
 }
 
 int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 captured, lp_u32 length,

@@ -79,12 +79,12 @@ struct {
 
 struct view {
 	const unsigned char *head;
-	lp_u64 skb;
 	lp_u64 sk;
 	lp_u32 l3;   // offset of the IP header from head (in-band VLAN tags not yet skipped)
 	lp_u32 tail; // end of the linear part, from head
 	lp_u32 data; // first byte that `length` counts, from head
 	lp_u32 length;
+	lp_u32 part; // payload bytes of each of several datagrams
 	lp_u32 ifindex;
 	lp_u32 netns;
 	lp_u16 queue;
@@ -125,16 +125,24 @@ LP_INLINE lp_u16 queue_of(enum way way, lp_u16 mapping)
 #define DIRECT(p, ...) ___arrow(p, __VA_ARGS__)
 #define PROBE(p, ...) BPF_CORE_READ(p, __VA_ARGS__)
 
+// Payload bytes of each part of a packet that the stack splits later, or has merged; 0 of any other.
+__attribute__((noinline)) static lp_u32 part_bytes(const unsigned char *shared)
+{
+	return PROBE((struct skb_shared_info *)shared, gso_size);
+}
+
 #define DEFINE_VIEW(name, GET)                                                                     \
 	LP_INLINE void name(struct view *v, struct sk_buff *skb, enum way way, lp_u8 ethernet)     \
 	{                                                                                          \
 		lp_u32 mac = GET(skb, mac_header);                                                 \
                                                                                                    \
-		v->skb = (lp_u64)skb;                                                              \
 		v->head = GET(skb, head);                                                          \
 		v->data = (lp_u32)(GET(skb, data) - v->head);                                      \
 		v->tail = GET(skb, tail);                                                          \
 		v->length = GET(skb, len);                                                         \
+		v->part = 0;                                                                       \
+		if (LP_UNLIKELY(v->tail - v->data < v->length))                                    \
+			v->part = part_bytes(v->head + GET(skb, end));                             \
 		v->queue = queue_of(way, GET(skb, queue_mapping));                                 \
 		v->sk = (lp_u64)GET(skb, sk);                                                      \
 		v->ethernet = ethernet;                                                            \
@@ -289,7 +297,7 @@ LP_INLINE lp_u32 bounded(lp_u32 value, lp_u32 limit)
 // What was read of a frame, and where the rest is.
 struct sight {
 	struct lp_source source;
-	lp_u64 skb;
+	lp_u32 part;
 	lp_u32 linear; // bytes from the IP header on that lie in the linear part
 	lp_u32 length; // bytes of the packet from there on
 };
@@ -327,7 +335,7 @@ LP_INLINE int read_frame(struct lp_frame *f, struct sight *s, const struct view 
 			return -1;
 	}
 	s->source = source;
-	s->skb = v->skb;
+	s->part = v->part;
 	s->linear = v->tail - l3;
 	s->length = v->length - (l3 - v->data);
 	return 0;
@@ -345,25 +353,11 @@ LP_INLINE int passes_filter(const struct lp_frame *f, const struct sight *s)
 			  lp_ip_length(f->l3, s->length) + LP_ETHERNET_BYTES);
 }
 
-// Payload bytes of each part of a packet that the stack splits later, or has merged; 0 of any other.
-LP_INLINE lp_u32 part_bytes(struct sk_buff *skb)
-{
-	struct skb_shared_info *shared =
-		(struct skb_shared_info *)(PROBE(skb, head) + PROBE(skb, end));
-
-	return PROBE(shared, gso_size);
-}
-
 // 0 if it is an IP packet.
 LP_INLINE int read_packet(struct lp_packet *p, struct lp_frame *f, const struct sight *s)
 {
-	if (lp_read_packet(p, f, &s->source, s->linear, s->length, config.identity,
-			   config.sample_one_in > 1))
-		return -1;
-	// The parts of a datagram lie outside the linear part, so the common packet is not looked into.
-	if (p->kind == LP_KIND_UDP && LP_UNLIKELY(s->linear < p->length))
-		p->sequence = part_bytes((struct sk_buff *)s->skb);
-	return 0;
+	return lp_read_packet(p, f, &s->source, s->linear, s->length, s->part, config.identity,
+			      config.sample_one_in > 1);
 }
 
 #endif

@@ -166,11 +166,12 @@ LP_INLINE lp_u32 lp_ip_length(const lp_u8 *l3, lp_u32 length)
 /*
  * Reads the packet whose IP header starts at frame->l3. `linear`: how many bytes from there on can be
  * read; `length`: bytes of the packet from there on, used where the IP header does not tell (BIG TCP).
+ * `part`: payload bytes of each datagram in a super-packet, else 0.
  * Without `sampling` the sampling hashes stay unset. Returns 0, or -1 for what is not IP or too short.
  */
 LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f,
 			     const struct lp_source *source, lp_u32 linear, lp_u32 length,
-			     int identity, int sampling)
+			     lp_u32 part, int identity, int sampling)
 {
 	const lp_u8 *l3 = f->l3, *l4;
 	lp_u32 offset, fragment = 0, id, ports = 0, i;
@@ -252,6 +253,7 @@ LP_INLINE int lp_read_packet(struct lp_packet *p, struct lp_frame *f,
 		lp_u32 payload = lp_be16(l4 + 4);
 
 		p->kind = LP_KIND_UDP;
+		p->sequence = part;
 		p->header_words = (lp_u8)((offset + 8) / 4);
 		ports = lp_word32(l4);
 		hash += (lp_u64)payload << 32;
