@@ -19,7 +19,7 @@ struct StampCost: ~Copyable {
 
   /// The longest that the kernel counts, nanoseconds.
   private static let stretch: Int64 = 1_000_000_000
-  private static let plenty: UInt64 = 10_000
+  private static let plenty = 10_000
   /// With fewer stamps, runs for packets of other devices would make up the most of it.
   private static let enough: UInt64 = 100
 
@@ -28,16 +28,19 @@ struct StampCost: ~Copyable {
   private var isOver = false
   private var first = Totals()
   private var end: Int64 = 0
+  /// Events since the kernel counts.
+  private var seen = 0
 
   /// To be called in short intervals.
   /// - Parameters:
   ///   - now: CLOCK_MONOTONIC, nanoseconds.
-  ///   - isStamping: stamps have come since the last call.
+  ///   - events: how many came since the last call. Looking into the ledger each time would make kernels skip kprobe
+  ///     programs meanwhile.
   /// - Returns: nanoseconds a stamp, once; nil before and after, and if it cannot be told.
-  mutating func follow(_ probes: borrowing ProbeSet, now: Int64, isStamping: Bool) throws(ProbingError) -> Double? {
+  mutating func follow(_ probes: borrowing ProbeSet, now: Int64, events: Int) throws(ProbingError) -> Double? {
     guard !isOver else { return nil }
     guard statistics >= 0 else {
-      guard isStamping else { return nil }
+      guard events > 0 else { return nil }
       statistics = bpf_enable_stats(BPF_STATS_RUN_TIME)
       // Before Linux 5.8, or without CAP_SYS_ADMIN.
       isOver = statistics < 0
@@ -45,9 +48,9 @@ struct StampCost: ~Copyable {
       end = now + StampCost.stretch
       return nil
     }
-    let last = try probes.totals()
-    guard now >= end || last.stamps - first.stamps >= StampCost.plenty else { return nil }
-    return finish(last)
+    seen += events
+    guard now >= end || seen >= StampCost.plenty else { return nil }
+    return finish(try probes.totals())
   }
 
   /// For a recording that ends before there are plenty.
