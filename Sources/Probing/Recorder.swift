@@ -107,10 +107,10 @@ package struct Recorder: ~Copyable {
     var nextFlush = start + Recorder.flushInterval
     var nextUpdate = start + Recorder.updateInterval
     while true {
-      let events = try pour(drain)
+      let bytes = try pour(drain)
       try companion.put(into: writer)
       let now = Instant<Monotonic>.now.nanoseconds
-      machine.stampCost = try cost.follow(probes, now: now, events: events) ?? machine.stampCost
+      machine.stampCost = try cost.follow(probes, now: now, bytes: bytes) ?? machine.stampCost
       if now >= nextFlush {
         nextFlush = now + Recorder.flushInterval
         try takeLedger()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CBPF
+internal import CLatprobeABI
 internal import Glibc
 internal import Recording
 
@@ -19,7 +20,8 @@ struct StampCost: ~Copyable {
 
   /// The longest that the kernel counts, nanoseconds.
   private static let stretch: Int64 = 1_000_000_000
-  private static let plenty = 10_000
+  /// Bytes of 10 000 stamps.
+  private static let plenty = 10_000 * MemoryLayout<lp_stamp>.size
   /// With fewer stamps, runs for packets of other devices would make up the most of it.
   private static let enough: UInt64 = 100
 
@@ -28,19 +30,19 @@ struct StampCost: ~Copyable {
   private var isOver = false
   private var first = Totals()
   private var end: Int64 = 0
-  /// Events since the kernel counts.
+  /// Bytes of records since the kernel counts.
   private var seen = 0
 
   /// To be called in short intervals.
   /// - Parameters:
   ///   - now: CLOCK_MONOTONIC, nanoseconds.
-  ///   - events: how many came since the last call. Looking into the ledger each time would make kernels skip kprobe
+  ///   - bytes: of the records that came since the last call. Looking into the ledger each time would make kernels skip kprobe
   ///     programs meanwhile.
   /// - Returns: nanoseconds a stamp, once; nil before and after, and if it cannot be told.
-  mutating func follow(_ probes: borrowing ProbeSet, now: Int64, events: Int) throws(ProbingError) -> Double? {
+  mutating func follow(_ probes: borrowing ProbeSet, now: Int64, bytes: Int) throws(ProbingError) -> Double? {
     guard !isOver else { return nil }
     guard statistics >= 0 else {
-      guard events > 0 else { return nil }
+      guard bytes > 0 else { return nil }
       statistics = bpf_enable_stats(BPF_STATS_RUN_TIME)
       // Before Linux 5.8, or without CAP_SYS_ADMIN.
       isOver = statistics < 0
@@ -48,7 +50,7 @@ struct StampCost: ~Copyable {
       end = now + StampCost.stretch
       return nil
     }
-    seen += events
+    seen += bytes
     guard now >= end || seen >= StampCost.plenty else { return nil }
     return finish(try probes.totals())
   }
