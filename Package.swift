@@ -32,7 +32,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
   ],
   targets: [
     // The one header that BPF C, C shims and Swift share.
@@ -40,6 +39,7 @@ let package = Package(
     .target(
       name: "CBPF", dependencies: ["CLatprobeABI"], cSettings: strictC,
       linkerSettings: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
+    .target(name: "CCrypto", cSettings: strictC, linkerSettings: [.linkedLibrary("crypto")]),
     .target(name: "CPcap", cSettings: strictC, linkerSettings: [.linkedLibrary("pcap")]),
     .target(name: "CZlib", cSettings: strictC, linkerSettings: [.linkedLibrary("z")]),
     .target(name: "CZstd", cSettings: strictC, linkerSettings: [.linkedLibrary("zstd")]),
@@ -50,6 +50,7 @@ let package = Package(
     .target(name: "CTraffic", cSettings: strictC),
     .target(name: "CVsock", cSettings: strictC),
     module("Clocks", ["CTimestamp"]),
+    module("Digests", ["CCrypto"]),
     module("Recording", ["CLatprobeABI"]),
     module("Topology", ["Recording", yams]),
     module("Probing", ["CBPF", "CNetns", "CPcap", "CTimestamp", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
@@ -59,10 +60,9 @@ let package = Package(
     module(
       "Traffic",
       [
-        "CTraffic", "Clocks", "Probing", "Recording", "Tap", "Timing",
-        .product(name: "Crypto", package: "swift-crypto"),
+        "CTraffic", "Clocks", "Digests", "Probing", "Recording", "Tap", "Timing",
       ]),
-    module("Remote", ["CVsock", "Clocks", "Recording", .product(name: "Crypto", package: "swift-crypto")]),
+    module("Remote", ["CVsock", "Clocks", "Digests", "Recording"]),
     module("Timing", ["CTiming", "Clocks"]),
     module("Analysis", ["Clocks", "Recording"]),
     module("Pairing", [yams]),
@@ -84,6 +84,7 @@ let package = Package(
       name: "lab", dependencies: ["VirtualLab", argumentParser], path: "lab/Sources/lab", swiftSettings: strict),
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Clocks", ["Clocks"]),
+    tests("Digests", ["Digests"]),
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
     tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab"]),
     tests("Remote", ["Remote", "Recording"]),

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-internal import Crypto
+internal import Digests
 internal import FoundationEssentials
 internal import Glibc
 
 /// A secret that host and agent share, from a file.
 package struct SharedKey: Sendable {
   package static let smallest = 16
-  fileprivate let key: SymmetricKey
+  fileprivate let key: HMACKey
 
   /// - Parameter bytes: at least ``smallest``; should be random.
   package init(bytes: [UInt8]) throws(RemoteError) {
     guard bytes.count >= SharedKey.smallest else { throw SharedKey.tooShort(bytes.count) }
-    key = SymmetricKey(data: bytes)
+    key = HMACKey(bytes: bytes)
   }
 
   private static func tooShort(_ count: Int) -> RemoteError {
@@ -48,33 +48,32 @@ package struct SharedKey: Sendable {
   ///
   /// The purpose makes each use a function of its own (NIST SP 800-108, counter mode with one block).
   func derive(_ purpose: String, _ transcript: [UInt8]) -> [UInt8] {
-    Array(HMAC<SHA256>.authenticationCode(for: Array(purpose.utf8) + [0] + transcript, using: key))
+    key.code(for: Array(purpose.utf8) + [0] + transcript)
   }
 
   /// Compares in constant time.
   func isValid(_ proof: some Collection<UInt8>, _ purpose: String, _ transcript: [UInt8]) -> Bool {
-    HMAC<SHA256>.isValidAuthenticationCode(
-      Array(proof), authenticating: Array(purpose.utf8) + [0] + transcript, using: key)
+    proof.count == SHA256.size && key.isValid(proof, for: Array(purpose.utf8) + [0] + transcript)
   }
 
   func seal(_ purpose: String, _ transcript: [UInt8]) -> Seal {
-    Seal(key: SymmetricKey(data: derive(purpose, transcript)))
+    Seal(key: HMACKey(bytes: derive(purpose, transcript)))
   }
 }
 
 /// What authenticates the frames of one direction: HMAC-SHA-256 over header (with the frame's number) and payload.
 struct Seal: Sendable {
   static let size = 32
-  fileprivate let key: SymmetricKey
+  fileprivate let key: HMACKey
 
-  func tag(of bytes: [UInt8]) -> [UInt8] { Array(HMAC<SHA256>.authenticationCode(for: bytes, using: key)) }
+  func tag(of bytes: [UInt8]) -> [UInt8] { key.code(for: bytes) }
 
   func isValid(_ tag: ArraySlice<UInt8>, of bytes: ArraySlice<UInt8>) -> Bool {
-    HMAC<SHA256>.isValidAuthenticationCode(Array(tag), authenticating: Array(bytes), using: key)
+    tag.count == Seal.size && key.isValid(tag, for: Array(bytes))
   }
 }
 
 package enum Digest {
   /// 32 bytes.
-  package static func sha256(_ bytes: [UInt8]) -> [UInt8] { Array(SHA256.hash(data: bytes)) }
+  package static func sha256(_ bytes: [UInt8]) -> [UInt8] { SHA256.hash(bytes) }
 }
