@@ -25,14 +25,8 @@ package enum RecordingFile: Sendable, Hashable {
   }
 }
 
-/// Ids of sessions.
+/// Ids of sessions: a new UUID, or a name that people chose.
 package enum SessionID {
-  /// A UUID in lower case.
-  package static func isValid(_ text: String) -> Bool {
-    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-    return parts.map(\.utf8.count) == [8, 4, 4, 4, 12]
-      && parts.joined().utf8.allSatisfy {
-        UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || UInt8(ascii: "a")...UInt8(ascii: "f") ~= $0
-      }
-  }
+  /// As safe as a machine's name, since it goes into files and messages.
+  package static func isValid(_ text: String) -> Bool { MachineName.isSafe(text) }
 }

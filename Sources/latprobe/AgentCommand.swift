@@ -8,8 +8,8 @@ struct AgentCommand: ParsableCommand {
     commandName: "agent",
     abstract: "Record in this guest when the host says so.",
     discussion: """
-      Waits for 'latprobe record --guest URL' on the host: starts and stops together with it, answers its questions
-      about time, hands the recording over and deletes it here. One host and one recording at a time. The host
+      Waits for 'latprobe record --guest URL' on the host: starts and stops together with it, answers its questions \
+      about time, hands the recording over and deletes it here. One host and one recording at a time. The host \
       chooses what is stamped (topology by name, filter, sample, devices), never a path or a command.
 
       In a KVM guest with a vsock device (host: --guest vsock:CID):

@@ -7,12 +7,25 @@ import Synchronization
 enum Console {
   static var isTerminal: Bool { isatty(2) == 1 }
 
-  static func error(_ line: String) { _ = put(2, line + "\n") }
+  /// A line; its first word in colour if it says how bad it is.
+  static func error(_ line: String) {
+    let terminal = Terminal.errors
+    var text = terminal.shown(line)
+    for (word, color) in [("Error:", Terminal.Color.red), ("warning:", .yellow)] where text.hasPrefix(word) {
+      text = terminal.colored(word, color) + text.dropFirst(word.count)
+    }
+    _ = put(2, text + "\n")
+  }
 
-  /// The program's result.
+  /// The program's result for people, in what the terminal's locale can show.
   ///
   /// - Throws: ``FileError`` where it cannot be written: who reads it by a program must not take half of it for all.
-  static func output(_ text: String) throws(FileError) {
+  static func output(_ text: String) throws(FileError) { try result(Terminal.output.shown(text)) }
+
+  /// The same for programs: UTF-8 whatever the locale, as JSON has it.
+  static func output(json text: String) throws(FileError) { try result(text) }
+
+  private static func result(_ text: String) throws(FileError) {
     let number = put(1, text)
     guard number == 0 else {
       throw FileError("standard output cannot be written: \(unsafe String(cString: strerror(number)))")
@@ -21,7 +34,7 @@ enum Console {
 
   /// Replaces the line before it on a terminal; nothing elsewhere.
   static func live(_ line: String) {
-    if isTerminal { _ = put(2, "\r\u{1b}[K" + line) }
+    if isTerminal { _ = put(2, "\r\u{1b}[K" + Terminal.errors.shown(line)) }
   }
 
   static func endLive() {

@@ -2,6 +2,7 @@
 import ArgumentParser
 import Foundation
 import Probing
+import Reporting
 import Topology
 
 struct DoctorCommand: ParsableCommand {
@@ -38,11 +39,13 @@ struct DoctorCommand: ParsableCommand {
     }
     findings = Doctor.examine(topologies: resolved, facts: facts) + findings
     if json {
-      try Console.output(encoded(findings))
+      try Console.output(json: encoded(findings))
     } else {
       let width = findings.map(\.topic.count).max() ?? 0
       for finding in findings {
-        let state = finding.state.rawValue.padding(toLength: 8, withPad: " ", startingAt: 0)
+        let color: Terminal.Color = finding.state == .ok ? .green : finding.state == .missing ? .red : .yellow
+        let state = Terminal.output.colored(
+          finding.state.rawValue.padding(toLength: 8, withPad: " ", startingAt: 0), color)
         let topic = finding.topic.padding(toLength: width, withPad: " ", startingAt: 0)
         try Console.output("\(state) \(topic)  \(finding.detail)\n")
         if let remedy = finding.remedy {

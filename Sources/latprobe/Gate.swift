@@ -10,7 +10,7 @@ struct GateCommand: ParsableCommand {
     commandName: "gate",
     abstract: "Check recordings against requirements; exit code 0, 2 or 3 for a CI job.",
     discussion: """
-      A requirement is SEGMENT METRIC OP VALUE; with pdv, ipdv or ipdv-abs before the metric it is of delay variation
+      A requirement is SEGMENT METRIC OP VALUE; with pdv, ipdv or ipdv-abs before the metric it is of delay variation \
       (RFC 5481). Exit codes: 0 PASS, 2 FAIL, 3 INCONCLUSIVE or INVALID.
 
         latprobe gate run1 --require 'txg2-txh0 p99 < 200us'
@@ -57,7 +57,16 @@ struct GateCommand: ParsableCommand {
       }
     }
     let report = Gate.check(try runs.map { try analysed($0.paths, AnalysisOptions()) }, policy: all)
-    try Console.output(json ? report.json.text : report.text)
+    if json { try Console.output(json: report.json.text) } else { try Console.output(GateCommand.colored(report.text)) }
     if report.verdict != .pass { throw ExitCode(report.verdict.exitCode) }
+  }
+
+  /// The verdicts' words in their colours, where there are any.
+  private static func colored(_ text: String) -> String {
+    let terminal = Terminal.output
+    guard terminal.hasColor else { return text }
+    return text.replacing(/\b(PASS|FAIL|INCONCLUSIVE|INVALID)\b/) { match in
+      terminal.colored(String(match.0), match.0 == "PASS" ? .green : match.0 == "FAIL" ? .red : .yellow)
+    }
   }
 }

@@ -34,7 +34,7 @@ struct Hooks: ParsableCommand {
       facts: KernelFacts.live(),
       programs: try ProbeSet.programs(in: BPFObjectFile.find(executable: TopologyLibrary.executablePath())), side: side)
     if json {
-      try Console.output(encoded(resolved))
+      try Console.output(json: encoded(resolved))
     } else {
       try Console.output(resolved.table(verbose: verbose))
       if let complaint = Capability.complaint { Console.error("note: \(complaint)") }
@@ -65,7 +65,7 @@ struct Hooks: ParsableCommand {
         return Item(name: entry.name, path: entry.path, error: error.description)
       }
     }
-    if json { return try Console.output(encoded(items)) }
+    if json { return try Console.output(json: encoded(items)) }
     let width = items.map(\.name.count).max() ?? 0
     for item in items {
       let name = item.name + String(repeating: " ", count: width - item.name.count)
@@ -80,6 +80,6 @@ struct Hooks: ParsableCommand {
 /// JSON for standard output.
 func encoded(_ value: some Encodable) throws -> String {
   let encoder = JSONEncoder()
-  encoder.outputFormatting = [.prettyPrinted, .withoutEscapingSlashes]
+  encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
   return String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
 }

@@ -14,19 +14,21 @@ struct PairCommand: ParsableCommand {
     commandName: "pair",
     abstract: "Pair requests and answers: response times, and delays of forwarded messages.",
     discussion: """
-      Protocols: \(PairingProtocol.allCases.map(\.rawValue).joined(separator: ", ")); one's own with --rule.
+      Protocols: \(PairingProtocol.allCases.map(\.rawValue).joined(separator: ", ")); one's own with --rule. \
       What belongs together, and what is counted: docs/pairing.md.
 
       Several files, or the files of a folder, are one capture, one for each direction:
         latprobe pair --proto dns capture.pcapng
-        latprobe pair --proto memcached --port memcached=11311 in.pcap out.pcap -o run1
+        latprobe pair --proto memcached --port memcached=11311 in.pcap out.pcap \\
+          -o run1
         latprobe gate run1 --require 'memcached-get p99 < 500us'
       Beyond a million pairs, temporary files of up to 120 bytes a pair are made: in DIR of -o, else in TMPDIR (/var/tmp).
 
-      At devices packets are paired as they come, by the kernel's time: this machine's own traffic at IF, that of others
+      At devices packets are paired as they come, by the kernel's time: this machine's own traffic at IF, that of others \
       beside a path at wire-in=IF and wire-out=IF. Of a name that is a device and a file, ./NAME is the file.
         sudo latprobe pair --proto dns eth0 --duration 10s
-        sudo latprobe pair --proto http wire-in=eth1 wire-out=eth2 --require-hw -o run2
+        sudo latprobe pair --proto http wire-in=eth1 wire-out=eth2 --require-hw \\
+          -o run2
       """)
 
   @Argument(
@@ -214,7 +216,7 @@ struct PairCommand: ParsableCommand {
   ) throws {
     var result = try analyse(session: session, recordings: [recording])
     if let spill, spill.count > 0 { result.segments = try pairSegments(recording.machine, spill) }
-    try Console.output(json ? Report.json(result).text : Report.table(result))
+    if json { try Console.output(json: Report.json(result).text) } else { try Console.output(Report.table(result)) }
     var failures = failures
     if let output {
       do {

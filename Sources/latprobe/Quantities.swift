@@ -2,11 +2,32 @@
 import ArgumentParser
 import Recording
 
-/// A number with its unit on the command line.
-private func split(_ text: String) -> (Double, String)? {
-  let digits = text.prefix { $0.isNumber || $0 == "." }
-  guard let value = Double(digits), value.isFinite else { return nil }
-  return (value, String(text.dropFirst(digits.count)))
+/// A number with its unit on the command line, as how many of the least unit it is.
+///
+/// - Returns: nil for what is none, with the reason in ``UsageError``.
+private func quantity(_ text: String, _ units: KeyValuePairs<String, Double>, _ what: String) -> Double? {
+  let isNegative = text.hasPrefix("-")
+  let digits = text.dropFirst(isNegative ? 1 : 0).prefix { $0.isASCII && $0.isNumber || $0 == "." }
+  let unit = text.dropFirst(digits.count + (isNegative ? 1 : 0))
+  guard let value = Double(digits), value.isFinite else {
+    UsageError.refuse(text, "is no \(what)")
+    return nil
+  }
+  guard let factor = units.first(where: { $0.key == unit })?.value else {
+    let names = units.map(\.key).filter { !$0.isEmpty && $0 != "µs" && $0 != "K" }.joined(separator: ", ")
+    UsageError.refuse(
+      text, unit.isEmpty ? "needs a unit (\(names)): \(digits)s, say" : "has no such unit; there are \(names)")
+    return nil
+  }
+  guard !isNegative, value > 0 else {
+    UsageError.refuse(text, "must be positive")
+    return nil
+  }
+  guard value * factor >= 1, value * factor < 9e18 else {
+    UsageError.refuse(text, "is too \(value * factor < 1 ? "small" : "large")")
+    return nil
+  }
+  return value * factor
 }
 
 /// `10s`, `500ms`, `2m`, `1h`; nanoseconds.
@@ -22,10 +43,9 @@ struct TimeArgument: ExpressibleByArgument, CustomStringConvertible {
   init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
   init?(argument: String) {
-    let units = ["ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9]
-    guard let (value, unit) = split(argument), let factor = units[unit], value * factor >= 1, value * factor < 9e18
-    else { return nil }
-    nanoseconds = Int64(value * factor)
+    let units: KeyValuePairs = ["ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9]
+    guard let value = quantity(argument, units, "time, such as 10s, 500ms or 2m") else { return nil }
+    nanoseconds = Int64(value)
   }
 }
 
@@ -49,10 +69,21 @@ struct SizeArgument: ExpressibleByArgument {
   var bytes: Int
 
   init?(argument: String) {
-    let units = ["": 1.0, "k": 1024.0, "K": 1024.0, "M": 1048576.0, "G": 1073741824.0, "T": 1099511627776.0]
-    guard let (value, unit) = split(argument), let factor = units[unit], value * factor >= 1, value * factor < 9e18
-    else { return nil }
-    bytes = Int(value * factor)
+    let units: KeyValuePairs = [
+      "": 1.0, "k": 1024.0, "K": 1024.0, "M": 1048576.0, "G": 1073741824.0, "T": 1099511627776.0,
+    ]
+    guard let value = quantity(argument, units, "size, such as 100M or 1G") else { return nil }
+    bytes = Int(value)
+  }
+}
+
+extension String? {
+  /// As `--session`.
+  func validateAsSession() throws {
+    if let name = self, !SessionID.isValid(name) {
+      throw ValidationError(
+        "--session '\(name)' is no name of a session: up to 64 letters, digits, '.', '_' and '-'")
+    }
   }
 }
 
@@ -73,7 +104,10 @@ struct SampleArgument: ExpressibleByArgument, CustomStringConvertible {
 
   init?(argument: String) {
     let parts = argument.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count == 2, parts[0] == "1", let oneIn = UInt32(parts[1]), oneIn > 0 else { return nil }
+    guard parts.count == 2, parts[0] == "1", let oneIn = UInt32(parts[1]), oneIn > 0 else {
+      UsageError.refuse(argument, "is no share of the packets: 1/16 is one in sixteen")
+      return nil
+    }
     self.oneIn = oneIn
   }
 }
@@ -89,6 +123,7 @@ enum RotateArgument: ExpressibleByArgument {
     } else if let size = SizeArgument(argument: argument), argument.last?.isLetter == true {
       self = .size(size.bytes)
     } else {
+      UsageError.refuse(argument, "is neither a size nor a time with its unit: 100M, 60s")
       return nil
     }
   }
@@ -100,7 +135,10 @@ struct LabelArgument: ExpressibleByArgument {
   var value: String
 
   init?(argument: String) {
-    guard let sign = argument.firstIndex(of: "="), sign != argument.startIndex else { return nil }
+    guard let sign = argument.firstIndex(of: "="), sign != argument.startIndex else {
+      UsageError.refuse(argument, "is no label: key=value")
+      return nil
+    }
     key = String(argument[..<sign])
     value = String(argument[argument.index(after: sign)...])
   }

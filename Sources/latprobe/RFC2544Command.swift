@@ -13,16 +13,17 @@ struct RFC2544Command: AsyncParsableCommand {
     commandName: "rfc2544",
     abstract: "Find the highest rate without loss, the latency at it, loss by rate, and the longest burst.",
     discussion: """
-      The measurements of RFC 2544 between this machine and 'latprobe reflect', for frames of several sizes: packets go
-      there and back, and loss on either way counts. Short trials look for the rate; long ones confirm it, lower it if they
-      lose a packet, and go back up where that was too far. Where this machine does not send what a trial asks for, that
+      The measurements of RFC 2544 between this machine and 'latprobe reflect', for frames of several sizes: packets go \
+      there and back, and loss on either way counts. Short trials look for the rate; long ones confirm it, lower it if they \
+      lose a packet, and go back up where that was too far. Where this machine does not send what a trial asks for, that \
       is said, and is no loss. Ctrl-C keeps what was done; the exit code is then 3. Frames below 84 bytes (IPv6: 104) need a reflector without --stateful.
 
         latprobe reflect --rate-limit 10000000                      # on 10.0.0.2
         sudo latprobe rfc2544 10.0.0.2 --line-rate 1G -o run1
 
       A quick look:
-        sudo latprobe rfc2544 10.0.0.2 --sizes 512 --trial 5s --repeat 2 --measure throughput -o run2
+        sudo latprobe rfc2544 10.0.0.2 --sizes 512 --trial 5s --repeat 2 \\
+          --measure throughput -o run2
       """)
 
   @Argument(

@@ -12,22 +12,28 @@ struct Record: ParsableCommand {
       Stops on --duration, --count, Ctrl-C, SIGTERM, SIGHUP or SIGQUIT, and keeps what it has. Needs CAP_BPF and CAP_PERFMON.
 
       Two containers or namespaces behind a bridge, for ten seconds:
-        sudo latprobe record --topology veth --netns web --netns db --duration 10s -o run1
+        sudo latprobe record --topology veth --netns web --netns db \\
+          --duration 10s -o run1
 
       The host's end of a container's veth pair, one flow only:
-        sudo latprobe record --topology veth --dev vetha1b2c3 --filter 'udp port 5001' -o run2
+        sudo latprobe record --topology veth --dev vetha1b2c3 \\
+          --filter 'udp port 5001' -o run2
 
       This machine's own stack, one packet in sixteen, at most 1 GiB on disk:
-        sudo latprobe record --topology host-nic --dev eth0 --sample 1/16 --max-size 1G -o run3
+        sudo latprobe record --topology host-nic --dev eth0 --sample 1/16 \\
+          --max-size 1G -o run3
 
       A KVM guest's packets on their host, between its tap and the NIC:
-        sudo latprobe record --topology kvm-vhost --side host --guest-name web -o run4
+        sudo latprobe record --topology kvm-vhost --side host --guest-name web \\
+          -o run4
 
       A KVM host and its guest, in which 'sudo latprobe agent vsock:' runs:
-        sudo latprobe record --topology kvm-vhost --guest vsock:3 --duration 10s -o run5
+        sudo latprobe record --topology kvm-vhost --guest vsock:3 --duration 10s \\
+          -o run5
 
-      The same by hand, with one id on both sides; then: latprobe report host guest
-        sudo latprobe record --topology kvm-vhost --side guest --session $ID -o guest
+      The same by hand, with one name on both sides; then: latprobe report host guest
+        sudo latprobe record --topology kvm-vhost --side guest --session lab7 \\
+          -o guest
       """)
 
   @Option(help: "Topology: a name that 'latprobe hooks' lists, or a file.")
@@ -95,7 +101,7 @@ struct Record: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Id of the session, for recordings that are made one by one; default: a new one.", valueName: "uuid"))
+      "Name of the session, the same for recordings that are made one by one; default: a new one.", valueName: "name"))
   var session: String?
 
   @Option(help: "Bound of the recording on disk: 1G. The oldest streams are deleted and counted.")
@@ -107,7 +113,7 @@ struct Record: ParsableCommand {
   @Option(help: "Ring buffer of each CPU, a power of two: 16M.")
   var buffer: SizeArgument?
 
-  @Option(name: .shortAndLong, help: "Directory to write.")
+  @Option(name: .shortAndLong, help: ArgumentHelp("Directory for the recording.", valueName: "dir"))
   var output: String
 
   @Flag(help: "Replace a recording that is there.")
@@ -121,9 +127,7 @@ struct Record: ParsableCommand {
     }
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
     try maxSize.validateAsMaxSize()
-    if let session, !SessionID.isValid(session) {
-      throw ValidationError("--session takes a UUID in lower case, as 'uuidgen' or session.json has it")
-    }
+    try session.validateAsSession()
     if guests.isEmpty {
       if keyFile != nil || !guestDevices.isEmpty { throw ValidationError("--key-file and --guest-dev go with --guest") }
     } else if side == .guest {

@@ -9,8 +9,8 @@ struct ReflectCommand: ParsableCommand {
     commandName: "reflect",
     abstract: "Answer the test packets of 'latprobe send', or of any other STAMP sender.",
     discussion: """
-      A STAMP reflector (RFC 8762): each answer says when the request came, by the kernel's clock, and when the answer
-      left, by this program's. With --stateful answers have numbers of their own, which tell the sender on which way
+      A STAMP reflector (RFC 8762): each answer says when the request came, by the kernel's clock, and when the answer \
+      left, by this program's. With --stateful answers have numbers of their own, which tell the sender on which way \
       packets were lost. No answer is longer than its request, and none goes to a port below 1024.
 
         sudo latprobe reflect --stateful --allow 10.0.0.0/8
@@ -82,7 +82,10 @@ struct RangeArgument: ExpressibleByArgument {
   var range: AddressRange
 
   init?(argument: String) {
-    guard let range = AddressRange(argument) else { return nil }
+    guard let range = AddressRange(argument) else {
+      UsageError.refuse(argument, "is no range of addresses: 10.0.0.0/8, fd00::/8 or one address")
+      return nil
+    }
     self.range = range
   }
 }

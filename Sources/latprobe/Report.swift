@@ -53,7 +53,7 @@ struct ReportCommand: AsyncParsableCommand {
       AnalysisOptions(matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds, byQueue: byQueue))
     if let constants { try result.apply(constants) }
     if json {
-      try Console.output(Report.json(result).text)
+      try Console.output(json: Report.json(result).text)
     } else {
       try Console.output(Report.table(result, verbose: verbose))
     }

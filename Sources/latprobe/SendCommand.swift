@@ -12,23 +12,23 @@ struct SendCommand: ParsableCommand {
     commandName: "send",
     abstract: "Send test packets on a schedule, and record when each has left.",
     discussion: """
-      The packets are those of a STAMP sender (RFC 8762); 'latprobe reflect' or any other STAMP reflector answers them.
-      Round trips are in the recording: of the device's clock or the kernel's, and from the time that a packet was to be
-      sent. Without a reflector there are none, and all else is as it was. Where both ends say that their clocks are
-      synchronised, or with --same-clock, each way has its delays. Each packet's time stamp comes back with the
-      packet, so that it joins what taps and hook points recorded of it. It is at 'wire-out', by the device's clock or the
+      The packets are those of a STAMP sender (RFC 8762); 'latprobe reflect' or any other STAMP reflector answers them. \
+      Round trips are in the recording: of the device's clock or the kernel's, and from the time that a packet was to be \
+      sent. Without a reflector there are none, and all else is as it was. Where both ends say that their clocks are \
+      synchronised, or with --same-clock, each way has its delays. Each packet's time stamp comes back with the \
+      packet, so that it joins what taps and hook points recorded of it. It is at 'wire-out', by the device's clock or the \
       kernel's, and says by which. Stamps that never came are counted as lost.
 
         latprobe send 10.0.0.2 --rate 1000 --duration 10s -o run1
         latprobe gate run1 --require 'stamp/round-trip p99 < 200us'
 
       Hardware time stamps:
-        sudo latprobe send 10.0.0.2 --rate 10 --count 100 --timestamps hardware -o run1
+        sudo latprobe send 10.0.0.2 --rate 10 --count 100 --timestamps hardware \\
+          -o run1
 
       Together with the hook points of this machine:
-        id=$(uuidgen)
-        sudo latprobe record --topology host-nic --dev eth0 --session $id -o hooks &
-        sudo latprobe send 10.0.0.2 --duration 10s --session $id -o sent
+        sudo latprobe record --topology host-nic --dev eth0 --session run2 -o hooks &
+        sudo latprobe send 10.0.0.2 --duration 10s --session run2 -o sent
         latprobe report hooks sent
       """)
 
@@ -97,7 +97,7 @@ struct SendCommand: ParsableCommand {
   var netns: String?
 
   @Option(
-    help: ArgumentHelp("Id of the session, to join it with other recordings; default: a new one.", valueName: "uuid"))
+    help: ArgumentHelp("Name of the session, to join it with other recordings; default: a new one.", valueName: "name"))
   var session: String?
 
   @Option(help: "Bound of the recording on disk: 1G. The oldest streams are deleted and counted.")
@@ -128,9 +128,7 @@ struct SendCommand: ParsableCommand {
     }
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
     try maxSize.validateAsMaxSize()
-    if let session, !SessionID.isValid(session) {
-      throw ValidationError("--session takes a UUID in lower case, as 'uuidgen' or session.json has it")
-    }
+    try session.validateAsSession()
   }
 
   func run() throws {
@@ -201,7 +199,10 @@ struct RateArgument: ExpressibleByArgument, CustomStringConvertible {
   init?(argument: String) {
     let units = ["k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9]
     let unit = argument.last.flatMap { units[String($0)] }
-    guard let number = Double(unit == nil ? argument : String(argument.dropLast())), number.isFinite else { return nil }
+    guard let number = Double(unit == nil ? argument : String(argument.dropLast())), number.isFinite, number > 0 else {
+      UsageError.refuse(argument, "is no rate: 1000 is packets a second, 10M bits a second")
+      return nil
+    }
     (value, isBits, description) = (number * (unit ?? 1), unit != nil, argument)
   }
 
@@ -220,15 +221,22 @@ struct PeerArgument: ExpressibleByArgument {
   init?(argument: String) {
     guard argument.hasPrefix("[") || argument.count(where: { $0 == ":" }) == 1 else {
       host = argument
-      if host.isEmpty { return nil }
-      return
+      if !host.isEmpty { return }
+      UsageError.refuse(argument, "names no host: HOST, HOST:PORT or [IPV6-ADDRESS]:PORT")
+      return nil
     }
     guard let match = argument.wholeMatch(of: /\[([^\]]+)\](:([0-9]+))?|([^:]+):([0-9]+)/),
       let name = match.1 ?? match.4
-    else { return nil }
+    else {
+      UsageError.refuse(argument, "is no address: HOST, HOST:PORT or [IPV6-ADDRESS]:PORT")
+      return nil
+    }
     host = String(name)
     if let digits = match.3 ?? match.5 {
-      guard let number = UInt16(digits), number > 0 else { return nil }
+      guard let number = UInt16(digits), number > 0 else {
+        UsageError.refuse(argument, "has no port: it is from 1 to 65535")
+        return nil
+      }
       port = number
     }
   }

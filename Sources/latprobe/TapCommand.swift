@@ -10,8 +10,8 @@ struct TapCommand: ParsableCommand {
     commandName: "tap",
     abstract: "Stamp packets on the wire: at network devices, or from capture files.",
     discussion: """
-      At a device what comes in is at 'wire-in' and what goes out at 'wire-out', since this machine is what is measured.
-      For a tap beside the path each direction has its device; wire-in=IF and wire-out=IF say which is which. Each stamp
+      At a device what comes in is at 'wire-in' and what goes out at 'wire-out', since this machine is what is measured. \
+      For a tap beside the path each direction has its device; wire-in=IF and wire-out=IF say which is which. Each stamp \
       carries whose time it has: the device's hardware clock, or the kernel's.
 
         sudo latprobe tap eth0 --duration 10s -o run1
@@ -19,12 +19,12 @@ struct TapCommand: ParsableCommand {
 
       Of two devices each way has its path: eth0-eth1, eth1-eth0.
 
-      Two ports of this machine, joined by a cable: how long a frame takes from one's transmit stamp to the other's receive
+      Two ports of this machine, joined by a cable: how long a frame takes from one's transmit stamp to the other's receive \
       stamp. 'latprobe report --calibration run3/calibration.json' corrects delays between these ports by it.
         sudo latprobe tap --calibrate eth1 eth2 -o run3
 
-      From a file each IP packet becomes a stamp. Of two files, or of two interfaces in one file, the
-      first is wire-in and the second wire-out; packets of one interface are all wire-in. Names of files decide nothing,
+      From a file each IP packet becomes a stamp. Of two files, or of two interfaces in one file, the \
+      first is wire-in and the second wire-out; packets of one interface are all wire-in. Names of files decide nothing, \
       their content does.
 
       Before and behind a device, captured by one clock:
@@ -64,7 +64,7 @@ struct TapCommand: ParsableCommand {
   var count: UInt64?
 
   @Option(
-    help: ArgumentHelp("Id of the session, to join it with other recordings; default: a new one.", valueName: "uuid"))
+    help: ArgumentHelp("Name of the session, to join it with other recordings; default: a new one.", valueName: "name"))
   var session: String?
 
   @Option(help: "Bound of the recording on disk: 1G. The oldest streams are deleted and counted.")
@@ -86,9 +86,7 @@ struct TapCommand: ParsableCommand {
       throw ValidationError(
         devices.isEmpty ? "name devices, or capture files with --read" : "devices or --read, not both")
     }
-    if let session, !SessionID.isValid(session) {
-      throw ValidationError("--session takes a UUID in lower case, as 'uuidgen' or session.json has it")
-    }
+    try session.validateAsSession()
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
     try maxSize.validateAsMaxSize()
     if calibrate { return try validateCalibration() }

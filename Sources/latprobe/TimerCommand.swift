@@ -13,8 +13,8 @@ struct TimerCommand: ParsableCommand {
     commandName: "timer",
     abstract: "Measure what reading a clock costs on this machine, and what sleeps miss by.",
     discussion: """
-      Cost: the time between two successive readings of one clock. Miss time: when a sleep was over, less when it should
-      have been; of clock_nanosleep, of nanosleep with a timer slack of 1 ns, and of a sleep that ends early and reads the
+      Cost: the time between two successive readings of one clock. Miss time: when a sleep was over, less when it should \
+      have been; of clock_nanosleep, of nanosleep with a timer slack of 1 ns, and of a sleep that ends early and reads the \
       clock from there. Each on the idle machine, beside a busy thread on each CPU, and beside threads that write files.
 
         latprobe timer
@@ -98,7 +98,11 @@ struct TimerCommand: ParsableCommand {
 
     let recording = TimerCommand.recording(series, machine)
     let result = try analyse(session: session, recordings: [recording])
-    try Console.output(json ? Report.json(result).text : Report.timerTable(result))
+    if json {
+      try Console.output(json: Report.json(result).text)
+    } else {
+      try Console.output(Report.timerTable(result))
+    }
     if let output {
       try session.write(to: output)
       let offset = begin.realtime.nanoseconds - begin.monotonic.nanoseconds

@@ -248,7 +248,7 @@ extension IntegrationSuites {
         (["--guest", "tcp:10.77.0.1"], 1, ["--key-file"]),
         (["--guest", "unix:\(missing)"], 1, [missing, "No such file"]),
         (["--guest", "unix:\(missing)", "--side", "guest"], 64, ["--guest"]),
-        (["--key-file", missing], 64, ["--guest"]), (["--session", "today"], 64, ["--session", "UUID"]),
+        (["--key-file", missing], 64, ["--guest"]), (["--session", "to/day"], 64, ["--session", "to/day"]),
       ] as [([String], Int32, [String])] {
         let output = try host(bed, "r", ["--duration", "1s"] + arguments).wait(limit: 20)
         #expect(output.status == exit, "\(arguments): \(output)")

@@ -6,14 +6,14 @@ import VirtualLab
 extension IntegrationSuites {
   /// Wrong input: the right exit code, one clear line, nothing half-made.
   @Suite(.serialized) struct CommandLineTests {
-    /// The one line that a failure leaves; usage errors add how it is used.
+    /// The one line that a failure leaves.
     private func complaint(_ output: Output, exit status: Int32) throws -> String {
       #expect(output.status == status, "\(output)")
       #expect(output.text.isEmpty, "\(output)")
       let lines = output.errors.split(separator: "\n")
       let line = String(try #require(lines.first))
       #expect(line.hasPrefix("Error: "), "\(output.errors)")
-      if status == 1 { #expect(lines.count == 1, "\(output.errors)") }
+      #expect(lines.count == 1, "\(output.errors)")
       return line
     }
 

@@ -87,7 +87,7 @@ import Testing
       if device == "a\tb" { continue }
       #expect(throws: RemoteError.self, "\(device)") { try Message(type: 16, payload: request.bytes) }
     }
-    for session in ["", "x", "5B7F1C52-96A8-4B0E-9D6E-111111111111", "5b7f1c52-96a8-4b0e-9d6e-11111111111/"] {
+    for session in ["", "a b", "../x", ".hidden", "5b7f1c52-96a8-4b0e-9d6e-11111111111/"] {
       var request = sampleRequest()
       request.session = session
       #expect(throws: RemoteError.self, "\(session)") { try Message(type: 16, payload: request.bytes) }
