@@ -71,6 +71,7 @@ extension SessionResult {
           ? "\(machine.name): still being recorded; it counts up to the last stamp that is on disk"
           : "\(machine.name): the recording was cut off; it counts up to its last stamp")
     }
+    warnings += machine.changeWarnings
     addCaptureWarnings(machine)
     if machine.endedByFailure, machine.captures?.contains(where: { $0.error != nil }) != true {
       warnings.append(
@@ -85,6 +86,25 @@ extension SessionResult {
     if machine.paths.isEmpty {
       warnings.append("\(machine.name): the recording names no paths: record it again with a topology")
     }
+  }
+}
+
+extension Machine {
+  /// What changed while it recorded, one line each; of many changes the first.
+  fileprivate var changeWarnings: [String] {
+    let limit = 12
+    let all = (changes ?? []).filter { change in
+      // A CPU that comes or goes, or a wall clock that is set, changes nothing in times that nobody took by it.
+      !change.hooks.isEmpty || change.what == .unnamed || (change.what == .clockSet && role == "wire")
+    }
+    let lines = all.prefix(limit).map { change in
+      let after = change.time > startedAt ? Double(change.time - startedAt) / 1e9 : 0
+      let place = change.hooks.isEmpty ? "" : " (\(change.hooks.joined(separator: " ")))"
+      let tenths = Int((after * 10).rounded())
+      return "\(name): \(tenths / 10).\(tenths % 10) s after the start \(change)\(place)"
+    }
+    return lines
+      + (all.count > limit ? ["\(name): \(all.count - limit) further changes, see `changes` in machine.json"] : [])
   }
 }
 

@@ -18,6 +18,8 @@ struct HookState {
   /// When the last of the machines started and the first one stopped, on the domain's clock.
   var started: UInt64
   var stopped: UInt64
+  /// When a device or namespace of it was not there in between, on the domain's clock.
+  var absences: [ClosedRange<UInt64>]
 }
 
 /// The machines of a session that share one clock or were brought to one, their stamps in one time order.
@@ -121,13 +123,21 @@ extension HookState {
     started = machine.startedAt
     // Cut off: it recorded at least until its last stamp.
     stopped = machine.stoppedAt ?? recording.stamps.last?.time ?? machine.startedAt
+    absences = machine.absences(at: hook.name)
   }
 
   /// The kernel took the stamps in its stack, which is behind the wire.
   var isInStack: Bool { tapClock == .realtime }
 
   /// Whether it did not record all of the match window from a time on: a packet of that time may be missing here.
-  func isCutOff(_ time: UInt64, _ window: Int64) -> Bool { time &+ UInt64(window) > stopped || time < started }
+  func isCutOff(_ time: UInt64, _ window: Int64) -> Bool {
+    time &+ UInt64(window) > stopped || time < started || isAbsent(from: time, to: time &+ UInt64(window))
+  }
+
+  /// Whether a device was away at some moment in between.
+  func isAbsent(from start: UInt64, to end: UInt64) -> Bool {
+    absences.contains { $0.lowerBound <= end && $0.upperBound >= start }
+  }
 
   func joined(with other: HookState) -> HookState {
     var result = self
@@ -140,6 +150,7 @@ extension HookState {
     result.tapClock = [tapClock, other.tapClock].compactMap { $0 }.max { $0.rank < $1.rank }
     result.started = max(started, other.started)
     result.stopped = min(stopped, other.stopped)
+    result.absences += other.absences
     return result
   }
 }

@@ -203,7 +203,9 @@ struct Joiner {
     }
     guard !isSocket[from], let state = domain.hooks[from], !state.point.hook.isOccasional else { return }
     // It may have passed `from` before that began, or after it had stopped.
-    guard stamp.time > state.started &+ UInt64(window), stamp.time <= state.stopped else { return }
+    guard stamp.time > state.started &+ UInt64(window), stamp.time <= state.stopped,
+      !state.isAbsent(from: stamp.time - UInt64(window), to: stamp.time)
+    else { return }
     if segment.isFromWire, !isSeen(index, at: from) { return }
     if isData(stamp), wasCovered(index, at: from, slack(of: segment)) { return }
     segment.result.unmatched += 1

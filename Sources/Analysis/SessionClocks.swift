@@ -201,5 +201,10 @@ extension TimedRecording {
     }
     recording.machine.startedAt = mapped(recording.machine.startedAt)
     recording.machine.stoppedAt = recording.machine.stoppedAt.map(mapped)
+    recording.machine.changes = recording.machine.changes?.map { change in
+      var change = change
+      change.time = mapped(change.time)
+      return change
+    }
   }
 }

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "cnetns.h"
 
+#include "links.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
@@ -12,11 +14,23 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
 
 int lp_enter_netns(int netns_fd)
 {
 	return setns(netns_fd, CLONE_NEWNET) ? -errno : 0;
+}
+
+static int is_same_file(int one, int other)
+{
+	struct stat a, b;
+
+	return !fstat(one, &a) && !fstat(other, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 int lp_netlink_open(int netns_fd)
@@ -28,7 +42,11 @@ int lp_netlink_open(int netns_fd)
 		home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 		if (home < 0)
 			return -errno;
-		if (setns(netns_fd, CLONE_NEWNET)) {
+		// To be where one is needs no privilege; to go there does.
+		if (is_same_file(netns_fd, home)) {
+			close(home);
+			home = -1;
+		} else if (setns(netns_fd, CLONE_NEWNET)) {
 			error = -errno;
 			close(home);
 			return error;
@@ -45,6 +63,13 @@ int lp_netlink_open(int netns_fd)
 	if (error && fd >= 0)
 		close(fd);
 	return error ? error : fd;
+}
+
+int lp_netns_cookie(int socket_fd, uint64_t *cookie)
+{
+	socklen_t size = sizeof(*cookie);
+
+	return getsockopt(socket_fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &size) ? -errno : 0;
 }
 
 static void copy_name(char to[16], const struct rtattr *attribute)
@@ -67,7 +92,7 @@ static void read_kind(struct lp_link *link, const struct rtattr *info)
 			copy_name(link->kind, a);
 }
 
-static void read_link(struct lp_link *link, const struct nlmsghdr *message)
+void lp_read_link(struct lp_link *link, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *info = NLMSG_DATA(message);
 	struct rtattr *a = IFLA_RTA(info);
@@ -134,7 +159,7 @@ int lp_links(int netlink_fd, struct lp_link *links, size_t capacity)
 			if (message->nlmsg_type != RTM_NEWLINK)
 				continue;
 			if ((size_t)count < capacity)
-				read_link(&links[count], message);
+				lp_read_link(&links[count], message);
 			count++;
 		}
 	}

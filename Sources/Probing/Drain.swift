@@ -7,10 +7,13 @@ internal import Glibc
   private var readers: [OpaquePointer] = unsafe []
   private let buffer: UnsafeMutableRawBufferPointer
 
-  package init(_ rings: [Int32]) throws(ProbingError) {
+  private let cpus: [Int]
+
+  package init(_ rings: [(cpu: Int, file: Int32)]) throws(ProbingError) {
     unsafe buffer = .allocate(byteCount: 1 << 20, alignment: 8)
+    cpus = rings.map(\.cpu)
     for ring in rings {
-      guard let reader = unsafe lp_drain_open(ring) else {
+      guard let reader = unsafe lp_drain_open(ring.file) else {
         throw ProbingError.system("a ring buffer cannot be read", errno)
       }
       unsafe readers.append(reader)
@@ -30,8 +33,8 @@ internal import Glibc
     -> Int
   {
     var total = 0
-    for cpu in unsafe readers.indices {
-      let reader = unsafe readers[cpu]
+    for (place, cpu) in cpus.enumerated() {
+      let reader = unsafe readers[place]
       for _ in 0..<4 {
         let count = unsafe lp_drain_read(reader, buffer.baseAddress, buffer.count)
         guard count > 0 else { break }

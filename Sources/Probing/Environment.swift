@@ -13,7 +13,7 @@ package enum Environment {
     machine.architecture = System.architecture
     machine.clockSource = clockSource ?? ""
     machine.cpuModel = cpuModel ?? ""
-    machine.cpus = System.possibleCPUs
+    machine.cpus = System.onlineCPUs
     machine.settings = settings(plan ?? WatchPlan(guestDevices: [], hostDevices: [], socketNamespaces: []))
     return machine
   }

@@ -17,6 +17,20 @@ package struct Link: Sendable, Equatable {
   package var peerNamespaceID: Int?
   /// Index of the bridge (or bond, or Open vSwitch datapath) that it is a port of; nil where there is none.
   package var masterIndex: Int?
+
+  package init(
+    index: Int, name: String, kind: String = "", isUp: Bool = true, isEthernet: Bool = true, peerIndex: Int? = nil,
+    peerNamespaceID: Int? = nil, masterIndex: Int? = nil
+  ) {
+    self.index = index
+    self.name = name
+    self.kind = kind
+    self.isUp = isUp
+    self.isEthernet = isEthernet
+    self.peerIndex = peerIndex
+    self.peerNamespaceID = peerNamespaceID
+    self.masterIndex = masterIndex
+  }
 }
 
 /// A network namespace: where it was found, and its inode number, which is what the kernel calls it.
@@ -76,10 +90,29 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
     }
   }
 
-  private func withSocket<T>(_ body: (Int32) -> T) throws(ProbingError) -> T {
+  /// The namespace opened; it lives at least as long.
+  func withFile<T>(_ body: (Int32) throws(ProbingError) -> T) throws(ProbingError) -> T {
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw ProbingError.system("namespace \(label) (\(path))", errno) }
     defer { close(file) }
+    var status = stat()
+    guard unsafe fstat(file, &status) == 0, UInt32(truncatingIfNeeded: status.st_ino) == inode else {
+      throw ProbingError("namespace \(label) is another one by now (\(path)); try again")
+    }
+    return try body(file)
+  }
+
+  /// Whether its path still leads to it, as far as its number tells.
+  var isNamed: Bool {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 && UInt32(truncatingIfNeeded: status.st_ino) == inode
+  }
+
+  private func withSocket<T>(_ body: (Int32) -> T) throws(ProbingError) -> T {
+    try withFile { (file) throws(ProbingError) in try withSocket(in: file, body) }
+  }
+
+  private func withSocket<T>(in file: Int32, _ body: (Int32) -> T) throws(ProbingError) -> T {
     let socket = lp_netlink_open(file)
     guard socket >= 0 else {
       throw ProbingError.system("namespace \(label) cannot be entered", socket, "entering needs CAP_SYS_ADMIN")
@@ -88,21 +121,21 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
     return body(socket)
   }
 
+  /// What no other namespace has had or will have: its number (``inode``) comes again once it is gone. Nil before Linux 5.14.
+  func cookie() throws(ProbingError) -> UInt64? {
+    try withSocket { socket in
+      var cookie: UInt64 = 0
+      return unsafe lp_netns_cookie(socket, &cookie) == 0 ? cookie : nil
+    }
+  }
+
   package func links() throws(ProbingError) -> [Link] {
     let result: (Int32, [lp_link]) = try withSocket { socket in
       var links = [lp_link](repeating: lp_link(), count: 4096)
       return (unsafe lp_links(socket, &links, links.count), links)
     }
     guard result.0 >= 0 else { throw ProbingError.system("devices of namespace \(label)", result.0) }
-    return result.1.prefix(Int(result.0)).map { link in
-      Link(
-        index: Int(link.index), name: Self.text(link.name), kind: Self.text(link.kind), isUp: link.up != 0,
-        isEthernet: link.ethernet != 0,
-        peerIndex: link.peer_index > 0 && link.peer_index != link.index || link.peer_nsid >= 0
-          ? Int(link.peer_index) : nil,
-        peerNamespaceID: link.peer_nsid >= 0 ? Int(link.peer_nsid) : nil,
-        masterIndex: link.master_index > 0 ? Int(link.master_index) : nil)
-    }
+    return result.1.prefix(Int(result.0)).map { Link($0) }
   }
 
   package func link(named name: String) throws(ProbingError) -> Link {
@@ -123,8 +156,19 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
       }
     }
   }
+}
 
-  private static func text<T>(_ characters: T) -> String {
-    unsafe withUnsafeBytes(of: characters) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+extension Link {
+  init(_ link: lp_link) {
+    func text<T>(_ characters: T) -> String {
+      unsafe withUnsafeBytes(of: characters) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+    self.init(
+      index: Int(link.index), name: text(link.name), kind: text(link.kind), isUp: link.up != 0,
+      isEthernet: link.ethernet != 0,
+      peerIndex: link.peer_index > 0 && link.peer_index != link.index || link.peer_nsid >= 0
+        ? Int(link.peer_index) : nil,
+      peerNamespaceID: link.peer_nsid >= 0 ? Int(link.peer_nsid) : nil,
+      masterIndex: link.master_index > 0 ? Int(link.master_index) : nil)
   }
 }

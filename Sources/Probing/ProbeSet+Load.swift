@@ -17,7 +17,7 @@ extension ProbeSet {
   }
 
   static func configure(
-    _ object: OpaquePointer, _ options: ProbeOptions, hasWakeups: Bool
+    _ object: OpaquePointer, _ options: ProbeOptions, _ targets: Targets
   ) throws(ProbingError) {
     var size = 0
     let rodata = try unsafe map(object, ".rodata")
@@ -31,7 +31,8 @@ extension ProbeSet {
     config.sample_other_by = by(options.sampling.udpBy)
     config.identity = UInt8((options.isNATProof ? LP_IDENTITY_NAT_PROOF : LP_IDENTITY_FULL).rawValue)
     config.filter = options.filter == nil ? 0 : 1
-    config.wakeups = hasWakeups ? 1 : 0
+    config.wakeups = targets.hasWakeups ? 1 : 0
+    config.netns_by_inode = targets.cookies.isEmpty ? 1 : 0
     let calls = SendCall.numbers
     config.send_calls = (calls[0], calls[1], calls[2], calls[3], calls[4], -1)
     guard unsafe bpf_map__set_initial_value(rodata, &config, size) == 0 else {
@@ -47,15 +48,22 @@ extension ProbeSet {
     return size
   }
 
-  static func fill(_ map: OpaquePointer, _ targets: Targets) throws(ProbingError) {
-    let file = unsafe bpf_map__fd(map)
+  /// - Parameter emptied: a row that is there no more.
+  static func fill(_ map: Int32, _ targets: Targets, emptied: Targets.Key? = nil) throws(ProbingError) {
+    func key(_ key: Targets.Key) -> lp_target_key {
+      lp_target_key(netns: key.namespace, ifindex: key.index, reserved: 0)
+    }
     var buckets: [UInt32: [lp_target]] = [:]
-    for (key, sites) in targets.rows {
+    if let emptied { buckets[lp_target_bucket_of(key(emptied))] = [] }
+    for (place, row) in targets.rows {
       var target = lp_target()
-      target.key = lp_target_key(netns: key.namespace, ifindex: key.index)
-      target.ethernet = key.isEthernet ? 1 : 0
+      target.key = key(place)
+      target.ethernet = row.isEthernet ? 1 : 0
       unsafe withUnsafeMutableBytes(of: &target.hook) { bytes in
-        for (site, hook) in sites { unsafe bytes[site] = hook.rawValue }
+        for (site, hook) in row.hooks { unsafe bytes[site] = hook.rawValue }
+      }
+      unsafe withUnsafeMutableBytes(of: &target.name) { bytes in
+        for (place, byte) in row.name.utf8.prefix(Int(LP_DEVICE_NAME) - 1).enumerated() { unsafe bytes[place] = byte }
       }
       buckets[lp_target_bucket_of(target.key), default: []].append(target)
     }
@@ -70,7 +78,7 @@ extension ProbeSet {
           unsafe bytes.storeBytes(of: target, toByteOffset: way * MemoryLayout<lp_target>.stride, as: lp_target.self)
         }
       }
-      guard unsafe bpf_map_update_elem(file, &index, &bucket, 0) == 0 else {
+      guard unsafe bpf_map_update_elem(map, &index, &bucket, 0) == 0 else {
         throw ProbingError.system("the devices to watch cannot be told to the programs", errno)
       }
     }

@@ -66,8 +66,8 @@ struct Rings: ~Copyable {
   private(set) var files: [Int32] = []
 
   /// Makes the buffers and puts them into the map `rings`.
-  init(cpus: Int, size: Int, outer: Int32) throws(ProbingError) {
-    for cpu in 0..<cpus {
+  init(cpus: [Int], size: Int, outer: Int32) throws(ProbingError) {
+    for cpu in cpus {
       var ring = unsafe bpf_map_create(BPF_MAP_TYPE_RINGBUF, "lp_ring", 0, 0, UInt32(size), nil)
       if ring >= 0 { files.append(ring) }
       var key = UInt32(cpu)
@@ -90,6 +90,8 @@ package struct ProbeSet: ~Copyable {
   /// The section .bss, which holds nothing but the switch `enabled`.
   private let switchMap: Int32
   private let ledgerMap: Int32
+  private let targetMap: Int32
+  private var targets: Targets
   private let flowMap: Int32
   /// Bytes of one CPU's value in the map `flows`.
   private let flowCacheSize: Int
@@ -97,8 +99,11 @@ package struct ProbeSet: ~Copyable {
   /// What the cost of a stamp is measured of: hook points of packets at devices, and descriptors of their programs.
   private let measured: (hooks: Set<String>, programs: [Int32])
 
-  /// One ring buffer a CPU, index = CPU.
-  package var rings: [Int32] { buffers.files }
+  /// CPUs that the kernel may ever use, ascending: there may be gaps. What it gives by CPU has one place for each.
+  private let cpus: [Int]
+
+  /// One ring buffer for each CPU that may ever be used.
+  package var rings: [(cpu: Int, file: Int32)] { zip(cpus, buffers.files).map { ($0, $1) } }
 
   /// Names of all programs in the object.
   package static func programs(in file: BPFObjectFile) throws(ProbingError) -> Set<String> {
@@ -119,13 +124,14 @@ package struct ProbeSet: ~Copyable {
     // Locals first: a throw in between then destroys what is there.
     let object = try BPFObject(file)
     unsafe object.eachProgram { name, program in unsafe bpf_program__set_autoload(program, wanted.contains(name)) }
-    try unsafe ProbeSet.configure(object.pointer, options, hasWakeups: targets.hasWakeups)
+    try unsafe ProbeSet.configure(object.pointer, options, targets)
     let outer = try unsafe ProbeSet.map(object.pointer, "rings")
-    unsafe bpf_map__set_max_entries(outer, UInt32(cpus))
+    unsafe bpf_map__set_max_entries(outer, UInt32((cpus.last ?? 0) + 1))
     guard unsafe bpf_object__load(object.pointer) == 0 else { throw ProbeSet.loadError(errno) }
     let buffers = try Rings(
-      cpus: cpus, size: options.bufferSize ?? ProbeSet.defaultBuffer(cpus), outer: unsafe bpf_map__fd(outer))
-    try unsafe ProbeSet.fill(try ProbeSet.map(object.pointer, "targets"), targets)
+      cpus: cpus, size: options.bufferSize ?? ProbeSet.defaultBuffer(cpus.count), outer: unsafe bpf_map__fd(outer))
+    let targetMap = unsafe bpf_map__fd(try ProbeSet.map(object.pointer, "targets"))
+    try ProbeSet.fill(targetMap, targets)
     let ledgerMap = unsafe bpf_map__fd(try ProbeSet.map(object.pointer, "ledger"))
     let flows = try unsafe ProbeSet.map(object.pointer, "flows")
     let switchMap = unsafe bpf_map__fd(try ProbeSet.map(object.pointer, ".bss"))
@@ -135,6 +141,9 @@ package struct ProbeSet: ~Copyable {
     self.links = links
     self.buffers = buffers
     self.ledgerMap = ledgerMap
+    self.targetMap = targetMap
+    self.targets = targets
+    self.cpus = cpus
     flowMap = unsafe bpf_map__fd(flows)
     flowCacheSize = Int(unsafe bpf_map__value_size(flows))
     self.switchMap = switchMap
@@ -156,10 +165,16 @@ package struct ProbeSet: ~Copyable {
     }
   }
 
+  /// A device of a watched one's name is there: from now on it is watched under the index it has now.
+  mutating func follow(_ name: String, inNamespace inode: UInt32, to index: Int) throws(ProbingError) {
+    guard let (old, new) = targets.follow(name, inNamespace: inode, to: index), old != new else { return }
+    try ProbeSet.fill(targetMap, targets, emptied: old)
+  }
+
   /// Makes the programs write each flow's 5-tuple once more, for streams that begin now.
   package borrowing func forgetFlows() throws(ProbingError) {
     var key: UInt32 = 0
-    let nothing = [UInt8](repeating: 0, count: flowCacheSize * rings.count)
+    let nothing = [UInt8](repeating: 0, count: flowCacheSize * cpus.count)
     guard unsafe bpf_map_update_elem(flowMap, &key, nothing, 0) == 0 else {
       throw ProbingError.system("the programs' list of flows cannot be cleared", errno)
     }
@@ -168,14 +183,13 @@ package struct ProbeSet: ~Copyable {
   /// The ledger as it stands, a row for each hook point and CPU that saw anything.
   package borrowing func ledger() throws(ProbingError) -> [LedgerRow] {
     var rows: [LedgerRow] = []
-    let cpus = rings.count
     for hook in hooks {
-      var values = [lp_ledger](repeating: lp_ledger(), count: cpus)
+      var values = [lp_ledger](repeating: lp_ledger(), count: cpus.count)
       var key = UInt32(hook.rawValue)
       guard unsafe bpf_map_lookup_elem(ledgerMap, &key, &values) == 0 else {
         throw ProbingError.system("the loss ledger cannot be read", errno)
       }
-      for (cpu, value) in values.enumerated() {
+      for (cpu, value) in zip(cpus, values) {
         let seen = value.filtered + value.sampled_out + value.emitted + value.lost + value.unbound
         if seen == 0 && cpu != 0 { continue }
         rows.append(

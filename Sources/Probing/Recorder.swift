@@ -35,20 +35,25 @@ package struct Recorder: ~Copyable {
   private static let flushInterval: Int64 = 200_000_000
   private static let updateInterval: Int64 = 1_000_000_000
 
-  private let probes: ProbeSet
+  private var probes: ProbeSet
   private let resolved: ResolvedTopology
   private let options: RecorderOptions
   private let writer: MachineWriter
   private var clocks: ClockKeeper
+  private var watch: SystemWatch
+  private let warn: (String) -> Void
   private var cost = StampCost()
   private var machine: Machine
 
   /// - Parameters:
   ///   - machine: described all but for times and ledger.
   ///   - clocks: what to write of this machine's clocks and of those it is tied to.
+  ///   - watch: of the devices that the probes are at.
+  ///   - warn: told in one line each what changes under the recording.
   package init(
     probes: consuming ProbeSet, resolved: ResolvedTopology, machine: Machine, session: Session, directory: String,
-    clocks: consuming ClockKeeper, options: RecorderOptions
+    clocks: consuming ClockKeeper, watch: consuming SystemWatch, options: RecorderOptions,
+    warn: @escaping (String) -> Void = { _ in }
   ) throws(RecordingError) {
     var machine = machine
     let now = ClockReading.now()
@@ -61,6 +66,8 @@ package struct Recorder: ~Copyable {
       directory: directory, machine: machine, session: session,
       utcOffset: now.realtime.nanoseconds - now.monotonic.nanoseconds, options: options.writer)
     self.clocks = clocks
+    self.watch = watch
+    self.warn = warn
   }
 
   /// Records until the duration or count is reached, or `stopRequested` says why to stop.
@@ -83,6 +90,7 @@ package struct Recorder: ~Copyable {
       machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
     }
     try probes.disable()
+    if failure == nil { try follow(watch.take()) }
     machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
     machine.stampCost = cost.finish(try probes.totals()) ?? machine.stampCost
     if failure == nil {
@@ -109,6 +117,7 @@ package struct Recorder: ~Copyable {
     while true {
       let bytes = try pour(drain)
       try companion.put(into: writer)
+      try follow(watch.take())
       let now = Instant<Monotonic>.now.nanoseconds
       machine.stampCost = try cost.follow(probes, now: now, bytes: bytes) ?? machine.stampCost
       if now >= nextFlush {
@@ -142,6 +151,22 @@ package struct Recorder: ~Copyable {
 
   private borrowing func pour(_ drain: borrowing Drain) throws -> Int {
     unsafe try drain.run { cpu, records throws(RecordingError) in unsafe try writer.append(cpu: cpu, bytes: records) }
+  }
+
+  /// Writes down what has changed; a device that came back is watched under the number it has now.
+  private mutating func follow(_ changes: [Change]) throws(ProbingError) {
+    for change in changes {
+      machine.changes = (machine.changes ?? []) + [change]
+      warn("\(change)")
+      guard change.what == .back, let name = change.device, let (namespace, index) = change.place else { continue }
+      try probes.follow(name, inNamespace: namespace, to: index)
+      for place in machine.hooks.indices where change.hooks.contains(machine.hooks[place].name) {
+        guard let id = change.id, machine.hooks[place].devices?.contains(id) == false,
+          machine.hooks[place].devices?.isEmpty == false
+        else { continue }
+        machine.hooks[place].devices?.append(id)
+      }
+    }
   }
 
   private mutating func takeLedger() throws {

@@ -7,7 +7,16 @@ package enum System {
   package static var hostname: String { field(\.nodename) }
   package static var architecture: String { field(\.machine) }
   package static var isRoot: Bool { geteuid() == 0 }
-  package static var possibleCPUs: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_CONF)))) }
+
+  /// Numbers of the CPUs that the kernel has made room for, ascending; more than are there on many virtual machines.
+  /// sysconf(3) counts those that are there.
+  package static var possibleCPUs: [Int] {
+    let cpus = CPUList(read("/sys/devices/system/cpu/possible") ?? "").cpus.sorted()
+    return cpus.isEmpty ? Array(0..<max(1, Int(sysconf(Int32(_SC_NPROCESSORS_CONF))))) : cpus
+  }
+
+  /// CPUs that are in use now.
+  package static var onlineCPUs: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 
   private static func field<T>(_ path: KeyPath<utsname, T>) -> String {
     var name = utsname()

@@ -37,35 +37,47 @@ private let sites: [String: lp_site] = [
 /// that a packet passes at each site.
 struct Targets {
   struct Key: Hashable {
-    var namespace: UInt32
+    /// Cookie of the namespace, or its inode number where the kernel has no cookies to ask for.
+    var namespace: UInt64
+    /// 0: sockets.
     var index: UInt32
-    var isEthernet: Bool
   }
 
-  /// Hook point by site.
-  private(set) var rows: [Key: [Int: HookPoint]] = [:]
+  struct Row {
+    var name = ""
+    var isEthernet = false
+    /// Hook point by site.
+    var hooks: [Int: HookPoint] = [:]
+  }
+
+  private(set) var rows: [Key: Row] = [:]
+  /// By inode number of the namespace; empty where the kernel has none to ask for.
+  let cookies: [UInt32: UInt64]
 
   /// Whether something is bound to packets at another site than its own.
   var hasWakeups: Bool {
     let own = Set([LP_AT_WORKER, LP_AT_INTERRUPT, LP_AT_KICK].map { Int($0.rawValue) })
-    return rows.values.contains { !own.isDisjoint(with: $0.keys) }
+    return rows.values.contains { !own.isDisjoint(with: $0.hooks.keys) }
   }
 
   init(_ resolved: ResolvedTopology, _ plan: WatchPlan) throws(ProbingError) {
     try Targets.checkPrograms(resolved.attachedHooks)
+    var cookies: [UInt32: UInt64] = [:]
+    for namespace in plan.namespaces { cookies[namespace.inode] = try namespace.cookie() }
+    self.cookies = cookies
     for hook in resolved.attachedHooks {
       for probe in hook.probes {
         guard let site = sites[probe.symbol] else {
           throw ProbingError("\(hook.point.name): latprobe has no place for \(probe.symbol)")
         }
-        for key in keys(hook.watch, plan) {
+        for (key, row) in targets(hook.watch, plan) {
           let index = Int(site.rawValue)
-          if let other = rows[key]?[index], other != hook.point {
+          if let other = rows[key]?.hooks[index], other != hook.point {
             throw ProbingError(
               "\(probe.symbol) would be both \(other.name) and \(hook.point.name) on one device; "
                 + "check the topology and --dev")
           }
-          rows[key, default: [:]][index] = hook.point
+          rows[key, default: row].hooks[index] = hook.point
         }
       }
     }
@@ -93,11 +105,26 @@ struct Targets {
     }
   }
 
-  private func keys(_ watch: Topology.Watch, _ plan: WatchPlan) -> [Key] {
+  private func targets(_ watch: Topology.Watch, _ plan: WatchPlan) -> [(Key, Row)] {
     watch == .guestSocket
-      ? plan.socketNamespaces.map { Key(namespace: $0.inode, index: 0, isEthernet: false) }
+      ? plan.socketNamespaces.map { (Key(namespace: id(of: $0.inode), index: 0), Row()) }
       : plan.devices(watch).map {
-        Key(namespace: $0.namespace.inode, index: UInt32($0.index), isEthernet: $0.isEthernet)
+        (
+          Key(namespace: id(of: $0.namespace.inode), index: UInt32($0.index)),
+          Row(name: $0.name, isEthernet: $0.isEthernet)
+        )
       }
+  }
+
+  private func id(of inode: UInt32) -> UInt64 { cookies[inode] ?? UInt64(inode) }
+
+  /// Puts what is watched of a device to the index that it has now; nil if nothing is watched of it.
+  /// - Returns: the row to take away, and the one to put in.
+  mutating func follow(_ name: String, inNamespace inode: UInt32, to index: Int) -> (old: Key, new: Key)? {
+    let id = id(of: inode)
+    guard let old = rows.first(where: { $0.key.namespace == id && $0.value.name == name })?.key else { return nil }
+    let new = Key(namespace: id, index: UInt32(index))
+    rows[new] = rows.removeValue(forKey: old)
+    return (old, new)
   }
 }

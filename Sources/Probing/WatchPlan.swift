@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import Recording
 package import Topology
 
 /// Which devices and sockets are guests' and which are the host's.
@@ -10,6 +11,7 @@ package struct WatchPlan: Sendable, Equatable {
     /// As in ``Link/kind``.
     package var kind: String
     package var isEthernet: Bool
+    package var isUp: Bool
 
     /// Whether its driver ever says that a frame has left; veth and loopback hand the buffer itself to the receiver.
     package var hasCompletions: Bool { kind != "veth" && name != "lo" }
@@ -26,6 +28,11 @@ package struct WatchPlan: Sendable, Equatable {
   /// Namespaces whose sockets are watched.
   package var socketNamespaces: [NetworkNamespace]
 
+  /// All that hold something that is watched.
+  package var namespaces: Set<NetworkNamespace> {
+    Set((guestDevices + hostDevices + guestTaps).map(\.namespace) + socketNamespaces)
+  }
+
   package func devices(_ watch: Topology.Watch) -> [Device] {
     switch watch {
     case .guestDevice: guestDevices
@@ -39,6 +46,19 @@ package struct WatchPlan: Sendable, Equatable {
   package func watches(_ watch: Topology.Watch) -> [String] {
     watch == .guestSocket
       ? socketNamespaces.map { "sockets of \($0.label)" } : devices(watch).map(\.description)
+  }
+
+  /// Its devices, each with the hook points that what happens to it touches: those there, and of its namespace's sockets.
+  package func watched(by hooks: [ResolvedHook]) -> [WatchedDevice] {
+    var found: [WatchedDevice] = []
+    for device in guestDevices + hostDevices + guestTaps where !found.contains(where: { $0.isSame(as: device) }) {
+      let touched = hooks.filter { hook in
+        hook.watch == .guestSocket
+          ? socketNamespaces.contains(device.namespace) : devices(hook.watch).contains(device)
+      }
+      found.append(WatchedDevice(device, hooks: touched.map(\.point.name)))
+    }
+    return found
   }
 
   /// Why a hook point has nothing to see on these devices, whatever the kernel offers; nil where it has.
@@ -162,9 +182,24 @@ package struct WatchPlan: Sendable, Equatable {
   }
 }
 
+extension WatchedDevice {
+  fileprivate init(_ device: WatchPlan.Device, hooks: [String]) {
+    name = device.name
+    index = device.index
+    namespace = device.namespace
+    isUp = device.isUp
+    self.hooks = hooks
+  }
+
+  fileprivate func isSame(as device: WatchPlan.Device) -> Bool {
+    index == device.index && namespace == device.namespace
+  }
+}
+
 extension WatchPlan.Device {
   init(_ link: Link, in namespace: NetworkNamespace) {
     self.init(
-      name: link.name, index: link.index, namespace: namespace, kind: link.kind, isEthernet: link.isEthernet)
+      name: link.name, index: link.index, namespace: namespace, kind: link.kind, isEthernet: link.isEthernet,
+      isUp: link.isUp)
   }
 }

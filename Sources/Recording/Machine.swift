@@ -205,6 +205,8 @@ package struct Machine: Codable, Sendable, Equatable {
   /// Per hook point: how often the kernel skipped the program because it was running already.
   package var missed: [String: UInt64]
   package var rotation: Rotation
+  /// What happened to devices, namespaces, CPUs and clocks meanwhile, in order of time; null in older recordings.
+  package var changes: [Change]?
   /// Events drained from the kernel that a full disk kept out of the streams; the ledger counts them as emitted.
   package var unwritten: UInt64
   /// Events in the streams when they were closed; null while the recording runs, if it was cut off, and in older ones.
@@ -217,7 +219,7 @@ package struct Machine: Codable, Sendable, Equatable {
   enum CodingKeys: String, CodingKey {
     case format, name, role, hostname, kernel, architecture, cpus, settings, topology, hooks, paths, segments
     case filter, sampling, identity, guests, peers, captures, interfaces, pairing, ledger, missed, rotation, unwritten
-    case events
+    case events, changes
     case bootID = "boot_id"
     case clockSource = "clock_source"
     case cpuModel = "cpu_model"
@@ -258,6 +260,7 @@ package struct Machine: Codable, Sendable, Equatable {
     ledger = []
     missed = [:]
     rotation = Rotation()
+    changes = []
     unwritten = 0
     events = nil
   }

@@ -180,6 +180,7 @@ extension Report {
           ("deleted_bytes", .unsigned(machine.rotation.deletedBytes)),
         ])
       ),
+      ("changes", .array((machine.changes ?? []).map(change))),
       ("pairing", machine.pairing.map(pairing) ?? .null),
       ("guests", .array((machine.guests ?? []).map(guest))),
       ("settings", .map(machine.settings)),
@@ -188,6 +189,20 @@ extension Report {
 }
 
 extension Report {
+  private static func change(_ change: Change) -> JSONValue {
+    .fields([
+      ("time_ns", .unsigned(change.time)),
+      ("what", .string(change.what.rawValue)),
+      ("device", .optional(change.device)),
+      ("namespace", .optional(change.namespace)),
+      ("id", .optional(change.id)),
+      ("to", .optional(change.to)),
+      ("cpu", change.cpu.map { .count($0) } ?? .null),
+      ("by_ns", .optional(change.by)),
+      ("hooks", .array(change.hooks.map { .string($0) })),
+    ])
+  }
+
   private static func pairing(_ pairing: Pairing) -> JSONValue {
     let protocols = pairing.protocols.map { tally in
       JSONValue.fields([("name", .string(tally.name)), ("counts", .map(tally.counts))])

@@ -44,6 +44,8 @@ struct RecordingSetup: ~Copyable {
   var machine: Machine
   private let probes: ProbeSet
   private let clocks: ClockKeeper
+  private let watch: SystemWatch
+  private let warn: (String) -> Void
 
   /// - Parameter warn: told in one line each what will be missing; also while recording.
   init(_ choice: ProbeChoice, _ topology: Topology, warn: @escaping (String) -> Void) throws {
@@ -73,7 +75,10 @@ struct RecordingSetup: ~Copyable {
       return AttachedHook(name: hook.point.name, attachedAs: nil, absentBecause: obstacle)
     }
     resolved.hooks.removeAll { plan.obstacle(to: $0) != nil }
+    let watch = try SystemWatch(plan.watched(by: resolved.attachedHooks))
     probes = try ProbeSet(object, resolved, plan, options)
+    self.watch = watch
+    self.warn = warn
 
     machine = Environment.machine(role: choice.side?.rawValue ?? "both", topology: topology.name, plan: plan)
     machine.hooks = hooks
@@ -93,6 +98,6 @@ struct RecordingSetup: ~Copyable {
   consuming func recorder(session: Session, directory: String, options: RecorderOptions) throws -> Recorder {
     try Recorder(
       probes: probes, resolved: resolved, machine: machine, session: session, directory: directory, clocks: clocks,
-      options: options)
+      watch: watch, options: options, warn: warn)
   }
 }

@@ -31,6 +31,12 @@ import Testing
       names: [Pairing.Name(name: "dns", ofProtocol: "dns")],
       protocols: [Pairing.Tally(name: "dns", counts: ["paired": 1])],
       packets: ["packets": 2])
+    var change = Change(time: 7, .renamed, device: "eth0", namespace: "web", id: "1:2")
+    change.to = "eth1"
+    change.cpu = 1
+    change.by = -5
+    change.hooks = ["txg0"]
+    machine.changes = [change]
     machine.paths = [Path(name: "tx", hooks: ["txg0"])]
     try sampleSession().write(to: scratch.path)
     let writer = try MachineWriter(
@@ -43,7 +49,7 @@ import Testing
       try compare(written, schema, name)
       let lists = [
         ("hooks", "hook"), ("paths", "path"), ("ledger", "ledgerRow"), ("captures", "capture"),
-        ("interfaces", "tapInterface"),
+        ("interfaces", "tapInterface"), ("changes", "change"),
       ]
       for (property, definition) in lists {
         guard let rows = written[property] as? [[String: Any]] else { continue }

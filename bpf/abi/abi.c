@@ -15,13 +15,17 @@ int lp_packet_of_ip(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 capture
 	return lp_read_packet(packet, &frame, &source, captured, length, 0, identity, 1);
 }
 
+static int is_tag(lp_u16 type)
+{
+	return type == 0x8100 || type == 0x88a8 || type == 0x9100;
+}
+
 int lp_packet_of_frame(struct lp_packet *packet, const lp_u8 *bytes, lp_u32 captured, lp_u32 length,
 		       int identity)
 {
 	lp_u32 l3 = LP_ETHERNET_BYTES;
 
-	while (l3 <= captured &&
-	       (lp_be16(bytes + l3 - 2) == 0x8100 || lp_be16(bytes + l3 - 2) == 0x88a8))
+	while (l3 <= captured && is_tag(lp_be16(bytes + l3 - 2)))
 		l3 += 4;
 	if (l3 > captured)
 		return -1;

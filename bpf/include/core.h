@@ -19,6 +19,8 @@
 #define AF_INET6 10
 #define ETH_P_8021Q 0x8100
 #define ETH_P_8021AD 0x88a8
+#define ETH_P_QINQ1 0x9100 // what switches before 802.1ad use
+#define LP_TAGS_MAX 8 // VLAN tags in band; a frame with more is passed over like one that is not IP
 #define PROTO_TCP 6
 #define PROTO_UDP 17
 
@@ -166,8 +168,12 @@ DEFINE_VIEW(view_probe, PROBE)
 #define DEFINE_DEVICE_KEY(name, GET)                                                               \
 	LP_INLINE void name(struct lp_target_key *key, struct net_device *dev)                     \
 	{                                                                                          \
-		key->netns = GET(dev, nd_net.net, ns.inum);                                        \
+		if (LP_UNLIKELY(config.netns_by_inode))                                            \
+			key->netns = GET(dev, nd_net.net, ns.inum);                                \
+		else                                                                               \
+			key->netns = GET(dev, nd_net.net, net_cookie);                             \
 		key->ifindex = (lp_u32)GET(dev, ifindex);                                          \
+		key->reserved = 0;                                                                 \
 	}
 
 DEFINE_DEVICE_KEY(device_key_direct, DIRECT)
@@ -191,18 +197,25 @@ LP_INLINE int find_target(struct lp_target *target, const struct lp_target_key *
 	return 0;
 }
 
-LP_INLINE lp_u8 hook_at(const struct lp_target_key *key, enum lp_site site)
+/*
+ * Whether it is the device that was asked for. User space hears of a device's end a little later; another one that
+ * gets its index meanwhile has another name, and one of the same name is what was asked for.
+ */
+LP_INLINE int is_named(const struct lp_target *target, struct net_device *dev)
 {
-	struct lp_target target;
+	lp_u64 name[LP_DEVICE_NAME / 8];
 
-	return find_target(&target, key) ? target.hook[site] : LP_HOOK_NONE;
+	return !bpf_probe_read_kernel(name, sizeof(name),
+				      __builtin_preserve_access_index(&dev->name)) &&
+	       name[0] == target->name[0] && name[1] == target->name[1];
 }
 
-LP_INLINE lp_u8 socket_hook_at(lp_u32 netns, enum lp_site site)
+LP_INLINE lp_u8 socket_hook_at(lp_u64 netns, enum lp_site site)
 {
 	struct lp_target_key key = { .netns = netns };
+	struct lp_target target;
 
-	return hook_at(&key, site);
+	return find_target(&target, &key) ? target.hook[site] : LP_HOOK_NONE;
 }
 
 LP_INLINE struct lp_ledger *ledger_of(lp_u8 hook)
@@ -302,6 +315,26 @@ struct sight {
 	lp_u32 length; // bytes of the packet from there on
 };
 
+LP_INLINE int is_tag(lp_u16 type)
+{
+	return type == ETH_P_8021Q || type == ETH_P_8021AD || type == ETH_P_QINQ1;
+}
+
+// Bytes of in-band VLAN tags, the first of which has its content at `tags`. A function of its own: rare, and a loop.
+__attribute__((noinline)) static lp_u32 tag_bytes(const unsigned char *tags)
+{
+	lp_u8 content[LP_TAGS_MAX * 4];
+	lp_u32 i;
+
+	if (bpf_probe_read_kernel(content, sizeof(content), tags))
+		return 4;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < LP_TAGS_MAX - 1; i++)
+		if (!is_tag(lp_be16(content + 4 * i + 2)))
+			break;
+	return 4 * (i + 1);
+}
+
 // 0 if it could be read. Reads a fixed number of bytes: behind the linear part lies the skb's shared info.
 LP_INLINE int read_frame(struct lp_frame *f, struct sight *s, const struct view *v)
 {
@@ -319,9 +352,9 @@ LP_INLINE int read_frame(struct lp_frame *f, struct sight *s, const struct view 
 			bpf_probe_read_kernel(f->ethernet + LP_FRAME_BYTES / 2, LP_FRAME_BYTES / 2,
 					      source.l3 - LP_ETHERNET_BYTES + LP_FRAME_BYTES / 2);
 		type = lp_be16(f->ethernet + 12);
-		if (LP_UNLIKELY(type == ETH_P_8021Q || type == ETH_P_8021AD)) {
-			// In-band VLAN tags: look again, one or two tags further on.
-			l3 += type == ETH_P_8021AD ? 8 : 4;
+		if (LP_UNLIKELY(is_tag(type))) {
+			// In-band VLAN tags: look again, behind them.
+			l3 += tag_bytes(source.l3);
 			source.l3 = v->head + l3;
 			if (bpf_probe_read_kernel(f->ethernet, LP_FRAME_BYTES,
 						  source.l3 - LP_ETHERNET_BYTES))

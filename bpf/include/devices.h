@@ -76,7 +76,8 @@ LP_INLINE int stamp_completion(lp_u64 now, const struct lp_target *target, const
 		if (!enabled)                                                                      \
 			return 0;                                                                  \
 		device_key_##rung(&device, GET(skb, dev));                                         \
-		if (!find_target(&target, &device) || !target.hook[site])                          \
+		if (!find_target(&target, &device) || !target.hook[site] ||                        \
+		    !is_named(&target, GET(skb, dev)))                                             \
 			return 0;                                                                  \
 		view_##rung(&v, skb, way, target.ethernet);                                        \
 		return stamp_at(now, site, &target, &v, (lp_u64)skb);                              \
@@ -92,7 +93,7 @@ LP_INLINE int stamp_completion(lp_u64 now, const struct lp_target *target, const
 		if (!enabled || !bpf_map_lookup_elem(&leaving, &id))                               \
 			return 0;                                                                  \
 		device_key_##rung(&device, GET(skb, dev));                                         \
-		if (!find_target(&target, &device))                                                \
+		if (!find_target(&target, &device) || !is_named(&target, GET(skb, dev)))           \
 			return 0;                                                                  \
 		view_##rung(&v, skb, WAY_OUT, target.ethernet);                                    \
 		return stamp_completion(now, &target, &v, id);                                     \
@@ -112,12 +113,12 @@ DEFINE_DEVICE_STAMP(probe, PROBE)
 LP_INLINE void list_overrun(struct sk_buff *skb, enum lp_site site)
 {
 	struct lp_target_key device;
+	struct lp_target target;
 	struct lp_ledger *row;
-	lp_u8 hook;
 
 	device_key_probe(&device, PROBE(skb, dev));
-	hook = hook_at(&device, site);
-	row = hook ? ledger_of(hook) : NULL;
+	row = find_target(&target, &device) && target.hook[site] ? ledger_of(target.hook[site])
+								 : NULL;
 	if (row)
 		row->lost++;
 }

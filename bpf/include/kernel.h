@@ -40,6 +40,7 @@ struct ns_common {
 };
 
 struct net {
+	__u64 net_cookie; /* before 5.12 a structure */
 	struct ns_common ns;
 };
 
@@ -87,6 +88,7 @@ struct tcp_sock {
 };
 
 struct net_device {
+	char name[16];
 	int ifindex;
 	possible_net_t nd_net;
 };

@@ -53,9 +53,11 @@ LP_INLINE int is_internet(struct sock *sk)
 	return family == AF_INET || family == AF_INET6;
 }
 
-LP_INLINE lp_u32 netns_of(struct sock *sk)
+LP_INLINE lp_u64 netns_of(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	if (LP_UNLIKELY(config.netns_by_inode))
+		return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
 }
 
 LP_INLINE int is_send_call(long number)
@@ -106,7 +108,7 @@ LP_INLINE int hold_call_ipv4(lp_u64 now, struct sock *sk)
 	return BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET ? hold_call(now, sk) : 0;
 }
 
-LP_INLINE void bind_call(lp_u64 now, lp_u32 netns, const struct view *v, const struct lp_packet *p,
+LP_INLINE void bind_call(lp_u64 now, lp_u64 netns, const struct view *v, const struct lp_packet *p,
 			 enum verdict verdict)
 {
 	const struct held_call *call;
@@ -213,7 +215,7 @@ LP_INLINE void stamp_stream(lp_u64 now, lp_u8 hook, struct sock *sk, lp_u32 leng
 LP_INLINE int stamp_copy(lp_u64 now, struct sk_buff *skb, int length)
 {
 	struct sock *sk = BPF_CORE_READ(skb, sk);
-	lp_u32 netns;
+	lp_u64 netns;
 	lp_u16 protocol;
 	lp_u8 hook;
 

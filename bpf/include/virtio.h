@@ -83,9 +83,12 @@ LP_INLINE int is_same(const struct lp_target_key *a, const struct lp_target_key 
 LP_INLINE lp_u8 virtio_hook(struct virtqueue *vq, enum lp_site site, struct lp_target_key *device)
 {
 	struct virtnet_info *net = BPF_CORE_READ(vq, vdev, priv);
+	struct net_device *dev = BPF_CORE_READ(net, dev);
+	struct lp_target target;
 
-	device_key_probe(device, BPF_CORE_READ(net, dev));
-	return hook_at(device, site);
+	device_key_probe(device, dev);
+	return find_target(&target, device) && is_named(&target, dev) ? target.hook[site]
+								      : LP_HOOK_NONE;
 }
 
 LP_INLINE int hold_interrupt(lp_u64 now, struct virtqueue *vq)

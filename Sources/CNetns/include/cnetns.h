@@ -19,13 +19,38 @@ struct lp_link {
 	char kind[16]; // IFLA_INFO_KIND: veth, bridge, tun, ...; empty for a plain device
 };
 
-// A route netlink socket that lives in the namespace `netns_fd`, -1 for the caller's.
+// A route netlink socket that lives in the namespace `netns_fd`, -1 for the caller's. Entering another one needs
+// CAP_SYS_ADMIN.
 int lp_netlink_open(int netns_fd);
+// The cookie of the socket's namespace, which is never given to another one; -ENOPROTOOPT before Linux 5.14.
+int lp_netns_cookie(int socket_fd, uint64_t *cookie);
 // Up to `capacity` links of the socket's namespace; returns how many there are.
 int lp_links(int netlink_fd, struct lp_link *links, size_t capacity);
 // The id that the socket's namespace has given to the namespace `netns_fd`; -ENOENT if none.
 int lp_nsid_of(int netlink_fd, int netns_fd);
 // Runs in the namespace from now on (this thread).
 int lp_enter_netns(int netns_fd);
+
+enum lp_change {
+	LP_LINK_STATE = 1,     // a link as it is now
+	LP_LINK_GONE = 2,      // deleted, or moved to another namespace
+	LP_NAMESPACE_GONE = 3, // destroyed
+};
+
+struct lp_link_change {
+	uint32_t what;	// enum lp_change
+	int32_t nsid;	// of the namespace where it happened, -1: the socket's own
+	uint32_t moved; // LP_LINK_GONE: 1 where the link goes on in another namespace
+	struct lp_link link;
+};
+
+// A socket that hears what happens to links in the caller's namespace, and in those named to lp_watch_add(). It keeps
+// no namespace alive but the caller's.
+int lp_watch_open(void);
+// Listens to a further namespace. Returns the id it goes by in changes; -EPERM without CAP_NET_ADMIN and
+// CAP_NET_BROADCAST.
+int lp_watch_add(int watch_fd, int netns_fd);
+// The next changes, at most `capacity`, without waiting; 0: none. -ENOBUFS: some were lost, look at all links again.
+int lp_watch_read(int watch_fd, struct lp_link_change *changes, size_t capacity);
 
 #endif

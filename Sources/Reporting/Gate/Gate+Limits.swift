@@ -54,6 +54,12 @@ extension Gate {
               : "make room on the disk and record again"
             : "see what latprobe said when it ended, and record again")
       }
+      let ends = [segment.from, segment.to].filter { $0.machine == machine.name }.map(\.hook.name)
+      if let change = machine.changes?.first(where: { $0.isGap && !Set(ends).isDisjoint(with: $0.hooks) }) {
+        return Problem(
+          reason: "\(machine.name) did not record all the while: \(change)",
+          remedy: "record again, and leave devices and namespaces as they are meanwhile")
+      }
       if machine.rotation.deletedStreams > 0 {
         return Problem(
           reason: "rotation deleted \(machine.rotation.deletedEvents) events of \(machine.name)",

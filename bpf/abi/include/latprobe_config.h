@@ -26,15 +26,20 @@ enum lp_site {
 
 // A device of a network namespace, or (ifindex 0) the sockets of one. Never all zero.
 struct lp_target_key {
-	lp_u32 netns; // inode number of the namespace
+	lp_u64 netns; // the namespace's cookie, or with config.netns_by_inode its inode number
 	lp_u32 ifindex;
+	lp_u32 reserved;
 };
+
+#define LP_DEVICE_NAME 16
 
 struct lp_target {
 	struct lp_target_key key;
 	lp_u8 hook[LP_SITE_MAX]; // enum lp_hook, LP_HOOK_NONE where nothing is stamped
 	lp_u8 ethernet;		 // 1: the device's frames begin with an Ethernet header
 	lp_u8 reserved[3];
+	// An index comes again once its device is gone; the device that was asked for has this name, too.
+	lp_u64 name[LP_DEVICE_NAME / 8];
 };
 
 // The map `targets` is an array of buckets: every packet of the machine asks it, and an array is looked up
@@ -48,7 +53,7 @@ struct lp_target_bucket {
 
 static inline lp_u32 lp_target_bucket_of(struct lp_target_key key)
 {
-	return (key.netns * 31 + key.ifindex) & (LP_TARGET_BUCKETS - 1);
+	return ((lp_u32)key.netns * 31 + key.ifindex) & (LP_TARGET_BUCKETS - 1);
 }
 
 enum lp_sample_by {
@@ -68,16 +73,17 @@ struct lp_config {
 	lp_s64 send_calls
 		[LP_SEND_CALLS]; // system call numbers whose first argument is the socket; -1: none
 	lp_u8 wakeups; // 1: LP_AT_WORKER, LP_AT_INTERRUPT or LP_AT_KICK are in use; 0 saves the verifier their branches
-	lp_u8 reserved[7];
+	lp_u8 netns_by_inode; // 1: user space cannot ask for cookies (before Linux 5.14)
+	lp_u8 reserved[6];
 };
 
 // The body of lp_filter(): a marker and room for the translated filter, see docs/decisions.
 #define LP_FILTER_MARKER 0x4c50464c
 #define LP_FILTER_SLOTS 1024
 
-_Static_assert(sizeof(struct lp_target_key) == 8, "lp_target_key");
-_Static_assert(sizeof(struct lp_target) == 24, "lp_target");
-_Static_assert(sizeof(struct lp_target_bucket) == 96, "lp_target_bucket");
+_Static_assert(sizeof(struct lp_target_key) == 16, "lp_target_key");
+_Static_assert(sizeof(struct lp_target) == 48, "lp_target");
+_Static_assert(sizeof(struct lp_target_bucket) == 192, "lp_target_bucket");
 _Static_assert(sizeof(struct lp_config) == 72, "lp_config");
 
 #endif

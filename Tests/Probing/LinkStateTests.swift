@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Probing
+import Recording
+import Testing
+
+/// What netlink tells of links, as changes of watched devices.
+@Suite struct LinkStateTests {
+  private let here: NetworkNamespace
+  private let there: NetworkNamespace
+  private var links: LinkStates
+
+  init() throws {
+    here = try NetworkNamespace.named("/proc/self/ns/net")
+    // Any other file of proc's namespaces has another number.
+    there = try NetworkNamespace.named("/proc/self/ns/mnt")
+    links = LinkStates([
+      WatchedDevice(Link(index: 5, name: "eth0"), in: here, hooks: ["rxg0"]),
+      WatchedDevice(Link(index: 5, name: "eth0"), in: there, hooks: ["rxh1"]),
+    ])
+  }
+
+  private mutating func told() -> [String] {
+    links.take().map { "\($0.what.rawValue) \($0.id?.split(separator: ":").last ?? "") \($0.hooks.joined())" }
+  }
+
+  @Test mutating func whatIsNotWatchedIsNoNews() {
+    links.see(Link(index: 5, name: "eth0"), in: here, at: 1)
+    links.see(Link(index: 6, name: "eth1", isUp: false), in: here, at: 2)
+    links.lose(index: 6, in: here, isMoved: false, at: 3)
+    #expect(told() == [])
+  }
+
+  @Test mutating func aDeviceThatIsClosedBeforeItGoesIsToldOnce() {
+    links.see(Link(index: 5, name: "eth0", isUp: false), in: here, at: 1)
+    links.see(Link(index: 5, name: "eth0", isUp: false), in: there, at: 1)
+    links.lose(index: 5, in: here, isMoved: true, at: 2)
+    links.lose(index: 5, in: here, isMoved: true, at: 3)
+    #expect(told() == ["down 5 rxh1", "moved 5 rxg0"])
+  }
+
+  /// Its number means another device then.
+  @Test mutating func anotherDeviceOfItsNumberIsNotIt() {
+    links.lose(index: 5, in: here, isMoved: false, at: 1)
+    links.see(Link(index: 5, name: "other"), in: here, at: 2)
+    links.see(Link(index: 5, name: "other", isUp: false), in: here, at: 3)
+    links.see(Link(index: 9, name: "eth0", isUp: false), in: here, at: 4)
+    links.see(Link(index: 9, name: "eth0"), in: here, at: 5)
+    #expect(told() == ["deleted 5 rxg0", "back 9 rxg0", "down 9 rxg0", "up 9 rxg0"])
+  }
+
+  @Test mutating func aNewNameIsAnEnd() throws {
+    links.see(Link(index: 5, name: "lan0"), in: here, at: 1)
+    links.see(Link(index: 5, name: "lan0", isUp: false), in: here, at: 2)
+    let change = try #require(links.take().first)
+    #expect(change.what == .renamed && change.to == "lan0" && change.device == "eth0" && change.time == 1)
+    links.see(Link(index: 5, name: "eth0"), in: here, at: 3)
+    #expect(told() == ["back 5 rxg0"])
+  }
+
+  /// Messages were lost: what is there now tells what has happened.
+  @Test mutating func lookingTellsWhatWasNotHeard() {
+    links.see(all: [Link(index: 1, name: "lo"), Link(index: 7, name: "eth0")], in: here, at: 1)
+    #expect(told() == ["deleted 5 rxg0", "back 7 rxg0"])
+    links.see(all: [Link(index: 1, name: "lo")], in: here, at: 2)
+    links.lose(there, .namespaceDeleted, at: 3)
+    links.lose(there, .namespaceDeleted, at: 4)
+    #expect(told() == ["deleted 7 rxg0", "namespace-deleted 5 rxh1"])
+  }
+}
