@@ -96,8 +96,9 @@ package struct ProbeSet: ~Copyable {
   /// Bytes of one CPU's value in the map `flows`.
   private let flowCacheSize: Int
   private let hooks: [HookPoint]
-  /// What the cost of a stamp is measured of: hook points of packets at devices, and descriptors of their programs.
-  private let measured: (hooks: Set<String>, programs: [Int32])
+  /// What the cost of a stamp is measured of: hook points of packets at devices that share programs, and descriptors of
+  /// these.
+  private let measured: [(hooks: Set<String>, programs: [Int32])]
 
   /// CPUs that the kernel may ever use, ascending: there may be gaps. What it gives by CPU has one place for each.
   private let cpus: [Int]
@@ -148,9 +149,13 @@ package struct ProbeSet: ~Copyable {
     flowCacheSize = Int(unsafe bpf_map__value_size(flows))
     self.switchMap = switchMap
     hooks = resolved.attachedHooks.map(\.point)
-    let atDevices = resolved.attachedHooks.filter { StampCost.hooks.contains($0.point) }
-    let programs = Set(atDevices.flatMap { $0.probes.flatMap(\.programs) })
-    measured = (Set(atDevices.map(\.point.name)), self.links.programs.filter { programs.contains($0.name) }.map(\.file))
+    let atDevices = resolved.attachedHooks.filter { StampCost.hooks.contains($0.point) }.map { hook in
+      (hook.point.name, Set(hook.probes.flatMap(\.programs)))
+    }
+    let attached = self.links.programs
+    measured = StampCost.sites(atDevices).map { site in
+      (site.hooks, attached.filter { site.programs.contains($0.name) }.map(\.file))
+    }
   }
 
   /// From now on every hook stamps; all begin with the same packets.
@@ -203,9 +208,13 @@ package struct ProbeSet: ~Copyable {
 
   /// Stamps made so far at devices, and the time in the programs there that the kernel has counted.
   borrowing func totals() throws(ProbingError) -> StampCost.Totals {
-    StampCost.Totals(
-      stamps: try ledger().reduce(0) { measured.hooks.contains($1.hook) ? $0 + $1.emitted : $0 },
-      nanoseconds: measured.programs.reduce(0) { $0 + lp_program_run_time($1) })
+    let rows = try ledger()
+    return StampCost.Totals(
+      sites: measured.map { site in
+        StampCost.Site(
+          hooks: site.hooks, stamps: rows.reduce(0) { site.hooks.contains($1.hook) ? $0 + $1.emitted : $0 },
+          nanoseconds: site.programs.reduce(0) { $0 + lp_program_run_time($1) })
+      })
   }
 
   /// By program name: how often the kernel skipped it because it was running already.

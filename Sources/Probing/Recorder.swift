@@ -92,7 +92,7 @@ package struct Recorder: ~Copyable {
     try probes.disable()
     if failure == nil { try follow(watch.take()) }
     machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-    machine.stampCost = cost.finish(try probes.totals()) ?? machine.stampCost
+    if let found = cost.finish(try probes.totals()) { take(found) }
     if failure == nil {
       do {
         while try pour(drain) > 0 {}
@@ -119,7 +119,7 @@ package struct Recorder: ~Copyable {
       try companion.put(into: writer)
       try follow(watch.take())
       let now = Instant<Monotonic>.now.nanoseconds
-      machine.stampCost = try cost.follow(probes, now: now, bytes: bytes) ?? machine.stampCost
+      if let found = try cost.follow(probes, now: now, bytes: bytes) { take(found) }
       if now >= nextFlush {
         nextFlush = now + Recorder.flushInterval
         try takeLedger()
@@ -167,6 +167,11 @@ package struct Recorder: ~Copyable {
         machine.hooks[place].devices?.append(id)
       }
     }
+  }
+
+  private mutating func take(_ cost: StampCost.Result) {
+    machine.stampCost = cost.mean
+    machine.stampCosts = cost.byHook
   }
 
   private mutating func takeLedger() throws {

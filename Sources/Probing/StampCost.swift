@@ -9,10 +9,40 @@ internal import Recording
 ///
 /// Counted from the first stamps on, and only until there are plenty, since counting reads a clock twice a run.
 struct StampCost: ~Copyable {
-  struct Totals {
-    var stamps: UInt64 = 0
+  /// Hook points that share programs: what one of them costs cannot be told from the other.
+  struct Site {
+    var hooks: Set<String>
+    var stamps: UInt64
     /// Of all runs, those too that stamped nothing.
-    var nanoseconds: UInt64 = 0
+    var nanoseconds: UInt64
+  }
+
+  struct Totals {
+    var sites: [Site] = []
+  }
+
+  /// Nanoseconds a stamp, to a tenth.
+  struct Result {
+    var mean: Double
+    /// By hook point, of those with stamps enough.
+    var byHook: [String: Double]
+  }
+
+  /// Puts together the hook points that share a program.
+  static func sites(
+    _ hooks: [(name: String, programs: Set<String>)]
+  ) -> [(hooks: Set<String>, programs: Set<String>)] {
+    var sites: [(hooks: Set<String>, programs: Set<String>)] = []
+    for hook in hooks {
+      var site = (hooks: Set([hook.name]), programs: hook.programs)
+      for other in sites where !other.programs.isDisjoint(with: hook.programs) {
+        site.hooks.formUnion(other.hooks)
+        site.programs.formUnion(other.programs)
+      }
+      sites.removeAll { !$0.programs.isDisjoint(with: hook.programs) }
+      sites.append(site)
+    }
+    return sites
   }
 
   /// Where a program runs once a packet. Others run at every system call, or whenever any packet is freed.
@@ -38,8 +68,8 @@ struct StampCost: ~Copyable {
   ///   - now: CLOCK_MONOTONIC, nanoseconds.
   ///   - bytes: of the records that came since the last call. Looking into the ledger each time would make kernels skip kprobe
   ///     programs meanwhile.
-  /// - Returns: nanoseconds a stamp, once; nil before and after, and if it cannot be told.
-  mutating func follow(_ probes: borrowing ProbeSet, now: Int64, bytes: Int) throws(ProbingError) -> Double? {
+  /// - Returns: what a stamp costs, once; nil before and after, and if it cannot be told.
+  mutating func follow(_ probes: borrowing ProbeSet, now: Int64, bytes: Int) throws(ProbingError) -> Result? {
     guard !isOver else { return nil }
     guard statistics >= 0 else {
       guard bytes > 0 else { return nil }
@@ -56,7 +86,7 @@ struct StampCost: ~Copyable {
   }
 
   /// For a recording that ends before there are plenty.
-  mutating func finish(_ last: Totals) -> Double? {
+  mutating func finish(_ last: Totals) -> Result? {
     guard !isOver, statistics >= 0 else { return nil }
     isOver = true
     close(statistics)
@@ -64,11 +94,22 @@ struct StampCost: ~Copyable {
     return StampCost.perStamp(first, last)
   }
 
-  /// To a tenth of a nanosecond; nil where too few stamps were made.
-  static func perStamp(_ first: Totals, _ last: Totals) -> Double? {
-    let stamps = last.stamps - first.stamps
-    guard stamps >= enough else { return nil }
-    return (Double(last.nanoseconds - first.nanoseconds) / Double(stamps) * 10).rounded() / 10
+  /// Nil where too few stamps were made.
+  static func perStamp(_ first: Totals, _ last: Totals) -> Result? {
+    func cost(_ sites: [(first: Site, last: Site)]) -> Double? {
+      let stamps = sites.reduce(0) { $0 + $1.last.stamps - $1.first.stamps }
+      guard stamps >= enough else { return nil }
+      let nanoseconds = sites.reduce(0) { $0 + $1.last.nanoseconds - $1.first.nanoseconds }
+      return (Double(nanoseconds) / Double(stamps) * 10).rounded() / 10
+    }
+    let sites = Array(zip(first.sites, last.sites)).map { (first: $0, last: $1) }
+    guard let mean = cost(sites) else { return nil }
+    var byHook: [String: Double] = [:]
+    for site in sites {
+      guard let own = cost([site]) else { continue }
+      for hook in site.last.hooks { byHook[hook] = own }
+    }
+    return Result(mean: mean, byHook: byHook)
   }
 
   deinit { if statistics >= 0 { close(statistics) } }

@@ -179,6 +179,8 @@ package struct Machine: Codable, Sendable, Equatable {
   package var paths: [Path]
   /// Segments the topology names beyond neighbours on a path, as `a-b`.
   package var segments: [String]
+  /// What lies between two hook points, for people, by segment: `txg1-txg2`: `qdisc`. Null in older recordings.
+  package var segmentNames: [String: String]?
   /// pcap syntax, null for none.
   package var filter: String?
   package var sampling: Sampling
@@ -186,6 +188,8 @@ package struct Machine: Codable, Sendable, Equatable {
   package var identity: String
   /// Measured cost of one stamp on this machine; null if it was not measured.
   package var stampCost: Double?
+  /// The same by hook point, of those at devices whose programs say it; null in older recordings and where it was not measured.
+  package var stampCosts: [String: Double]?
   /// Virtual machines of this host; null in recordings of format 1.
   package var guests: [Guest]?
   /// Machines with which clock exchanges were made; null in recordings of format 1.
@@ -224,6 +228,8 @@ package struct Machine: Codable, Sendable, Equatable {
     case clockSource = "clock_source"
     case cpuModel = "cpu_model"
     case stampCost = "stamp_cost_ns"
+    case stampCosts = "stamp_costs_ns"
+    case segmentNames = "segment_names"
     case startedAt = "started_at_ns"
     case stoppedAt = "stopped_at_ns"
     case stoppedBy = "stopped_by"
@@ -245,10 +251,12 @@ package struct Machine: Codable, Sendable, Equatable {
     hooks = []
     paths = []
     segments = []
+    segmentNames = nil
     filter = nil
     sampling = Sampling(oneIn: 1, udpBy: "packet", tcpBy: "flow")
     identity = "full"
     stampCost = nil
+    stampCosts = nil
     guests = []
     peers = []
     captures = nil

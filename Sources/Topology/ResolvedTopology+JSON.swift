@@ -4,7 +4,7 @@ package import Recording
 /// The form that `latprobe hooks --json` prints: what is not there is null, never left out.
 extension ResolvedTopology: Encodable {
   private enum CodingKeys: String, CodingKey {
-    case topology, summary, file, kernel, side, hooks, paths, segments, warnings
+    case topology, summary, file, kernel, side, hooks, paths, segments, names, warnings
   }
 
   package func encode(to encoder: any Encoder) throws {
@@ -17,6 +17,7 @@ extension ResolvedTopology: Encodable {
     try container.encode(hooks, forKey: .hooks)
     try container.encode(topology.paths, forKey: .paths)
     try container.encode(topology.segments.map(\.name), forKey: .segments)
+    try container.encode(topology.segmentNames, forKey: .names)
     try container.encode(warnings, forKey: .warnings)
   }
 }
@@ -65,6 +66,9 @@ extension ResolvedPart: Encodable {
 extension ResolvedTopology {
   /// The paths as `machine.json` holds them: whole, absent hook points included.
   package var recordedPaths: [Path] { topology.paths }
+
+  /// What lies between two hook points, as `machine.json` holds it; null where the topology does not say.
+  package var recordedSegmentNames: [String: String]? { topology.segmentNames.isEmpty ? nil : topology.segmentNames }
 
   /// The longer segments as `machine.json` holds them.
   package var recordedSegments: [String] { topology.segments.map(\.name) }

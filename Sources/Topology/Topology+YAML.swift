@@ -15,7 +15,7 @@ extension Topology {
     try Topology.checkFormat(document)
     let fields = try YAMLFields(
       document.root, file: file, what: "a topology",
-      known: ["format", "name", "summary", "hooks", "paths", "segments"])
+      known: ["format", "name", "summary", "hooks", "paths", "segments", "names"])
 
     self.file = file
     name = try Topology.identifier(try fields.required("name"), file: file, what: "`name` of a topology")
@@ -32,9 +32,34 @@ extension Topology {
     segments = []
     if let node = fields.optional("segments") {
       for item in try YAMLFields.list(node, file: file, what: "`segments` of a topology") {
-        segments.append(try Topology.segment(item, paths: paths, known: known, file: file))
+        let text = try YAMLFields.text(item, file: file, what: "a segment")
+        segments.append(try Topology.segment(text, at: item.location, paths: paths, known: known, file: file))
       }
     }
+    segmentNames = [:]
+    if let node = fields.optional("names") {
+      for (key, node) in try YAMLFields.pairs(node, file: file, what: "`names` of a topology") {
+        let segment = try Topology.segment(key.name, at: key.location, paths: paths, known: known, file: file)
+        segmentNames[segment.name] = try Topology.words(node, file: file, what: "the name of `\(key.name)`")
+      }
+    }
+  }
+
+  /// What stands in the column of a table.
+  private static func words(_ node: Node, file: String, what: String) throws(TopologyError) -> String {
+    let text = try YAMLFields.text(node, file: file, what: what)
+    let isPlain = text.unicodeScalars.allSatisfy { scalar in
+      switch scalar.properties.generalCategory {
+      case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .unassigned: false
+      default: true
+      }
+    }
+    guard isPlain, (1...24).contains(text.count) else {
+      throw TopologyError(
+        file: file, location: node.location, what: "\(what) is `\(text.prefix(40))`",
+        remedy: "use up to 24 characters on one line, such as `qdisc`")
+    }
+    return text
   }
 
   private static func checkFormat(_ document: YAMLDocument) throws(TopologyError) {
@@ -231,16 +256,15 @@ extension Topology {
   }
 
   private static func segment(
-    _ node: Node, paths: [Path], known: Set<HookPoint>, file: String
+    _ text: String, at location: Location, paths: [Path], known: Set<HookPoint>, file: String
   ) throws(TopologyError) -> Segment {
-    let text = try YAMLFields.text(node, file: file, what: "a segment")
     let ends = text.split(separator: "-", omittingEmptySubsequences: false).map(String.init)
     guard ends.count == 2 else {
       throw TopologyError(
-        file: file, location: node.location, what: "`\(text)` is no segment", remedy: "write it as `txg1-rxg0`")
+        file: file, location: location, what: "`\(text)` is no segment", remedy: "write it as `txg1-rxg0`")
     }
-    let from = try declaredPoint(ends[0], at: node.location, known: known, file: file, what: "segment `\(text)`")
-    let to = try declaredPoint(ends[1], at: node.location, known: known, file: file, what: "segment `\(text)`")
+    let from = try declaredPoint(ends[0], at: location, known: known, file: file, what: "segment `\(text)`")
+    let to = try declaredPoint(ends[1], at: location, known: known, file: file, what: "segment `\(text)`")
     let lies = paths.contains { path in
       guard let start = path.hooks.firstIndex(of: from.name), let end = path.hooks.firstIndex(of: to.name) else {
         return false
@@ -249,7 +273,7 @@ extension Topology {
     }
     guard lies else {
       throw TopologyError(
-        file: file, location: node.location,
+        file: file, location: location,
         what: "no path passes `\(from.name)` and later `\(to.name)`",
         remedy: "the paths are "
           + paths.map { "\($0.name) (\($0.hooks.joined(separator: " ")))" }.joined(separator: ", "))

@@ -21,6 +21,8 @@ package struct Topology: Sendable, Equatable {
   package var paths: [Path]
   /// Longer segments of interest; both ends lie in order on at least one path.
   package var segments: [Segment]
+  /// What lies between two hook points of a path, for people: `qdisc`, by the segment's name.
+  package var segmentNames: [String: String]
 
   /// Sides that have at least one hook point.
   package var sides: Set<Side> { Set(hooks.map(\.side)) }

@@ -84,6 +84,7 @@ struct RecordingSetup: ~Copyable {
     machine.hooks = hooks
     machine.paths = resolved.recordedPaths
     machine.segments = resolved.recordedSegments
+    machine.segmentNames = resolved.recordedSegmentNames
     machine.filter = choice.filter
     machine.sampling = options.sampling
     machine.guests = guests.guests.map(\.recorded)

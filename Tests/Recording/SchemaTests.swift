@@ -17,6 +17,8 @@ import Testing
     var machine = sampleMachine()
     machine.filter = "udp"
     machine.stampCost = 130
+    machine.stampCosts = ["txg1": 140]
+    machine.segmentNames = ["txg1-txg2": "qdisc"]
     machine.stoppedAt = 1
     machine.stoppedBy = "signal"
     machine.hooks = [AttachedHook(name: "txg0", attachedAs: "tp_btf:x", absentBecause: "none", devices: ["1:2"])]

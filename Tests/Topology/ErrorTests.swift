@@ -59,7 +59,7 @@ import Topology
     // Keys and types
     Case(
       "summary:", "sumary:",
-      "3:1: unknown key `sumary` in a topology; the keys here are format, name, summary, hooks, paths, segments"),
+      "3:1: unknown key `sumary` in a topology; the keys here are format, name, summary, hooks, paths, segments, names"),
     Case(
       "    watch: guest-device\n    candidates:\n", "    wach: guest-device\n    candidates:\n",
       "7:5: unknown key `wach` in hook `txg1`; \(hookKeys)"),
@@ -84,7 +84,8 @@ import Topology
       "9:44: `rungs` of a candidate of hook `txg1` is the text `raw_tp`; it must be a list (`[a, b]` or `- a` lines)"),
     Case(
       "name: t", "nothing: t",
-      "2:1: unknown key `nothing` in a topology; the keys here are format, name, summary, hooks, paths, segments"),
+      "2:1: unknown key `nothing` in a topology; the keys here are format, name, summary, hooks, paths, segments, names"
+    ),
     Case("name: t\n", "", "1:1: a topology has no `name`; add a line `name: …`"),
     Case(
       "name: t", "name: 7",
