@@ -20,6 +20,9 @@ package func analyse(
   var analysis = SessionAnalysis(recordings: recordings, domains: clocks.domains, options: options)
   analysis.keepSeenWire()
   analysis.splitWire(devices: clocks.tapDevices)
+  let flows = recordings.reduce(into: [:]) { $0.merge($1.flows) { mine, _ in mine } }
+  if let filter = options.filter { analysis.filter(filter, flows) }
+  analysis.group(by: options.groupBy, flows)
   var result = SessionResult(session: session, machines: recordings.map(\.machine))
   for recording in recordings { result.add(recording) }
   if let warning = result.emulationWarning { result.warnings.append(warning) }
@@ -35,7 +38,14 @@ package func analyse(
       (clocks.guests.compactMap(\.error).max() ?? 0) + (recordings.map { $0.machine.captureStep() }.max() ?? 0)
   }
   analysis.fill(&result)
-  for recording in recordings { result.addPairs(of: recording) }
+  result.addMeanings()
+  result.addProbeTimes()
+  if options.filter == nil {
+    for recording in recordings { result.addPairs(of: recording) }
+  } else if recordings.contains(where: { $0.machine.pairing != nil }) {
+    result.warnings.append(
+      "pairs of requests and answers, test packets among them, tell no addresses: the filter left them out")
+  }
   return result
 }
 
@@ -117,6 +127,12 @@ struct SessionAnalysis {
   private(set) var flows: [FlowTable] = []
   /// Path of each journey, by domain.
   var pathOfJourney: [[UInt8]] = []
+  /// Place of each journey's group in ``groupNames`` of its path, by domain; empty without groups.
+  var partOfJourney: [[UInt8]] = []
+  /// By domain and path.
+  var groupNames: [[[String]]] = []
+  /// Slots in the order in which they tell a journey's flow, by domain.
+  private(set) var leadingSlots: [[Int]] = []
   /// What became of the taps' points, for people.
   var notes: [String] = []
   /// Ways between a tap's devices by path.
@@ -144,42 +160,35 @@ struct SessionAnalysis {
     let isSampled = recordings.contains { $0.machine.sampling.oneIn > 1 }
     for index in domains.indices {
       let table = flows[index]
-      func pathOfFlow(_ isSeen: (UInt32) -> UInt32) -> [UInt8] {
-        table.ids.enumerated().map { number, id in
-          let path = paths.choose(seen: isSeen(seen[id] ?? table.seen[number]))
-          return path.map { UInt8(truncatingIfNeeded: $0) } ?? 255
+      func seenOf(_ flow: Int) -> UInt32 { seen[table.ids[flow]] ?? table.seen[flow] }
+      func pathOfFlow(_ mask: UInt32) -> [UInt8] {
+        table.ids.indices.map { flow in
+          paths.choose(seen: seenOf(flow) & mask).map { UInt8(truncatingIfNeeded: $0) } ?? 255
         }
       }
+      let hooks = domains[index].hooks
+      func slots(_ isWanted: (HookPoint) -> Bool) -> [Int] {
+        hooks.indices.filter { hooks[$0].map { isWanted($0.point.hook) } ?? false }
+      }
+      let taps = slots(\.isWire)
+      leadingSlots.append(slots { !$0.isSocket && !$0.isWire } + slots(\.isSocket) + taps)
+      let onWire = isSampled ? pathOfFlow(HookPoint.wireBits) : nil
+      var chosen = pathOfFlow(.max)
+      followPackets(index, &chosen)
+      findBlind(index, chosen, seen: seenOf)
+      // A journey takes the path of the flow it shows first at a device; at a socket if it shows none there.
       pathOfJourney.append(
-        SessionAnalysis.paths(
-          of: journeys[index], domains[index], table, pathOfFlow { $0 },
-          onWire: isSampled ? pathOfFlow { $0 & HookPoint.wireBits } : nil))
-    }
-  }
-
-  /// A journey takes the path of the flow it shows first at a device; at a socket if it shows none there.
-  /// - Parameter wire: if given, the path by flow of a journey that only taps saw.
-  private static func paths(
-    of journeys: Journeys, _ domain: ClockDomain, _ flows: FlowTable, _ pathOfFlow: [UInt8], onWire wire: [UInt8]?
-  ) -> [UInt8] {
-    func slots(_ isWanted: (HookPoint) -> Bool) -> [Int] {
-      domain.hooks.indices.filter { domain.hooks[$0].map { isWanted($0.point.hook) } ?? false }
-    }
-    let software = slots { !$0.isSocket && !$0.isWire } + slots(\.isSocket)
-    let taps = slots(\.isWire)
-    return (0..<journeys.count).map { journey in
-      for slot in software {
-        if let stamp = journeys.cell(journey, slot) { return pathOfFlow[Int(flows.of[stamp])] }
-      }
-      for slot in taps {
-        if let stamp = journeys.cell(journey, slot) { return (wire ?? pathOfFlow)[Int(flows.of[stamp])] }
-      }
-      return 255
+        (0..<journeys[index].count).map { journey in
+          guard let stamp = lead(journey, index) else { return 255 }
+          let flow = Int(table.of[stamp])
+          return domains[index].stamps[stamp].hook.isWire ? (onWire ?? chosen)[flow] : chosen[flow]
+        })
     }
   }
 
   func fill(_ result: inout SessionResult) {
     var segments = [[SegmentResult]](repeating: [], count: paths.paths.count)
+    var groups = segments
     var intervals = [[PITHistogram]](repeating: [], count: paths.paths.count)
     var hasPackets = [Bool](repeating: false, count: paths.paths.count)
     var firstPacket: UInt32 = 0
@@ -187,20 +196,31 @@ struct SessionAnalysis {
       for path in pathOfJourney[index] where path != 255 { hasPackets[Int(path)] = true }
       var plans = paths.paths.map { plan($0, in: domains[index]) }
       var joiner = Joiner(
-        domains[index], journeys[index], flows[index], pathOfJourney: pathOfJourney[index], options: options,
-        firstPacket: firstPacket)
+        domains[index], journeys[index], flows[index], pathOfJourney: pathOfJourney[index],
+        partOfJourney: partOfJourney[index], options: options, firstPacket: firstPacket)
+      for path in plans.indices {
+        for segment in plans[path].segments.indices { plans[path].segments[segment].addParts(groupNames[index][path]) }
+      }
       joiner.join(&plans)
       var causality = CausalCheck(plans, domains[index], window: options.matchWindow)
       causality.check(journeys[index], domains[index], pathOfJourney: pathOfJourney[index])
       result.add(causality, domains[index])
       for path in plans.indices {
-        joiner.share(&plans[path], path: path)
+        joiner.share(&plans[path], path: path, parts: groupNames[index][path].count)
         joiner.explain(&plans[path], path: path)
         for segment in plans[path].segments {
           result.warnings += warnings(about: segment) + wireWarnings(about: segment, in: domains[index])
+          let ends = wireEnds(segment.result, path: path, in: domains[index])
           segments[path].append(segment.result)
-          segments[path][segments[path].count - 1].wireEnds = wireEnds(segment.result, path: path, in: domains[index])
+          segments[path][segments[path].count - 1].wireEnds = ends
+          groups[path] += segment.parts.map { part in
+            var part = part
+            part.wireEnds = ends
+            return part
+          }
         }
+        // Group by group, each in the order of the path.
+        groups[path] = groupNames[index][path].flatMap { name in groups[path].filter { $0.group == name } }
       }
       let histograms = packetIntervals(
         domains[index], journeys[index], flows[index], pathOfJourney: pathOfJourney[index], paths: paths.paths,
@@ -210,12 +230,18 @@ struct SessionAnalysis {
       result.warnings += warnings(about: index)
     }
     for path in paths.paths.indices where hasPackets[path] {
-      let ordered = segments[path].filter(\.isNeighbour) + segments[path].filter { !$0.isNeighbour }
-      result.segments += ordered.map { segment in
-        var segment = segment
-        segment.summary = Summary(delays: segment.delays, errorBound: segment.errorBound)
-        segment.successiveVariation = SuccessiveVariation(segment.successive)
-        return segment
+      result.warnings += blindWarnings(paths.paths[path])
+      func finished(_ segments: [SegmentResult]) -> [SegmentResult] {
+        (segments.filter(\.isNeighbour) + segments.filter { !$0.isNeighbour }).map { segment in
+          var segment = segment
+          segment.summary = Summary(delays: segment.delays, errorBound: segment.errorBound)
+          segment.successiveVariation = SuccessiveVariation(segment.successive)
+          return segment
+        }
+      }
+      result.segments += finished(segments[path])
+      for name in groups[path].map(\.group).uniqued() {
+        result.groups += finished(groups[path].filter { $0.group == name })
       }
       result.intervals += intervals[path]
     }
@@ -223,13 +249,17 @@ struct SessionAnalysis {
 
   /// The segments of a path within a domain: neighbours, those the topology names, and end to end.
   private func plan(_ path: PathPlan, in domain: ClockDomain) -> PathPlanInDomain {
-    let slots = path.regular.map { Int(domain.slots[Int($0.rawValue)]) }.filter { $0 != 255 }
+    func slots(_ hooks: [HookPoint]) -> [Int] {
+      hooks.map { Int(domain.slots[Int($0.rawValue)]) }.filter { $0 != 255 }
+    }
+    let regular = slots(path.regular)
     var plan = PathPlanInDomain(
-      slots: slots, isWhole: slots.count == path.regular.count,
-      isOneClock: slots.indices.map { $0 == 0 || domain.isOneClock(slots[$0 - 1], slots[$0]) },
+      slots: regular, all: slots(path.declared), isWhole: regular.count == path.regular.count,
+      isOneClock: regular.indices.map { $0 == 0 || domain.isOneClock(regular[$0 - 1], regular[$0]) },
       beginning: [[Int]](repeating: [], count: domain.hooks.count),
       ending: [[Int]](repeating: [], count: domain.hooks.count))
     func add(_ from: HookPoint, _ to: HookPoint, isNeighbour: Bool) {
+      let blind = [from, to].filter(path.blind.contains)
       let start = Int(domain.slots[Int(from.rawValue)])
       let end = Int(domain.slots[Int(to.rawValue)])
       guard start != 255, end != 255, let first = domain.hooks[start], let last = domain.hooks[end],
@@ -241,6 +271,9 @@ struct SessionAnalysis {
         name: "\(from.name)-\(to.name)", direction: path.name, from: first.point, to: last.point,
         isNeighbour: isNeighbour)
       result.errorBound = domain.errorBound(start, end)
+      if !blind.isEmpty {
+        result.invalid = blind.map { PathPlan.reason($0, path.name) }.joined(separator: "; ")
+      }
       plan.segments.append(
         SegmentPlan(
           from: start, to: end, result: result, isOneClock: domain.isOneClock(start, end),
@@ -254,10 +287,11 @@ struct SessionAnalysis {
       else { continue }
       add(from, to, isNeighbour: false)
     }
+    for (from, to) in path.blindSegments { add(from, to, isNeighbour: false) }
     for hooks in [path.software, path.regular] {
       if let first = hooks.first, let last = hooks.last, first != last { add(first, last, isNeighbour: false) }
     }
-    plan.inside = path.inside.map { Int(domain.slots[Int($0.rawValue)]) }.filter { $0 != 255 }
+    plan.inside = slots(path.inside)
     return plan
   }
 
@@ -267,12 +301,24 @@ struct SessionAnalysis {
     if segment.negative > 0, segment.isOneClock {
       lines.append("\(name): \(segment.negative) delays are negative: the clock is not the same at both ends")
     }
+    if segment.passedUnseen > 0, segment.result.invalid == nil, segment.result.isNeighbour {
+      lines.append(
+        "\(name): \(segment.passedUnseen) packets were not seen at \(segment.result.to.hook.name) but behind it: they are not "
+          + "lost, \(segment.result.to.hook.name) missed them (unmatched)")
+    }
     if segment.notAsked > 0 {
       lines.append(
         "\(name): \(segment.notAsked) packets were not asked for at \(segment.result.to.hook.name), which recorded "
           + "nothing of their protocol and is only partly attached")
     }
     return lines
+  }
+
+  /// One line for each hook point that saw nothing of a path.
+  private func blindWarnings(_ path: PathPlan) -> [String] {
+    path.hooks.filter(path.blind.contains).map { hook in
+      "\(PathPlan.reason(hook, path.name)): they did not come by it, or it does not fire here; its segments are INVALID"
+    }
   }
 
   private func warnings(about index: Int) -> [String] {
@@ -284,5 +330,29 @@ struct SessionAnalysis {
     return unused.sorted { $0.key.rawValue < $1.key.rawValue }.map { hook, count in
       "\(count) stamps at \(hook.name), which is not attached or on no path: left out"
     }
+  }
+}
+
+extension PathPlan {
+  fileprivate static func reason(_ hook: HookPoint, _ path: String) -> String {
+    "\(hook.name) saw none of the packets of \(path), which were seen behind it"
+  }
+}
+
+extension SegmentPlan {
+  fileprivate mutating func addParts(_ names: [String]) {
+    parts = names.map { name in
+      var part = result
+      part.group = name
+      return part
+    }
+  }
+}
+
+extension Sequence where Element: Hashable {
+  /// Without repeats, in the order of the first ones.
+  fileprivate func uniqued() -> [Element] {
+    var known: Set<Element> = []
+    return filter { known.insert($0).inserted }
   }
 }

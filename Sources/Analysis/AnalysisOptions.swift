@@ -11,7 +11,18 @@ package struct AnalysisOptions: Sendable, Equatable {
   /// Keep each delay's device queue, so that segments can be split by it.
   package var byQueue: Bool
 
-  package init(matchWindow: Int64 = 1_000_000_000, pitBin: Int64 = 1_000, byQueue: Bool = false) {
+  /// Only packets of these flows; nil for all.
+  package var filter: FlowFilter?
+
+  /// Also tell the packets of a path apart by these, where they differ.
+  package var groupBy: [FlowKey]
+
+  package init(
+    matchWindow: Int64 = 1_000_000_000, pitBin: Int64 = 1_000, byQueue: Bool = false, filter: FlowFilter? = nil,
+    groupBy: [FlowKey] = []
+  ) {
+    self.filter = filter
+    self.groupBy = groupBy
     self.matchWindow = matchWindow
     self.pitBin = pitBin
     self.byQueue = byQueue

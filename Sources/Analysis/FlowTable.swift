@@ -7,7 +7,7 @@ struct FlowTable {
   private(set) var of: [UInt32] = []
   /// Flow id of each number.
   private(set) var ids: [UInt32] = []
-  /// Hook points (bits) at which packets of the flow were seen, by number.
+  /// Hook points (bits) at which packets of the flow, or its bytes, were seen, by number.
   private(set) var seen: [UInt32] = []
   /// By number: some hook point saw several UDP datagrams of the flow in one packet.
   private var hasSuperPackets: [Bool] = []
@@ -23,7 +23,7 @@ struct FlowTable {
     var numbers: [UInt32: UInt32] = [:]
     var last: (id: UInt32, number: UInt32)?
     of.reserveCapacity(domain.stamps.count)
-    for (index, stamp) in domain.stamps.enumerated() {
+    for stamp in domain.stamps {
       var number: UInt32
       if let last, last.id == stamp.flow {
         number = last.number
@@ -39,7 +39,7 @@ struct FlowTable {
       last = (stamp.flow, number)
       of.append(number)
       if stamp.isSuperPacket { hasSuperPackets[Int(number)] = true }
-      if journeys.of[index] != Journeys.none { seen[Int(number)] |= stamp.hook.bit }
+      if domain.slots[Int(stamp.hook.rawValue)] != 255 { seen[Int(number)] |= stamp.hook.bit }
     }
     if domain.isNATProof { followTranslation(domain, journeys) }
   }

@@ -23,26 +23,35 @@ extension HookPoint {
 struct PathPlan {
   var name: String
   var hooks: [HookPoint]
+  /// Devices' hook points that saw no packet of the path although packets passed their place, or did not take it.
+  var blind: Set<HookPoint> = []
 
   /// A tap's own path.
   var isWire: Bool { !hooks.isEmpty && hooks.allSatisfy(\.isWire) }
   /// Of hook points in the kernel; a tap's own path has the wire's.
   var bits: UInt32 { hooks.reduce(0) { $0 | $1.bit } & (isWire ? UInt32.max : ~HookPoint.wireBits) }
   var deviceBits: UInt32 { bits & ~HookPoint.socketBits & ~HookPoint.occasionalBits }
-  /// Those that every packet passes; of points on the wire only the ends, so that a tap in the middle changes no segment.
-  var regular: [HookPoint] {
+  /// Those that every packet passes, and that saw some; of points on the wire only the ends, so that a tap in the middle
+  /// changes no segment.
+  var regular: [HookPoint] { declared.filter { !blind.contains($0) } }
+  /// The same with the blind ones.
+  var declared: [HookPoint] {
     hooks.filter { hook in
       !hook.isOccasional && (!hook.isWire || hook == hooks.first || hook == hooks.last || isWire)
     }
   }
   /// Those in the kernel that every packet passes.
-  var software: [HookPoint] { hooks.filter { !$0.isOccasional && !$0.isWire } }
+  var software: [HookPoint] { hooks.filter { !$0.isOccasional && !$0.isWire && !blind.contains($0) } }
+  /// Segments to and from the blind hook points: asked for by the topology, not to be had.
+  var blindSegments: [(from: HookPoint, to: HookPoint)] {
+    zip(declared, declared.dropFirst()).filter { blind.contains($0) || blind.contains($1) }.map { ($0, $1) }
+  }
 
   /// What a tap in the middle of the path adds: between its points, and from each to the hook point inside of it.
   var aroundWire: [(from: HookPoint, to: HookPoint)] {
     guard !isWire else { return [] }
     var segments: [(from: HookPoint, to: HookPoint)] = []
-    func isSoftware(_ hook: HookPoint) -> Bool { !hook.isOccasional && !hook.isWire }
+    func isSoftware(_ hook: HookPoint) -> Bool { !hook.isOccasional && !hook.isWire && !blind.contains(hook) }
     let (first, last) = (hooks.firstIndex(of: .wireIn), hooks.lastIndex(of: .wireOut))
     if let first, first > 0, let next = hooks[first...].first(where: isSoftware) { segments.append((.wireIn, next)) }
     if let last, last < hooks.count - 1, let before = hooks[..<last].last(where: isSoftware) {
@@ -59,7 +68,7 @@ struct PathPlan {
     guard let first = hooks.firstIndex(of: .wireIn), let last = hooks.firstIndex(of: .wireOut), first < last else {
       return []
     }
-    return hooks[first..<last].filter { !$0.isWire && !$0.isOccasional && !$0.isSocket }
+    return hooks[first..<last].filter { !$0.isWire && !$0.isOccasional && !$0.isSocket && !blind.contains($0) }
   }
 
   /// For each hook point that few packets are stamped at, the neighbour that it certainly follows (the kick) or precedes:
@@ -67,7 +76,7 @@ struct PathPlan {
   var occasional: [(from: HookPoint, to: HookPoint)] {
     hooks.indices.compactMap { place in
       guard hooks[place].isOccasional else { return nil }
-      func isRegular(_ hook: HookPoint) -> Bool { !hook.isOccasional && !hook.isWire }
+      func isRegular(_ hook: HookPoint) -> Bool { !hook.isOccasional && !hook.isWire && !blind.contains(hook) }
       if hooks[place] == .txgk { return hooks[..<place].last(where: isRegular).map { ($0, hooks[place]) } }
       return hooks[place...].first(where: isRegular).map { (hooks[place], $0) }
     }
@@ -138,9 +147,9 @@ struct PathSet {
     return nil
   }
 
-  /// The path that explains best where a flow was seen: the most device-level hook points in common, then the fewest
-  /// that were not seen, then the topology's order. Socket hook points decide only for a flow seen nowhere else, and
-  /// points on the wire only for one that no hook point in the kernel saw.
+  /// The path that explains best where a flow was seen: the most device-level hook points in common, then the most at
+  /// sockets, then the fewest that were not seen, then the topology's order. Points on the wire decide only for a flow
+  /// that no hook point in the kernel saw.
   func choose(seen: UInt32) -> Int? {
     best(seen & ~HookPoint.wireBits, isWire: false) ?? best(seen, isWire: true)
   }
@@ -149,7 +158,7 @@ struct PathSet {
     var best: (index: Int, overlap: Int, missing: Int)?
     for (index, path) in paths.enumerated() where path.isWire == isWire {
       let devices = (path.deviceBits & seen).nonzeroBitCount
-      let overlap = devices > 0 ? 16 * devices : (path.bits & seen).nonzeroBitCount
+      let overlap = 16 * devices + (path.bits & seen & HookPoint.socketBits).nonzeroBitCount
       let missing = (path.deviceBits & ~seen).nonzeroBitCount
       guard overlap > 0 else { continue }
       if let known = best, (known.overlap, -known.missing) >= (overlap, -missing) { continue }

@@ -56,6 +56,18 @@ package struct SegmentResult: Sendable {
   package var countNearEnd: Int
   /// Part of the end-to-end delay over journeys with all hook points of the path, 0 … 1; nil if there are none.
   package var share: Double?
+  /// The same of the slowest 1 % of these journeys: those whose end-to-end delay is above p99; nil if there are none.
+  package var slowShare: Double?
+  /// How many journeys that rests on.
+  package var slowCount: Int
+  /// What lies between the hook points, for people (`qdisc`), as the topology has it; nil where it does not say.
+  package var meaning: String?
+  /// Of a group of flows, its name (`udp to 11111`); nil of all packets of the path.
+  package var group: String?
+  /// Why nothing can be said of the segment: a hook point at its end saw nothing where packets passed.
+  package var invalid: String?
+  /// What of each delay is the time that the probes at its ends take themselves, nanoseconds; nil if that is not known.
+  package var probeTime: Double?
   /// Bound of the clock error in nanoseconds, 0 where both times come from one clock.
   package var errorBound: Int64
   /// Summary of `delays`; nil without samples.
@@ -86,10 +98,22 @@ package struct SegmentResult: Sendable {
     cutOff = 0
     countNearEnd = 0
     share = nil
+    slowShare = nil
+    slowCount = 0
+    meaning = nil
+    group = nil
+    invalid = nil
+    probeTime = nil
     errorBound = 0
     summary = nil
     wire = nil
     wireEnds = []
+  }
+
+  /// More than half of the median delay is the probes' own time.
+  package var isMostlyProbes: Bool {
+    guard let probeTime, let median = summary?.quantiles.first?.value else { return false }
+    return Double(median) < 2 * probeTime
   }
 
   package var count: Int { delays.isEmpty ? summary?.count ?? 0 : delays.count }
@@ -217,6 +241,8 @@ package struct SessionResult: Sendable {
   package var machines: [Machine]
   /// Paths in the topology's order, segments in path order, longer segments after the neighbours, end to end last.
   package var segments: [SegmentResult]
+  /// The same of each group of flows, where a path has several and the options ask for them; path by path.
+  package var groups: [SegmentResult]
   package var intervals: [PITHistogram]
   package var hooks: [HookResult]
   package var eventsByType: [String: UInt64]
@@ -240,6 +266,7 @@ package struct SessionResult: Sendable {
     self.session = session
     self.machines = machines
     segments = []
+    groups = []
     intervals = []
     hooks = []
     eventsByType = [:]

@@ -79,7 +79,8 @@ extension SessionAnalysis {
     // The driver lets go of a buffer at any time after it has left.
     let others = paths.paths[path].software.filter { $0 != .txh2 }.map { Int(domain.slots[Int($0.rawValue)]) }
       .filter { $0 != 255 }
-    let slack = UInt64(max(options.slack, 2 * domain.error))
+    // Processors' clocks err by less than this; in a path's middle a packet is no later.
+    let slack = UInt64(max(1_000, 2 * domain.error))
     for journey in 0..<journeys.count where Int(pathOfJourney[number][journey]) == path {
       guard let stamp = journeys.cell(journey, slot) else { continue }
       tally.seen += 1

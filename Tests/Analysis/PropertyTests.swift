@@ -94,6 +94,14 @@ import Testing
     return truth
   }
 
+  /// Not lost where it was seen later on the path.
+  private func isSeenBehind(_ hook: HookPoint, _ group: [Stamp], from time: UInt64) -> Bool {
+    let place = [HookPoint].eastWest.firstIndex(of: hook) ?? 0
+    return group.contains { stamp in
+      ([HookPoint].eastWest.firstIndex(of: stamp.hook) ?? 0) > place && stamp.time >= time - 10_000
+    }
+  }
+
   private func reference(_ segment: SegmentResult, _ truth: Truth) -> (fates: Fates, delays: [Int64]) {
     let window = UInt64(PropertyTests.window)
     let stopped = truth.lab.recording.machine.stoppedAt ?? 0
@@ -124,6 +132,8 @@ import Testing
           fates.count += 1
           delays.append((start.time, Int64(end.time - start.time)))
         }
+      } else if isSeenBehind(segment.to.hook, group, from: start.time) {
+        fates.unmatched += 1
       } else if start.time + window > stopped {
         fates.cutOff += 1
       } else if segment.to.hook == .txg2 {

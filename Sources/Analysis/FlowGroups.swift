@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Recording
+
+/// What to tell flows apart by.
+package enum FlowKey: String, Sendable, CaseIterable {
+  /// Source and destination address.
+  case host
+  case proto
+  /// Protocol and the service's port, to it and from it.
+  case port
+  /// Protocol, addresses and ports.
+  case flow
+}
+
+/// Names of the groups that flows belong to.
+struct FlowGroups {
+  /// More groups of one path than this share one of the rest, so that a scan of ports makes no table of thousands.
+  static let most = 64
+
+  private let keys: [FlowKey]
+  private let flows: [UInt32: Flow]
+  /// How many flows have the port at one end, by protocol and port.
+  private var ports: [UInt32: Int] = [:]
+
+  init(_ keys: [FlowKey], _ flows: [UInt32: Flow]) {
+    self.keys = keys
+    self.flows = flows
+    guard keys.contains(.port) else { return }
+    for flow in flows.values {
+      ports[FlowGroups.place(flow.ipProtocol, flow.sourcePort), default: 0] += 1
+      ports[FlowGroups.place(flow.ipProtocol, flow.destinationPort), default: 0] += 1
+    }
+  }
+
+  private static func place(_ ipProtocol: UInt8, _ port: UInt16) -> UInt32 { UInt32(ipProtocol) << 16 | UInt32(port) }
+
+  func name(_ id: UInt32) -> String {
+    guard let flow = flows[id] else { return "flow not recorded" }
+    let kind = FlowText.ipProtocol(flow.ipProtocol)
+    let (source, destination) = (FlowText.address(flow.source), FlowText.address(flow.destination))
+    let hasPorts = FlowFilter.hasPorts(flow.ipProtocol)
+    return keys.map { key in
+      switch key {
+      case .host: return "\(source) -> \(destination)"
+      case .proto: return kind
+      case .port:
+        guard hasPorts else { return kind }
+        let isToService = isService(flow, flow.destinationPort, not: flow.sourcePort)
+        return "\(kind) \(isToService ? "to \(flow.destinationPort)" : "from \(flow.sourcePort)")"
+      case .flow:
+        func end(_ address: String, _ port: UInt16) -> String {
+          hasPorts ? (address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)") : address
+        }
+        return "\(kind) \(end(source, flow.sourcePort)) -> \(end(destination, flow.destinationPort))"
+      }
+    }.joined(separator: ", ")
+  }
+
+  /// The service's port is the one that more flows have; the lower of two that as many have.
+  private func isService(_ flow: Flow, _ port: UInt16, not other: UInt16) -> Bool {
+    let (here, there) = (
+      ports[FlowGroups.place(flow.ipProtocol, port)] ?? 0, ports[FlowGroups.place(flow.ipProtocol, other)] ?? 0
+    )
+    return here == there ? port <= other : here > there
+  }
+}
+
+extension SessionAnalysis {
+  /// Leaves out the packets of flows that the filter does not take; behind a translation either side's addresses count.
+  mutating func filter(_ filter: FlowFilter, _ known: [UInt32: Flow]) {
+    let taken = Set(known.values.filter(filter.matches).map(\.id))
+    for index in domains.indices {
+      let flows = flows[index]
+      var isTaken = flows.ids.map { taken.contains($0) }
+      for (translation, other) in flows.translated
+      where isTaken[Int(translation.flow)] || isTaken[Int(other)] {
+        isTaken[Int(translation.flow)] = true
+        isTaken[Int(other)] = true
+      }
+      for journey in pathOfJourney[index].indices {
+        guard let lead = lead(journey, index), isTaken[Int(flows.of[lead])] else {
+          pathOfJourney[index][journey] = 255
+          continue
+        }
+      }
+    }
+  }
+
+  /// Sorts each path's packets into groups of flows; a path with one group alone has none.
+  mutating func group(by keys: [FlowKey], _ known: [UInt32: Flow]) {
+    groupNames = [[[String]]](repeating: [[String]](repeating: [], count: paths.paths.count), count: domains.count)
+    partOfJourney = [[UInt8]](repeating: [], count: domains.count)
+    guard !keys.isEmpty else { return }
+    let groups = FlowGroups(keys, known)
+    for index in domains.indices {
+      let names = flows[index].ids.map(groups.name)
+      let leads = pathOfJourney[index].indices.map { lead($0, index) }
+      var counts = [[String: Int]](repeating: [:], count: paths.paths.count)
+      for (journey, path) in pathOfJourney[index].enumerated() where path != 255 {
+        guard let lead = leads[journey] else { continue }
+        counts[Int(path)][names[Int(flows[index].of[lead])], default: 0] += 1
+      }
+      var places = [[String: UInt8]](repeating: [:], count: counts.count)
+      for path in counts.indices where counts[path].count > 1 {
+        let sorted = counts[path].sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+        var shown = sorted.prefix(FlowGroups.most).map(\.key)
+        for (place, name) in shown.enumerated() { places[path][name] = UInt8(place) }
+        let rest = sorted.dropFirst(FlowGroups.most)
+        if !rest.isEmpty { shown.append("\(rest.count) others") }
+        for (name, _) in rest { places[path][name] = UInt8(FlowGroups.most) }
+        groupNames[index][path] = shown
+      }
+      partOfJourney[index] = pathOfJourney[index].enumerated().map { journey, path in
+        guard path != 255, let lead = leads[journey] else { return .max }
+        return places[Int(path)][names[Int(flows[index].of[lead])]] ?? .max
+      }
+    }
+  }
+
+  /// The stamp whose flow a journey goes by: the first at a device, else at a socket, else at a tap.
+  func lead(_ journey: Int, _ index: Int) -> Int? {
+    for slot in leadingSlots[index] {
+      if let stamp = journeys[index].cell(journey, slot) { return stamp }
+    }
+    return nil
+  }
+}
