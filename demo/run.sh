@@ -8,7 +8,7 @@
 #   namespace a            namespace br           namespace b
 #   eth0 10.77.0.1  ----  to-a  bridge  to-b  ----  eth0 10.77.0.2
 #
-# Everything happens inside these namespaces, and nothing is left behind but out/demo/{session,sent,report}.
+# Everything happens inside these namespaces, and nothing is left behind but out/demo/{session,sent,report,sockperf}.
 # DEMO_SECONDS: how long the traffic runs (10). LATPROBE: the program (.build/release/latprobe).
 set -euo pipefail
 self=$(realpath "$0")
@@ -155,26 +155,38 @@ else
   sudo env PATH="$PATH" DEMO_SECONDS="$seconds" LATPROBE="$latprobe" "$self" --record
 fi
 
-echo
-"$latprobe" report "$out/session" "$out/sent" -o "$out/report"
+# Runs latprobe, its command line above.
+run() {
+  local word line="\$ latprobe"
+  for word in "$@"; do
+    case $word in
+      *' '*) line+=" '$word'" ;;
+      *) line+=" $word" ;;
+    esac
+  done
+  printf '\n%s\n' "$line"
+  "$latprobe" "$@"
+}
+
+# One application first: the delays of another have nothing to do with its own.
+run report "$out/session" --filter 'udp port 11111' -o "$out/sockperf"
+run report "$out/session" "$out/sent" -o "$out/report"
 
 gate() {
   local status=0
-  echo
-  echo "\$ latprobe gate $out/session $out/sent --require '$1'"
-  "$latprobe" gate "$out/session" "$out/sent" --require "$1" || status=$?
+  run gate "$@" || status=$?
   case $status in
     0 | 2 | 3) ;; # PASS; FAIL; INCONCLUSIVE or INVALID: all of them are answers
     *) fail "latprobe gate failed with status $status" ;;
   esac
 }
 # From one guest's device to the other's, and there and back: generous, so that they hold on a small virtual machine as well.
-gate 'txg1-rxg0 p99 < 5ms'
-gate 'stamp/round-trip p99 < 10ms'
+gate "$out/session" --filter 'udp port 11111' --require 'txg1-rxg0 p99 < 5ms'
+gate "$out/sent" --require 'stamp/round-trip p99 < 10ms'
 
 echo
 echo "session:  $out/session (latprobe record), $out/sent (latprobe send)"
-echo "report:   $out/report (segments.csv, ccdf.csv, pit.csv, report.json)"
+echo "report:   $out/report (segments.csv, groups.csv, ccdf.csv, pit.csv, report.json); of sockperf alone: $out/sockperf"
 echo "pictures: $out/report/plots"
 find "$out/report/plots" -name '*.png' 2>/dev/null | sort | sed 's/^/  /' || true
 

@@ -5,18 +5,22 @@ import Recording
 extension Plots {
   // MARK: CCDF
 
-  /// Both axes logarithmic, a line for each segment with its mean marked, the end-to-end one thick and black.
-  static func ccdfFigure(_ direction: String, _ segments: [SegmentResult], _ result: SessionResult) -> Figure {
-    let name = fileName("ccdf", direction, in: result)
+  /// More lines than these cannot be told apart.
+  static let mostLines = 5
+
+  /// Both axes logarithmic, a line for each segment with its mean marked; end to end broad and grey behind the others, which
+  /// differ in dashes too.
+  static func ccdfFigure(
+    _ direction: String, _ segments: [SegmentResult], _ result: SessionResult, group: String? = nil
+  ) -> Figure {
+    let name = fileName("ccdf", direction, group: group, in: result)
     var data: [(name: String, text: String)] = []
     var curves: [String] = []
     var means: [String] = []
     var lowest = 1.0
     var range: (low: Double, high: Double) = (.infinity, 0)
-    // Pairs have no path with an end to end.
-    let hasPath = segments.contains(where: \.isNeighbour)
-    var spans = 0
-    for (number, segment) in segments.enumerated() {
+    let (whole, lines) = chosen(segments)
+    for (number, segment) in ([whole].compactMap(\.self) + lines).enumerated() {
       guard let summary = segment.summary else { continue }
       let corners = Distribution.drawnCCDF(summary.sorted)
       guard let first = corners.first, let last = corners.last else { continue }
@@ -29,14 +33,17 @@ extension Plots {
       let file = "\(name)-\(number + 1).csv"
       let rows = corners.map { "\(microseconds($0.value)),\($0.fraction)" }
       data.append((file, "# \(segment.name): delay_us,ccdf\n" + rows.joined(separator: "\n") + "\n"))
-      var style = "linewidth 2 linecolor rgb '\(Gnuplot.colours[number % Gnuplot.colours.count])'"
-      if hasPath && !segment.isNeighbour {
-        spans += 1
-        let isWhole = number == segments.count - 1
-        style = "linewidth 3.5 linecolor rgb '\(isWhole ? "#000000" : "#666666")' dashtype \(isWhole ? 1 : spans)"
-      }
-      curves.append("'\(file)' using 1:2 with steps \(style) title \(Gnuplot.label(segment.name))")
+      let line = whole == nil ? number : number - 1
+      let style =
+        line < 0
+        ? "linewidth 8 linecolor rgb '#c4c4c4' dashtype 1"
+        : "linewidth 2.5 linecolor rgb '\(Gnuplot.colours[line % Gnuplot.colours.count])' dashtype \(line + 1)"
+      let words = line < 0 ? "end to end" : segment.meaning ?? ""
+      let title = Gnuplot.label(segment.name + (words.isEmpty ? "" : ", \(words)"))
+      curves.append("'\(file)' using 1:2 with steps \(style) title \(title)")
     }
+    let drawn = [whole].compactMap(\.self) + lines
+    let others = segments.filter { segment in !drawn.contains { $0.name == segment.name } }.map(\.name)
     if !means.isEmpty {
       data.append(("\(name)-means.csv", "# mean_us,ccdf\n" + means.joined(separator: "\n") + "\n"))
       curves.append(
@@ -53,7 +60,7 @@ extension Plots {
     let y2Tics = marks.sorted { $0.value > $1.value }.map { "'\($0.key)' \($0.value)" }
     let axis = axis(range.low, range.high)
     let body = """
-      set title \(Gnuplot.label("Delay by segment, direction \(direction)")) font ',16'
+      set title \(Gnuplot.label("Delay by segment, direction \(direction)\(group.map { ", \($0.replacing(" -> ", with: " → "))" } ?? "")")) font ',16'
       set xlabel 'delay in µs'
       set ylabel '\(noun(segments)) that took longer'
       set logscale xyy2
@@ -63,13 +70,29 @@ extension Plots {
       set xtics \(Gnuplot.logarithmicTics(axis))
       set ytics (\(yTics.joined(separator: ", ")))
       set y2tics (\(y2Tics.joined(separator: ", ")))
-      set key outside right top Left reverse samplen 2 spacing 1.4
+      set key outside right top Left reverse samplen 4 spacing 1.4
       set bmargin 5.5
       plot \(curves.joined(separator: ", \\\n  "))
       """
-    let samples = "n = \(segments.map(\.count).max() ?? 0) \(noun(segments))"
+    var samples = "n = \(segments.map(\.count).max() ?? 0) \(noun(segments))"
+    if !others.isEmpty {
+      samples +=
+        "  ·  not drawn: \(others.prefix(4).joined(separator: ", "))\(others.count > 4 ? " and more" : "") (ccdf.csv)"
+    }
     return Figure(
       name: name, script: Gnuplot.script(name: name, footer: footer(result, samples: samples), body: body), data: data)
+  }
+
+  /// End to end, and the segments that take most of it or of its slowest packets; of pairs and timers, which lie on no path,
+  /// the first ones.
+  private static func chosen(_ segments: [SegmentResult]) -> (whole: SegmentResult?, lines: [SegmentResult]) {
+    let neighbours = segments.filter(\.isNeighbour)
+    guard !neighbours.isEmpty else { return (nil, Array(segments.prefix(mostLines))) }
+    let whole = segments.last { !$0.isNeighbour && $0.invalid == nil }
+    let most = mostLines - (whole == nil ? 0 : 1)
+    let weights = neighbours.map { max($0.share ?? 0, $0.slowShare ?? 0) }
+    let taken = Set(neighbours.indices.sorted { (weights[$1], $0) < (weights[$0], $1) }.prefix(most))
+    return (whole, neighbours.indices.filter(taken.contains).map { neighbours[$0] })
   }
 
   // MARK: Packet interval times

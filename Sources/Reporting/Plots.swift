@@ -23,12 +23,19 @@ enum Plots {
     var figures: [Figure] = []
     for direction in Report.directions(result) {
       let segments = result.segments.filter { $0.direction == direction }
-      let drawn = segments.filter { ($0.summary?.max ?? 0) > 0 }
+      let drawn = drawable(segments)
       if drawn.isEmpty {
-        notes.append("no plots for direction \(Text.plain(direction)): no packet has a delay > 0 ns there")
+        let isOne = segments.contains { ($0.summary?.max ?? 0) > 0 }
+        notes.append(
+          "no plots for direction \(Text.plain(direction)): "
+            + (isOne ? "one packet makes no distribution" : "no packet has a delay > 0 ns there"))
       } else {
         figures.append(ccdfFigure(direction, drawn, result))
         figures.append(delayFigure(direction, drawn, result))
+      }
+      for block in Report.blocks(result) where block.direction == direction && block.group != nil {
+        let drawn = drawable(block.segments)
+        if !drawn.isEmpty { figures.append(ccdfFigure(direction, drawn, result, group: block.group)) }
       }
       if let figure = pitFigure(direction, result) { figures.append(figure) }
     }
@@ -37,6 +44,11 @@ enum Plots {
       try OutputFile.write(figure.script, to: "\(directory)/\(figure.name).gp")
     }
     return notes + (await Gnuplot.draw(figures.map(\.name), in: directory))
+  }
+
+  /// Those with a distribution to draw: a single delay has none, and a logarithmic axis no place for 0 and less.
+  private static func drawable(_ segments: [SegmentResult]) -> [SegmentResult] {
+    segments.filter { $0.count > 1 && ($0.summary?.max ?? 0) > 0 }
   }
 
   /// Pictures of an earlier report, which may have had other directions; other files stay.
@@ -53,14 +65,18 @@ enum Plots {
   }
 
   /// Letters, digits, `.`, `_` and `-` stay; a number keeps names apart that become equal.
-  static func fileName(_ kind: String, _ direction: String, in result: SessionResult) -> String {
-    func safe(_ name: String) -> String {
-      String(name.map { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) ? $0 : "_" })
+  static func fileName(_ kind: String, _ direction: String, group: String? = nil, in result: SessionResult) -> String {
+    func safe(_ direction: String, _ group: String?) -> String {
+      let name = direction + (group.map { "-" + $0.replacing(" -> ", with: "-to-").replacing(", ", with: "-") } ?? "")
+      return String(name.map { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) ? $0 : "_" })
     }
-    let directions = Report.directions(result)
-    let index = directions.firstIndex(of: direction) ?? 0
-    let isTaken = directions[..<index].contains { safe($0) == safe(direction) }
-    return "\(kind)-\(safe(direction))" + (isTaken ? "-\(index + 1)" : "")
+    let all =
+      Report.directions(result).map { ($0, String?.none) }
+      + Report.blocks(result).filter { $0.group != nil }.map { ($0.direction, $0.group) }
+    let index = all.firstIndex { $0 == (direction, group) } ?? 0
+    let name = safe(direction, group)
+    let isTaken = all[..<index].contains { safe($0.0, $0.1) == name }
+    return "\(kind)-\(name)" + (isTaken ? "-\(index + 1)" : "")
   }
 
   /// Host, kernel, topology and sample count, for the foot of each picture.

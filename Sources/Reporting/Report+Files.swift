@@ -5,7 +5,12 @@ import Recording
 /// The CSV files: a header line, raw nanoseconds, nothing between the commas where a figure cannot be given.
 extension Report {
   static func writeTables(of result: SessionResult, to directory: String, delays: Bool) throws(FileError) {
-    try writeSegments(result, to: directory + "/segments.csv")
+    try writeSegments(result.segments, to: directory + "/segments.csv")
+    if result.groups.isEmpty {
+      try OutputFile.remove(directory + "/groups.csv")
+    } else {
+      try writeSegments(result.groups, to: directory + "/groups.csv")
+    }
     try writeCCDF(result, to: directory + "/ccdf.csv")
     try writePIT(result, to: directory + "/pit.csv")
     if delays {
@@ -18,19 +23,21 @@ extension Report {
 
   /// One row a segment. Columns have the names of `report.json`; each interval takes two of them and each
   /// `resolved` one.
-  private static func writeSegments(_ result: SessionResult, to path: String) throws(FileError) {
+  private static func writeSegments(_ segments: [SegmentResult], to path: String) throws(FileError) {
     var columns = [
-      "name", "direction", "from_machine", "to_machine", "neighbour", "count", "lost", "unmatched", "ambiguous",
+      "segment", "direction", "from_machine", "to_machine", "neighbour", "count", "lost", "unmatched", "ambiguous",
       "duplicate", "late", "cut_off", "share", "error_ns", "n_eff", "min_ns", "mean_ns", "sd_ns", "mad_ns",
       "half_iqr_ns",
     ]
     let keys = Summary.probabilities.map(Text.quantileKey)
     columns += keys.map { $0 + "_ns" } + ["max_ns"]
     columns += keys.flatMap { ["\($0)_low_ns", "\($0)_high_ns", "\($0)_resolved"] } + variationColumns
+    // `name` is `segment` again, for those who read it before there was `segment`.
+    columns += ["share_slowest", "probe_ns", "group", "meaning", "invalid", "name"]
     var file = try OutputFile(path: path)
     file.append(columns.joined(separator: ","))
     try file.endRow()
-    for segment in result.segments {
+    for segment in segments {
       let summary = segment.summary
       var row = [
         quoted(segment.name), quoted(segment.direction), quoted(segment.from.machine), quoted(segment.to.machine),
@@ -54,6 +61,8 @@ extension Report {
         ]
       }
       row += variationCells(segment).map { cell($0) }
+      row += [cell(segment.slowShare), cell(segment.probeTime)]
+      row += [segment.group, segment.meaning, segment.invalid, segment.name].map { $0.map(quoted) ?? "" }
       file.append(row.joined(separator: ","))
       try file.endRow()
     }

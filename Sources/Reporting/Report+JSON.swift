@@ -9,6 +9,7 @@ extension Report {
       ("format", .integer(1)),
       ("session", session(result.session)),
       ("segments", .array(result.segments.map(segment))),
+      ("groups", .array(result.groups.map(segment))),
       ("hooks", .array(result.hooks.map(hook))),
       ("recording", recording(result)),
       ("clock", clock(result)),
@@ -34,6 +35,9 @@ extension Report {
       [
         ("name", .string(segment.name)),
         ("direction", .string(segment.direction)),
+        ("group", .optional(segment.group)),
+        ("meaning", .optional(segment.meaning)),
+        ("invalid", .optional(segment.invalid)),
         ("from_machine", .string(segment.from.machine)),
         ("to_machine", .string(segment.to.machine)),
         ("neighbour", .bool(segment.isNeighbour)),
@@ -46,6 +50,10 @@ extension Report {
         ("cut_off", .count(segment.cutOff)),
         ("loss", .optional(segment.loss)),
         ("share", .optional(segment.share)),
+        ("share_slowest", .optional(segment.slowShare)),
+        ("n_slowest", segment.share == nil ? .null : .count(segment.slowCount)),
+        ("probe_ns", .optional(segment.probeTime)),
+        ("mostly_probes", segment.probeTime == nil ? .null : .bool(segment.isMostlyProbes)),
         ("error_ns", .integer(segment.errorBound)),
       ] + figures(segment.summary) + [
         (
@@ -169,6 +177,10 @@ extension Report {
       ),
       ("identity", .string(machine.identity)),
       ("stamp_cost_ns", .optional(machine.stampCost)),
+      (
+        "stamp_costs_ns",
+        machine.stampCosts.map { .fields($0.sorted { $0.key < $1.key }.map { ($0.key, .number($0.value)) }) } ?? .null
+      ),
       ("started_at_ns", .unsigned(machine.startedAt)),
       ("stopped_at_ns", .optional(machine.stoppedAt)),
       ("stopped_by", .optional(machine.stoppedBy)),

@@ -5,16 +5,18 @@ import Recording
 /// What stands below the table: ledger, absent hooks, environment, clock, warnings.
 extension Report {
   private static let labelWidth = 10
-  private static let width = 100
+  private static let mostWidth = 100
 
-  static func notes(_ result: SessionResult, verbose: Bool) -> [String] {
-    var lines = ledger(result, verbose: verbose)
+  static func notes(_ result: SessionResult, verbose: Bool, width: Int, _ terminal: Terminal) -> [String] {
+    let width = min(width, mostWidth)
+    func note(_ label: String, _ text: String) -> [String] { self.note(label, text, width, terminal) }
+    var lines = ledger(result, verbose: verbose, width, note)
     for hook in result.hooks where hook.attachedAs == nil {
       lines += note(
         "Absent", "\(name(hook, result)): \(hook.absentBecause ?? "not attached, the reason is not recorded")")
     }
     for machine in result.machines {
-      lines += environment(machine)
+      lines += environment(machine, note)
       for guest in machine.guests ?? [] { lines += note("Guest", guestLine(guest)) }
     }
     for (number, line) in clockLines(result).enumerated() { lines += note(number == 0 ? "Clock" : "", line) }
@@ -26,11 +28,14 @@ extension Report {
   }
 
   /// A label in the first column, the text wrapped behind it.
-  private static func note(_ label: String, _ text: String) -> [String] {
+  private static func note(_ label: String, _ text: String, _ width: Int, _ terminal: Terminal) -> [String] {
     Text.wrapped(Text.plain(text), width - labelWidth).enumerated().map { number, line in
-      Text.padded(number == 0 ? label : "", labelWidth) + line
+      let first = Text.padded(number == 0 ? label : "", labelWidth)
+      return (label == "Warning" || label == "Damage" ? terminal.colored(first, .yellow) : first) + line
     }
   }
+
+  private typealias Note = (_ label: String, _ text: String) -> [String]
 
   private static func name(_ hook: HookResult, _ result: SessionResult) -> String {
     result.machines.count > 1 ? "\(hook.point.hook.name) on \(hook.point.machine)" : hook.point.hook.name
@@ -38,38 +43,34 @@ extension Report {
 
   // MARK: Ledger
 
-  private static func ledger(_ result: SessionResult, verbose: Bool) -> [String] {
+  private static func ledger(_ result: SessionResult, verbose: Bool, _ width: Int, _ note: Note) -> [String] {
     let emitted = result.hooks.reduce(UInt64(0)) { $0 + $1.ledger.emitted }
     let lost = result.hooks.reduce(UInt64(0)) { $0 + $1.ledger.lost }
     let missed = result.hooks.reduce(UInt64(0)) { $0 + $1.missed }
     var line = "stamps \(emitted), lost \(lost)"
     if missed > 0 { line += ", missed by recursion \(missed)" }
     var lines = note("Ledger", line)
-    if lost + missed > 0 || verbose { lines += ledgerRows(result) }
+    if lost + missed > 0 || verbose { lines += ledgerRows(result, width) }
     return lines
   }
 
-  private static func ledgerRows(_ result: SessionResult) -> [String] {
-    let columns = ["seen", "filtered", "sampled", "emitted", "lost", "unbound", "missed"]
-    let attached = result.hooks.filter { $0.attachedAs != nil }
-    let names = attached.map { Text.plain(name($0, result)) }
-    let nameWidth = max(4, names.map(\.count).max() ?? 0)
-    var lines = [
-      "  " + Text.padded("hook", nameWidth) + columns.map { Text.aligned($0, 10) }.joined() + "  attached as"
-    ]
-    for (hook, name) in zip(attached, names) {
+  private static func ledgerRows(_ result: SessionResult, _ width: Int) -> [String] {
+    let titles = ["seen", "filtered", "sampled", "emitted", "lost", "unbound", "missed"]
+    var table = TextTable(
+      columns: [.init(title: "hook", isLeft: true)] + titles.map { .init(title: $0) }
+        + [.init(title: "attached as", isLeft: true, drop: 1)])
+    for hook in result.hooks where hook.attachedAs != nil {
       let row = hook.ledger
       let counts = [row.seen, row.filtered, row.sampledOut, row.emitted, row.lost, row.unbound, hook.missed]
-      lines.append(
-        "  " + Text.padded(name, nameWidth) + counts.map { Text.aligned(String($0), 10) }.joined() + "  "
-          + Text.plain(hook.attachedAs ?? ""))
+      table.rows.append(
+        .cells([Text.plain(name(hook, result))] + counts.map { String($0) } + [Text.plain(hook.attachedAs ?? "")]))
     }
-    return lines
+    return table.rendered(width: width).lines
   }
 
   // MARK: Environment
 
-  private static func environment(_ machine: Machine) -> [String] {
+  private static func environment(_ machine: Machine, _ note: Note) -> [String] {
     var words = ["\(machine.hostname): Linux \(machine.kernel) \(machine.architecture)"]
     words.append("\(machine.cpus) × \(machine.cpuModel.isEmpty ? "CPU" : machine.cpuModel)")
     words.append("clock source \(machine.clockSource)")
@@ -111,7 +112,7 @@ extension Report {
     words = ["topology \(machine.topology)", "filter \(machine.filter.map { "'\($0)'" } ?? "none")"]
     words.append(sampling(machine.sampling))
     words.append("identity \(machine.identity)")
-    if let cost = machine.stampCost { words.append("a stamp costs \(Text.duration(cost))") }
+    if let cost = machine.stampCost { words.append("a stamp costs \(Text.duration(cost))\(costs(machine))") }
     lines += note("", words.joined(separator: ", "))
 
     // A recording that was cut off or lost streams to rotation has a warning of its own.
@@ -120,6 +121,22 @@ extension Report {
       lines += note("", "recorded \(length), stopped by \(machine.stoppedBy ?? "an unknown reason")")
     }
     return lines
+  }
+
+  /// By hook point, those with one cost together: ` (txg1 310 ns, txg2 and rxh1 420 ns)`.
+  private static func costs(_ machine: Machine) -> String {
+    let names = machine.hooks.map(\.name).filter { machine.stampCosts?[$0] != nil }
+    var groups: [(cost: Double, names: [String])] = []
+    for name in names {
+      guard let cost = machine.stampCosts?[name] else { continue }
+      if let index = groups.firstIndex(where: { $0.cost == cost }) {
+        groups[index].names.append(name)
+      } else {
+        groups.append((cost, [name]))
+      }
+    }
+    guard groups.count > 1 else { return "" }
+    return " (" + groups.map { "\(Text.list($0.names)) \(Text.duration($0.cost))" }.joined(separator: ", ") + ")"
   }
 
   private static func sampling(_ sampling: Machine.Sampling) -> String {

@@ -2,81 +2,147 @@
 package import Analysis
 import Recording
 
-/// The report for the terminal: plain text, at most 100 columns as long as names are short.
+/// The report for the terminal.
 extension Report {
-  /// - Parameter verbose: shows the ledger row by row even when nothing was lost.
-  package static func table(_ result: SessionResult, verbose: Bool = false) -> String {
+  /// - Parameters:
+  ///   - verbose: shows the ledger row by row even when nothing was lost.
+  ///   - terminal: what it can show; where nothing has to fit, lines are as long as on the narrowest usual terminal.
+  package static func table(
+    _ result: SessionResult, verbose: Bool = false, terminal: Terminal = Terminal()
+  ) -> String {
+    let width = max(40, terminal.width ?? usualWidth)
     var lines: [String] = []
-    let directions = directions(result)
-    if directions.isEmpty { lines += ["No packets were seen at two hook points: there is no segment to report.", ""] }
-    for direction in directions {
-      let segments = result.segments.filter { $0.direction == direction }
-      lines += directionLines(segments, direction) + variationLines(segments)
+    let blocks = blocks(result)
+    if blocks.isEmpty { lines += ["No packets were seen at two hook points: there is no segment to report.", ""] }
+    for block in blocks {
+      lines += blockLines(block, result, width, terminal) + variationLines(block.segments, width)
       lines.append("")
     }
-    let marks = legend(result)
-    if !marks.isEmpty { lines += [marks, ""] }
-    lines += notes(result, verbose: verbose)
+    let marks = legend(result, blocks, width)
+    if !marks.isEmpty { lines += marks + [""] }
+    lines += notes(result, verbose: verbose, width: width, terminal)
     return lines.map { $0.trimmingTrailingSpaces() }.joined(separator: "\n") + "\n"
   }
 
+  /// Columns of a pipe or a file, too: what is left out for them is in the files.
+  static let usualWidth = 80
   static let tableProbabilities = [0.5, 0.9, 0.99, 0.999]
-  private static let valueWidth = 10
   private static let barWidth = 12
+  /// Groups of flows that are shown of a path; the files have all.
+  static let mostGroups = 6
 
-  // MARK: One direction
+  // MARK: Blocks
 
-  private static func directionLines(_ segments: [SegmentResult], _ direction: String) -> [String] {
-    let queueWidth = segments.flatMap(\.queues).max().map { "  queue \($0)".count } ?? 0
-    let partWidth = segments.contains { $0.wire != nil } ? "  unexplained".count : 0
-    let nameWidth = max(9, queueWidth, partWidth, segments.map(\.name.count).max() ?? 0)
-    let neighbours = segments.filter(\.isNeighbour)
-    let rest = segments.filter { !$0.isNeighbour }
-    var header = "  " + Text.padded("segment", nameWidth) + Text.aligned("packets", 10)
-    for probability in tableProbabilities {
-      header += Text.aligned(Text.quantileName(probability), valueWidth)
-    }
-    header += Text.aligned("max", valueWidth) + Text.aligned("share", 9)
-    var lines = [title(direction, neighbours), header]
-    for segment in neighbours { lines += row(segment, nameWidth) }
-    if !rest.isEmpty {
-      lines.append("  " + String(repeating: "─", count: header.count - 2))
-      for segment in rest { lines += row(segment, nameWidth) }
-    }
-    return lines
+  /// A table: a path, or a group of flows on it.
+  struct Block {
+    var direction: String
+    var group: String?
+    var segments: [SegmentResult]
+    /// Groups of the path that stand in no table, and their packets; told below the last one.
+    var hidden = (groups: 0, packets: 0)
   }
 
-  private static func title(_ direction: String, _ neighbours: [SegmentResult]) -> String {
-    guard let first = neighbours.first else { return Text.plain(direction) }
-    let hooks = [first.from.hook.name] + neighbours.map(\.to.hook.name)
-    return "\(Text.plain(direction)):  \(hooks.joined(separator: " → "))"
+  static func blocks(_ result: SessionResult) -> [Block] {
+    directions(result).flatMap { direction -> [Block] in
+      let groups = result.groups.filter { $0.direction == direction }
+      var names: [String] = []
+      for case let name? in groups.map(\.group) where !names.contains(name) { names.append(name) }
+      guard !names.isEmpty else {
+        return [Block(direction: direction, segments: result.segments.filter { $0.direction == direction })]
+      }
+      let all = names.map { name in
+        Block(direction: direction, group: name, segments: groups.filter { $0.group == name })
+      }
+      // A stray packet is no table.
+      let counts = all.map { $0.segments.map(\.count).max() ?? 0 }
+      let least = counts.reduce(0, +) / 100
+      var blocks = zip(all, counts).filter { $0.1 >= least }.prefix(mostGroups).map(\.0)
+      let shown = Set(blocks.map(\.group))
+      let hidden = zip(all, counts).filter { !shown.contains($0.0.group) }
+      if !blocks.isEmpty { blocks[blocks.count - 1].hidden = (hidden.count, hidden.reduce(0) { $0 + $1.1 }) }
+      return blocks
+    }
   }
 
-  private static func row(_ segment: SegmentResult, _ nameWidth: Int) -> [String] {
-    var line = "  " + Text.padded(segment.name, nameWidth) + Text.aligned(String(segment.count), 10)
-    for probability in tableProbabilities {
-      line += Text.aligned(marked(segment.summary?.quantile(probability)), valueWidth)
+  private static func blockLines(
+    _ block: Block, _ result: SessionResult, _ width: Int, _ terminal: Terminal
+  ) -> [String] {
+    let neighbours = block.segments.filter(\.isNeighbour)
+    let rest = block.segments.filter { !$0.isNeighbour }
+    var table = TextTable(columns: [
+      .init(title: "segment", isLeft: true), .init(title: "", isLeft: true, drop: 2), .init(title: "packets"),
+      .init(title: "p50"), .init(title: "p90", drop: 5), .init(title: "p99"), .init(title: "p99.9", drop: 4),
+      .init(title: "max", drop: 3), .init(title: "share", drop: 1), .init(title: "slow 1 %", drop: 1),
+      .init(title: "", isLeft: true, drop: 6, isDecoration: true),
+    ])
+    var red: Set<Int> = []
+    for (number, segment) in (neighbours + rest).enumerated() {
+      if number == neighbours.count, number > 0 { table.rows.append(.rule) }
+      table.rows.append(.cells(cells(segment)))
+      let remainder = remainder(segment)
+      if !remainder.isEmpty {
+        if segment.lost > 0 || segment.invalid != nil { red.insert(table.rows.count) }
+        table.rows.append(.text(remainder))
+      }
+      for part in segment.byQueue { table.rows.append(.cells(cells("  queue \(part.queue)", part.summary))) }
+      if let wire = segment.wire {
+        table.rows.append(.cells(cells("  explained", wire.explained)))
+        table.rows.append(.cells(cells("  unexplained", wire.unexplained)))
+      }
     }
-    line += Text.aligned(segment.summary.map { Text.duration(Double($0.max)) } ?? "–", valueWidth)
+    let rendered = table.rendered(width: width) { line, row in
+      red.contains(row) ? terminal.colored(line, .red) : line
+    }
+    var lines = title(block, neighbours).flatMap { Text.wrapped($0, width, indent: 2) }
+    lines = lines.map { terminal.colored($0, .bold) } + rendered.lines
+    if let conclusion = conclusion(block.segments) {
+      lines += Text.wrapped("  → " + conclusion, width, indent: 4)
+    }
+    var hints: [String] = []
+    if !rendered.leftOut.isEmpty {
+      let titles = rendered.leftOut.map { $0.isEmpty ? "what the segments are" : $0 }
+      hints.append(
+        "left out at \(width) columns: \(titles.joined(separator: ", ")) (\(block.group == nil ? "segments" : "groups").csv "
+          + "has all)")
+    }
+    if block.hidden.groups > 0 {
+      hints.append(
+        "of \(block.direction) \(block.hidden.groups) smaller groups with \(block.hidden.packets) packets are in groups.csv"
+      )
+    }
+    return lines + hints.flatMap { Text.wrapped("  (" + $0 + ")", width, indent: 3) }
+  }
+
+  private static func title(_ block: Block, _ neighbours: [SegmentResult]) -> [String] {
+    let name = Text.plain(block.direction)
+    let hooks = neighbours.first.map { first in
+      ([first.from.hook.name] + neighbours.map(\.to.hook.name)).joined(separator: " → ")
+    }
+    guard let group = block.group else { return [name + (hooks.map { ":  \($0)" } ?? "")] }
+    return ["\(name), \(Text.plain(group).replacing(" -> ", with: " → ")):"] + (hooks.map { ["  \($0)"] } ?? [])
+  }
+
+  private static func cells(_ segment: SegmentResult) -> [String] {
+    var cells = [Text.plain(segment.name), Text.plain(segment.meaning ?? ""), String(segment.count)]
+    for probability in tableProbabilities {
+      let mark = probability == 0.5 && segment.isMostlyProbes ? "*" : ""
+      cells.append(mark + marked(segment.summary?.quantile(probability)))
+    }
+    cells.append(segment.summary.map { Text.duration(Double($0.max)) } ?? "–")
     if let share = segment.share {
-      line += Text.aligned(Text.fixed(share * 100, 1) + " %", 9) + "  " + bar(share)
-    } else if segment.isNeighbour {
-      line += Text.aligned("–", 9)
+      cells.append(Text.fixed(share * 100, 1) + " %")
+      let mark = segment.slowCount < 10 ? "~" : ""
+      cells.append(segment.slowShare.map { mark + Text.fixed($0 * 100, 1) + " %" } ?? "–")
+      cells.append(bar(share))
+    } else {
+      cells += segment.isNeighbour ? ["–", "–", ""] : ["", "", ""]
     }
-    let rest = remainder(segment)
-    return [line] + (rest.isEmpty ? [] : ["  " + Text.padded("", nameWidth) + "     └ " + rest])
-      + segment.byQueue.map { partRow("queue \($0.queue)", $0.summary, nameWidth) }
-      + (segment.wire.map {
-        [partRow("explained", $0.explained, nameWidth), partRow("unexplained", $0.unexplained, nameWidth)]
-      } ?? [])
+    return cells
   }
 
-  private static func partRow(_ name: String, _ summary: Summary, _ nameWidth: Int) -> String {
-    var line = "  " + Text.padded("  \(name)", nameWidth) + Text.aligned(String(summary.count), 10)
-    for probability in tableProbabilities {
-      line += Text.aligned(marked(summary.quantile(probability)), valueWidth)
-    }
-    return line + Text.aligned(Text.duration(Double(summary.max)), valueWidth)
+  private static func cells(_ name: String, _ summary: Summary) -> [String] {
+    [name, "", String(summary.count)] + tableProbabilities.map { marked(summary.quantile($0)) }
+      + [Text.duration(Double(summary.max)), "", "", ""]
   }
 
   /// `?` is unresolved, `~` rests on fewer than ten samples, `–` has no samples.
@@ -103,28 +169,74 @@ extension Report {
       words.append("\(name) \(count)")
     }
     if segment.errorBound > 0 { words.append("clock ±\(Text.duration(Double(segment.errorBound)))") }
+    if let reason = segment.invalid { words.append("INVALID: \(reason)") }
     return words.joined(separator: ", ")
   }
 
-  static func legend(_ result: SessionResult) -> String {
-    let shown = result.segments.flatMap { segment in
+  // MARK: What it says
+
+  /// The table in one sentence; nil where there is nothing to say.
+  static func conclusion(_ segments: [SegmentResult]) -> String? {
+    func name(_ segment: SegmentResult) -> String {
+      segment.name + (segment.meaning.map { " (\(Text.plain($0)))" } ?? "")
+    }
+    func percent(_ share: Double) -> String { Text.fixed(share * 100, 0) + " %" }
+    let shared = segments.filter { $0.share != nil }.sorted { ($0.share ?? 0) > ($1.share ?? 0) }
+    var words: [String] = []
+    if shared.count > 1, let first = shared.first, let share = first.share {
+      var text = "\(percent(share)) of the delay is in \(name(first))"
+      if share < 0.5, let second = shared[1].share { text += ", \(percent(second)) in \(name(shared[1]))" }
+      words.append(text)
+      if let slowest = shared.max(by: { $0.slowShare ?? 0 < $1.slowShare ?? 0 }), let slow = slowest.slowShare {
+        words.append(
+          "the slowest 1 % of packets spent \(percent(slow)) of theirs "
+            + (slowest.name == first.name ? "there" : "in \(name(slowest))"))
+      }
+    } else if let most = segments.filter({ $0.invalid == nil }).max(by: { $0.count < $1.count }),
+      let median = most.summary?.quantile(0.5), let high = most.summary?.quantile(0.99), median.isResolved,
+      high.isResolved,
+      median.value > 0
+    {
+      let times = Double(high.value) / Double(median.value)
+      words.append(
+        "half of \(name(most)) took up to \(Text.duration(Double(median.value))), one in 100 more than "
+          + "\(Text.duration(Double(high.value))), \(Text.significant(times)) times as long")
+    }
+    for segment in segments where segment.isNeighbour && segment.lost > 0 {
+      words.append("\(segment.lost) packets were lost in \(name(segment))")
+    }
+    return words.isEmpty ? nil : words.joined(separator: "; ") + "."
+  }
+
+  static func legend(_ result: SessionResult, _ blocks: [Block], _ width: Int) -> [String] {
+    let segments = blocks.flatMap(\.segments)
+    let shown = segments.flatMap { segment in
       tableProbabilities.map { segment.summary?.quantile($0) }
         + (segment.wire.map { wire in
           tableProbabilities.flatMap { [wire.explained.quantile($0), wire.unexplained.quantile($0)] }
         } ?? [])
     }
     var marks: [String] = []
-    if shown.contains(where: { $0?.isResolved == true && $0?.hasEnoughSamples == false }) {
+    if segments.contains(where: { $0.share != nil }) {
+      marks.append("share: part of the end-to-end delay; slow 1 %: the same of the packets above its p99")
+    }
+    if shown.contains(where: { $0?.isResolved == true && $0?.hasEnoughSamples == false })
+      || segments.contains(where: { $0.slowShare != nil && $0.slowCount < 10 })
+    {
       marks.append("~ fewer than 10 samples beyond it")
     }
     if shown.contains(where: { $0?.isResolved == false }) {
       marks.append("? unresolved: too few samples for an upper bound, or below the clock error")
     }
     if shown.contains(where: { $0 == nil }) { marks.append("– no samples") }
-    for software in Set(result.segments.compactMap(\.wire?.software)).sorted() {
+    let probed = segments.filter(\.isMostlyProbes)
+    if let most = probed.compactMap(\.probeTime).max() {
+      marks.append("* more than half of it is the probes' own time: a stamp costs up to \(Text.duration(most))")
+    }
+    for software in Set(segments.compactMap(\.wire?.software)).sorted() {
       marks.append("explained: by the segments of \(software); unexplained: the rest of the same packets' wire delay")
     }
-    return marks.isEmpty ? "" : marks.map { "  " + $0 }.joined(separator: "\n")
+    return marks.flatMap { Text.wrapped("  " + $0, width, indent: 4) }
   }
 }
 

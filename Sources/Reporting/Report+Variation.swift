@@ -39,18 +39,18 @@ extension Report {
   }
 
   /// A block below the table of a sender's path; empty for others.
-  static func variationLines(_ segments: [SegmentResult]) -> [String] {
+  static func variationLines(_ segments: [SegmentResult], _ width: Int) -> [String] {
     let shown = segments.filter { $0.isNumbered && $0.summary != nil }
     guard !shown.isEmpty else { return [] }
-    let nameWidth = max(9, shown.map(\.name.count).max() ?? 0)
-    let columns = ["PDV p50", "PDV p99", "PDV p99.9", "IPDV min", "p50", "p99", "max"]
-    var lines = ["", "  " + Text.padded("variation", nameWidth) + columns.map { Text.aligned($0, 10) }.joined()]
+    var table = TextTable(
+      columns: [.init(title: "variation", isLeft: true)]
+        + ["PDV p50", "PDV p99", "PDV p99.9", "IPDV min", "p50", "p99", "max"].map { .init(title: $0) })
     for segment in shown {
       let pdv = [0.5, 0.99, 0.999].map { marked(segment.packetVariation?.quantile($0)) }
       let ipdv = segment.successiveVariation
       let signed = [ipdv?.min, ipdv?.median, ipdv?.p99, ipdv?.max].map { $0.map { Text.duration(Double($0)) } ?? "–" }
-      lines.append("  " + Text.padded(segment.name, nameWidth) + (pdv + signed).map { Text.aligned($0, 10) }.joined())
+      table.rows.append(.cells([Text.plain(segment.name)] + pdv + signed))
     }
-    return lines
+    return [""] + table.rendered(width: width).lines
   }
 }

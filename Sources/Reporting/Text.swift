@@ -90,18 +90,33 @@ enum Text {
     return words.dropLast().joined(separator: ", ") + " and " + last
   }
 
-  /// Breaks at spaces so that no line is longer than `width`, except for words that are.
-  static func wrapped(_ string: String, _ width: Int) -> [String] {
+  /// Breaks at spaces so that no line is longer than `width`, except for words that are. Spaces at the beginning stay;
+  /// further lines begin with `indent` of them.
+  static func wrapped(_ string: String, _ width: Int, indent: Int = 0) -> [String] {
     var lines: [String] = []
-    var line = ""
-    for word in string.split(separator: " ") {
-      if !line.isEmpty, line.count + 1 + word.count > width {
-        lines.append(line)
-        line = ""
+    let start = String(string.prefix { $0 == " " })
+    var line = start
+    var isEmpty = true
+    // A unit stays with its number.
+    let units: Set<String> = ["ns", "µs", "ms", "s", "%"]
+    let words = string.split(separator: " ").reduce(into: [String]()) { words, word in
+      let isUnit = units.contains(String(word.prefix { !",;:).".contains($0) }))
+      if isUnit, words.last?.last?.isNumber == true {
+        words[words.count - 1] += " \(word)"
+      } else {
+        words.append(String(word))
       }
-      line += line.isEmpty ? String(word) : " \(word)"
     }
-    if !line.isEmpty { lines.append(line) }
+    for word in words {
+      if !isEmpty, line.count + 1 + word.count > width {
+        lines.append(line)
+        line = String(repeating: " ", count: indent)
+        isEmpty = true
+      }
+      line += isEmpty ? word : " \(word)"
+      isEmpty = false
+    }
+    if !isEmpty { lines.append(line) }
     return lines
   }
 }

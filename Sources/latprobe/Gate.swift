@@ -27,6 +27,8 @@ struct GateCommand: ParsableCommand {
   @Option(name: .customLong("require"), help: ArgumentHelp("Requirement; may be repeated.", valueName: "expr"))
   var requirements: [String] = []
 
+  @OptionGroup var flows: FlowOptions
+
   @Flag(help: "Print the verdicts as JSON to standard output.")
   var json = false
 
@@ -56,7 +58,8 @@ struct GateCommand: ParsableCommand {
         runs.append((id, [directory]))
       }
     }
-    let report = Gate.check(try runs.map { try analysed($0.paths, AnalysisOptions()) }, policy: all)
+    let options = AnalysisOptions(filter: try flows.parsed(), groupBy: flows.by?.keys ?? [])
+    let report = Gate.check(try runs.map { try analysed($0.paths, options) }, policy: all)
     if json { try Console.output(json: report.json.text) } else { try Console.output(GateCommand.colored(report.text)) }
     if report.verdict != .pass { throw ExitCode(report.verdict.exitCode) }
   }

@@ -13,6 +13,8 @@ struct ReportCommand: AsyncParsableCommand {
 
         latprobe report run1
         latprobe report run1 -o figures --delays
+        latprobe report run1 --by port
+        latprobe report run1 --filter 'udp port 53 and host 10.0.0.1'
         latprobe report run1 --json | jq '.segments[] | {name, p99_ns}'
       """)
 
@@ -34,6 +36,8 @@ struct ReportCommand: AsyncParsableCommand {
       valueName: "file"))
   var calibration: String?
 
+  @OptionGroup var flows: FlowOptions
+
   @Flag(help: "Split each segment by the device queue at its first hook point.")
   var byQueue = false
 
@@ -50,16 +54,56 @@ struct ReportCommand: AsyncParsableCommand {
     let constants = try calibration.map { try Calibration.load($0) }
     var result = try analysed(
       directories,
-      AnalysisOptions(matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds, byQueue: byQueue))
+      AnalysisOptions(
+        matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds, byQueue: byQueue, filter: try flows.parsed(),
+        groupBy: flows.by?.keys ?? [.host]))
     if let constants { try result.apply(constants) }
     if json {
       try Console.output(json: Report.json(result).text)
     } else {
-      try Console.output(Report.table(result, verbose: verbose))
+      try Console.output(Report.table(result, verbose: verbose, terminal: .output))
     }
     guard let directory = output ?? (json ? nil : directories.first.map { "\($0)/report" }) else { return }
     for line in try await Report.write(result, to: directory, delays: delays) { Console.error("warning: \(line)") }
     Console.error("written to \(directory)")
+  }
+}
+
+/// Which flows to look at, and what to tell them apart by.
+struct FlowOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Only packets of flows like these: host, net, port, portrange with src and dst, protocols, and, or, not.",
+      valueName: "expr"))
+  var filter: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Tell flows apart: by host (source and destination), proto, port or flow; several with commas; none.",
+      valueName: "keys"))
+  var by: FlowKeys?
+
+  func validate() throws {
+    do { _ = try parsed() } catch { throw ValidationError("--filter \(error)") }
+  }
+
+  func parsed() throws(FlowFilterError) -> FlowFilter? {
+    guard let filter else { return nil }
+    return try FlowFilter(filter)
+  }
+
+  struct FlowKeys: ExpressibleByArgument {
+    var keys: [FlowKey]
+
+    init?(argument: String) {
+      if argument == "none" {
+        keys = []
+        return
+      }
+      let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { FlowKey(rawValue: String($0)) }
+      guard parts.allSatisfy({ $0 != nil }), Set(parts).count == parts.count else { return nil }
+      keys = parts.compactMap(\.self)
+    }
   }
 }
 

@@ -101,7 +101,7 @@ struct TimerCommand: ParsableCommand {
     if json {
       try Console.output(json: Report.json(result).text)
     } else {
-      try Console.output(Report.timerTable(result))
+      try Console.output(Report.timerTable(result, terminal: .output))
     }
     if let output {
       try session.write(to: output)

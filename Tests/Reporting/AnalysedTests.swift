@@ -37,7 +37,7 @@ import Testing
 
   @Test func tableShowsWhatWasPutIn() throws {
     let lines = Report.table(try analysed()).split(separator: "\n").map { String($0) }
-    #expect(lines.first == "tx:  txg1 → txg2 → txh0")
+    #expect(lines.first == "tx: txg1 → txg2 → txh0")
     let rows = lines.filter { $0.hasPrefix("  tx") }.map { $0.split(separator: " ").joined(separator: " ") }
     #expect(rows.count == 3)
     #expect(rows[0].hasPrefix("txg1-txg2 997 500 ns 500 ns ~500 ns ?500 ns"), "\(rows[0])")

@@ -51,7 +51,8 @@ import Testing
     #expect(columns.count == values.count)
     let row = Dictionary(uniqueKeysWithValues: zip(columns, values))
     let expected: [Substring: Substring] = [
-      "name": "txg2-txh0", "count": "4", "lost": "2", "cut_off": "1", "share": "1.0", "error_ns": "3",
+      "segment": "txg2-txh0", "name": "txg2-txh0", "count": "4", "lost": "2", "cut_off": "1", "share": "1.0",
+      "error_ns": "3",
       "min_ns": "-7", "max_ns": "300", "p50_ns": "100", "p99_ns": "300", "p99_high_ns": "", "p99_resolved": "false",
     ]
     for (column, value) in expected { #expect(row[column] == value, "\(column)") }

@@ -33,6 +33,33 @@ import Testing
     }
   }
 
+  @Test func aPictureHasFiveLinesAtMostThatDashesTellApart() throws {
+    let result = Synthetic.demo()
+    let segments = result.segments.filter { $0.direction == "east-west" }
+    let figure = Plots.ccdfFigure("east-west", segments, result)
+    #expect(figure.data.count == 6, "five lines and the means")
+    #expect((1...4).allSatisfy { figure.script.contains("dashtype \($0) title") })
+    // End to end comes first, so that it lies behind the others.
+    let lines = figure.script.split(separator: "\n").filter { $0.contains("with steps") }
+    #expect(lines.count == 5 && lines.first?.contains("'txg0-rxg1, end to end'") == true)
+    #expect(lines.last?.contains("'rxg0-rxg1'") == true)
+    #expect(figure.script.contains("not drawn: txg2-txh0, rxh1-rxg0 (ccdf.csv)"))
+  }
+
+  @Test func groupsHavePicturesOfTheirOwn() throws {
+    var result = Synthetic.demo()
+    for name in ["10.0.0.1 -> 10.0.0.2", "fd::1 -> fd::2"] {
+      var segment = Synthetic.segment(.txg1, .txg2, direction: "rx", delays: [5, 7, 900])
+      segment.group = name
+      result.groups.append(segment)
+    }
+    let group = "10.0.0.1 -> 10.0.0.2"
+    let figure = Plots.ccdfFigure("rx", result.groups, result, group: group)
+    #expect(figure.name == "ccdf-rx-10.0.0.1-to-10.0.0.2")
+    #expect(figure.script.contains("direction rx, 10.0.0.1 → 10.0.0.2"))
+    #expect(Plots.fileName("ccdf", "rx", group: "fd::1 -> fd::2", in: result) == "ccdf-rx-fd__1-to-fd__2")
+  }
+
   @Test func namesCannotBreakTheScript() async throws {
     let folder = try Folder()
     let name = "it's {a} `date` $b @c \"<&>\" \\ % #"
@@ -64,8 +91,11 @@ import Testing
     let one = Synthetic.segment(.txg1, .txg2, direction: "one", delays: [1])
     let equal = Synthetic.segment(.txg1, .txg2, direction: "equal", delays: [Int64](repeating: 1_000, count: 23))
     let wide = Synthetic.segment(.txg1, .txg2, direction: "wide", delays: [-7, 0, 1, 1_000_000_000, 900_000_000_000])
-    #expect(try await Report.write(Synthetic.session([one, equal, wide]), to: folder.path, delays: false) == [])
-    try check(["ccdf-one", "delay-one", "ccdf-equal", "delay-equal", "ccdf-wide", "delay-wide"], in: folder)
+    #expect(
+      try await Report.write(Synthetic.session([one, equal, wide]), to: folder.path, delays: false) == [
+        "no plots for direction one: one packet makes no distribution"
+      ])
+    try check(["ccdf-equal", "delay-equal", "ccdf-wide", "delay-wide"], in: folder)
     #expect(try folder.text("plots/delay-wide.svg").contains("2 ≤ 0 ns not drawn"))
   }
 

@@ -12,7 +12,8 @@ extension Gate {
   static func invalidity(
     _ requirement: Requirement, _ segment: SegmentResult, _ result: SessionResult, _ limits: Policy.Limits
   ) -> Problem? {
-    incompleteness(segment, result) ?? ledger(segment, result, limits) ?? time(requirement, segment, result, limits)
+    incompleteness(segment, result) ?? blindness(segment) ?? ledger(segment, result, limits) ?? time(
+      requirement, segment, result, limits)
       ?? offered(segment, result, limits) ?? fragments(requirement, segment, result) ?? matching(segment, limits)
       ?? samples(requirement, segment)
   }
@@ -67,6 +68,16 @@ extension Gate {
       }
     }
     return nil
+  }
+
+  private static func blindness(_ segment: SegmentResult) -> Problem? {
+    segment.invalid.map {
+      Problem(
+        reason: $0,
+        remedy:
+          "ask for a segment between hook points that saw packets; or see `latprobe hooks` for what it is attached to, and "
+          + "name another candidate in the topology")
+    }
   }
 
   private static func ledger(_ segment: SegmentResult, _ result: SessionResult, _ limits: Policy.Limits) -> Problem? {

@@ -16,7 +16,11 @@ package enum Gate {
   private static func run(_ result: SessionResult, _ policy: Policy) -> GateRun {
     var checks: [GateCheck] = []
     for requirement in policy.requirements {
-      let segments = result.segments.filter(requirement.matches)
+      // By groups: each that the segment has; the whole where it has none.
+      let segments = result.segments.filter(requirement.matches).flatMap { whole in
+        let groups = result.groups.filter { $0.name == whole.name && $0.direction == whole.direction }
+        return groups.isEmpty ? [whole] : groups
+      }
       if segments.isEmpty { checks.append(noSegment(requirement, result)) }
       checks += segments.map { check(requirement, $0, result, policy) }
     }
@@ -55,6 +59,7 @@ package enum Gate {
     var check = GateCheck(requirement: requirement, verdict: .invalid)
     check.segment = segment.name
     check.direction = segment.direction
+    check.group = segment.group
     let values = requirement.quantity.values(segment)
     check.count =
       requirement.metric == .loss ? segment.countAsked : requirement.quantity == .delay ? segment.count : values.count

@@ -40,6 +40,7 @@ extension GateReport {
       ("verdict", .string(check.verdict.rawValue)),
       ("segment", .optional(check.segment)),
       ("direction", .optional(check.direction)),
+      ("group", .optional(check.group)),
       ("metric", .string(requirement.metricName)),
       ("operator", .string(requirement.comparison.rawValue)),
       ("unit", .string(requirement.metric.unit.rawValue)),

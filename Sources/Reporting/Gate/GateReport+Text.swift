@@ -49,6 +49,7 @@ extension GateReport {
     if let counts = check.decision { line += ", K \(counted(counts))" }
     if let note = note(requirement.metric), check.verdict != .invalid { line += ", \(note)" }
     var lines = [Text.plain(line).trimmingTrailingSpaces()]
+    if let group = check.group { lines.append(String(repeating: " ", count: 14) + Text.plain(group)) }
     if let reason = check.reason {
       lines += Text.wrapped(Text.plain(reason), 84).map { String(repeating: " ", count: 14) + $0 }
     }

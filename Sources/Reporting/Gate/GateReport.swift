@@ -37,6 +37,8 @@ package struct GateCheck: Sendable {
   /// Nil where no segment has such a name.
   package var segment: String?
   package var direction: String?
+  /// Of one group of flows, its name.
+  package var group: String?
   /// In the metric's unit; nil where it cannot be given.
   package var measured: Double?
   /// Samples, n.
