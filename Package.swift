@@ -60,7 +60,7 @@ let package = Package(
     module(
       "Traffic",
       [
-        "CTraffic", "Clocks", "Digests", "Probing", "Recording", "Tap", "Timing",
+        "CTraffic", "Clocks", "Digests", "Pairing", "Probing", "Recording", "Tap", "Timing",
       ]),
     module("Remote", ["CVsock", "Clocks", "Digests", "Recording"]),
     module("Timing", ["CTiming", "Clocks"]),

@@ -21,6 +21,7 @@ package func analyse(
   analysis.keepSeenWire()
   analysis.splitWire(devices: clocks.tapDevices)
   let flows = recordings.reduce(into: [:]) { $0.merge($1.flows) { mine, _ in mine } }
+  analysis.splitBothWays(flows)
   if let filter = options.filter { analysis.filter(filter, flows) }
   analysis.group(by: options.groupBy, flows)
   var result = SessionResult(session: session, machines: recordings.map(\.machine))

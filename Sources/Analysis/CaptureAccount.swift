@@ -28,7 +28,14 @@ extension SessionResult {
     for capture in machine.captures ?? [] {
       if let error = capture.error { warnings.append("\(machine.name): \(error)") }
     }
-    guard let pairing = machine.pairing else { return }
+    guard let pairing = machine.pairing else {
+      for interface in machine.interfaces ?? [] where interface.ringDrops > 0 {
+        warnings.append(
+          "\(machine.name): the tap had no room for \(interface.ringDrops) packets at \(interface.name): one that is missing "
+            + "at its hook points counts as unmatched, not as lost")
+      }
+      return
+    }
     let late = pairing.packets[Pairing.outOfOrder] ?? 0
     if late > 0 {
       warnings.append(
@@ -48,6 +55,20 @@ extension SessionResult {
       warnings.append(
         "\(machine.name): \(missing) packets are missing from the capture; of the requests without an answer as many "
           + "count as unmatched, not as lost")
+    }
+    let several = pairing.packets[Pairing.perhapsSeveral] ?? 0
+    if several > 0 {
+      warnings.append(
+        "\(machine.name): \(several) UDP packets are longer than 1500 bytes, as those are that hold several datagrams "
+          + "(UDP_SEGMENT, UDP_GRO): these are not told apart here; capture where they are single, or pair at the device")
+    }
+    let sets = pairing.packets[Pairing.clockSteps] ?? 0
+    if sets > 0 {
+      let line =
+        "\(machine.name): CLOCK_REALTIME was set \(sets) times while packets were stamped by it: delays across that are "
+        + "wrong; pair again"
+      warnings.append(line)
+      clockFaults.append(line)
     }
     if machine.fragments > 0 {
       warnings.append(

@@ -37,7 +37,7 @@ struct ClockDomain {
   init(recordings timed: [TimedRecording], order: [HookPoint]) {
     let recordings = timed.map(\.recording)
     machines = recordings.map(\.machine)
-    isNATProof = machines.contains { $0.identity == "nat-proof" }
+    isNATProof = machines.contains { $0.identity == Machine.natProof }
     var stamps: [Stamp] = []
     if recordings.count == 1 {
       stamps = recordings[0].stamps
@@ -116,7 +116,9 @@ extension HookState {
     errors = [timed.clock: timed.error]
     isClean =
       rows.allSatisfy { $0.lost == 0 && $0.unbound == 0 } && (machine.missed[hook.name] ?? 0) == 0
-      && machine.rotation.deletedStreams == 0 && recording.damage.isEmpty
+      && machine.rotation.deletedStreams == 0 && recording.damage.isEmpty && !timed.incomplete.contains(hook)
+      // What a ring for both directions dropped went nobody knows which way.
+      && !(machine.interfaces ?? []).contains { $0.ringDrops > 0 && $0.hooks.contains(hook.name) }
     tapClock = timed.tapClock
     step = machine.captureStep(at: hook)
     isPartial = attached.absentBecause != nil || way.contains("absent")

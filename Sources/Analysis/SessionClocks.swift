@@ -14,6 +14,8 @@ struct TimedRecording {
   var clock = 0
   /// A tap's: whose times the stamps are.
   var tapClock: TapClock?
+  /// Hook points of which stamps were left out, so that a packet may be missing there.
+  var incomplete: Set<HookPoint> = []
 }
 
 /// The machines of a session on as few clocks as their recordings allow: guests are mapped onto their host's MONOTONIC.

@@ -137,8 +137,10 @@ extension TimedRecording {
     var counts: [Place: [TapClock: Int]] = [:]
     for wire in recording.wireStamps { counts[Place(wire), default: [:]][TapClock(wire), default: 0] += 1 }
     let clocks = counts.mapValues { $0.max { ($0.value, $1.key.rank) < ($1.value, $0.key.rank) }?.key ?? .file }
+    var incomplete: Set<HookPoint> = []
     for (place, clock) in clocks.sorted(by: { $0.key < $1.key }) {
       let others = (counts[place] ?? [:]).filter { $0.key != clock }.sorted { $0.key.rank < $1.key.rank }
+      if !others.isEmpty { incomplete.insert(place.hook) }
       for (other, count) in others {
         warnings.append(
           "\(recording.machine.name): \(count) stamps at \(place.hook.name) are of \(other), the others of \(clock): left out"
@@ -152,7 +154,9 @@ extension TimedRecording {
     return used.compactMap { clock in
       let places = Set(clocks.filter { $0.value == clock }.keys)
       do throws(AlignmentError) {
-        return (clock, try tap(recording, clock, places, idle: clock == used.first ? idle : [], firstDevice))
+        var timed = try tap(recording, clock, places, idle: clock == used.first ? idle : [], firstDevice)
+        timed.incomplete = incomplete
+        return (clock, timed)
       } catch {
         warnings.append("\(recording.machine.name): stamps of \(clock) are left out: \(error)")
         return nil

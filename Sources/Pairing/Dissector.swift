@@ -25,8 +25,32 @@ struct Dissected {
   var payload: ByteView
   /// Bytes of payload on the wire.
   var payloadLength: Int
+  var vlans = VLANTags()
+  /// As in ``PairingPacket/segmentSize``.
+  var segmentSize: Int?
 
   var isCut: Bool { payload.count < payloadLength }
+}
+
+extension Dissected {
+  /// The longest UDP payload that crosses a usual network in one piece.
+  private static let usualPayload = 1_472
+
+  /// Whether this may be several datagrams that the capture does not tell apart.
+  var mayBeSeveral: Bool { segmentSize == nil && payloadLength > Dissected.usualPayload }
+
+  /// Each datagram of a UDP packet that the kernel segments later, or has put together.
+  func forEachDatagram(_ body: (Dissected) -> Void) {
+    guard let size = segmentSize, size > 0, size < payloadLength else { return body(self) }
+    var place = 0
+    while place < payloadLength {
+      var part = self
+      part.payload = payload.dropFirst(place).prefix(size)
+      part.payloadLength = min(size, payloadLength - place)
+      body(part)
+      place += size
+    }
+  }
 }
 
 enum Dissection {
@@ -42,49 +66,22 @@ enum Dissection {
 
 /// Takes a packet apart down to UDP, TCP or ICMP.
 func dissect(_ packet: PairingPacket) -> Dissection {
-  let frame = ByteView(packet.bytes)
   let isCut = packet.bytes.count < packet.length
-  switch networkLayer(frame, linkType: packet.linkType) {
-  case .none: return isCut && !frame.isEmpty ? .truncated : .notIP
-  case .some(let offset):
-    let datagram = frame.dropFirst(offset)
-    guard !datagram.isEmpty else { return isCut ? .truncated : .malformed }
+  switch LinkType(number: packet.linkType).payload(of: packet.bytes.span, vlan: packet.vlan) {
+  case .notIP: return .notIP
+  case .ends: return isCut ? .truncated : .malformed
+  case .ip(let offset, let vlans):
+    let datagram = ByteView(packet.bytes).dropFirst(offset)
     let wire = max(packet.length, packet.bytes.count) - offset
-    switch datagram[0] >> 4 {
-    case 4: return ipv4(datagram, wire: wire, time: packet.time)
-    case 6: return ipv6(datagram, wire: wire, time: packet.time)
-    default: return .notIP
-    }
+    let found =
+      datagram[0] >> 4 == 4
+      ? ipv4(datagram, wire: wire, time: packet.time) : ipv6(datagram, wire: wire, time: packet.time)
+    guard case .packet(var dissected) = found else { return found }
+    dissected.vlans = vlans
+    dissected.segmentSize = packet.segmentSize
+    return .packet(dissected)
   }
 }
-
-/// Where the IP header starts; nil if this is no IP.
-private func networkLayer(_ frame: ByteView, linkType: Int) -> Int? {
-  var at: Int
-  switch linkType {
-  case 1: at = 12
-  case 12, 101, 228, 229: return 0
-  case 0, 108: return frame.count >= 4 ? 4 : nil
-  case 113: at = 14
-  case 276:
-    guard frame.count >= 20 else { return nil }
-    // The only link type with the protocol in front.
-    let type = frame.u16(0)
-    if type == 0x0800 || type == 0x86dd { return 20 }
-    guard isVLAN(type) else { return nil }
-    at = 22
-  default: return nil
-  }
-  while frame.count >= at + 2 {
-    let type = frame.u16(at)
-    if type == 0x0800 || type == 0x86dd { return at + 2 }
-    guard isVLAN(type) else { return nil }
-    at += 4
-  }
-  return nil
-}
-
-private func isVLAN(_ type: UInt16) -> Bool { type == 0x8100 || type == 0x88a8 || type == 0x9100 }
 
 /// A packet taken before segmentation or after its offloaded reversal can be longer than the length field can say, which is 0
 /// then; Linux makes none of more than 512 KiB.

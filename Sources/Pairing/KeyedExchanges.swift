@@ -25,6 +25,8 @@ struct KeyedExchanges {
   /// For this long a request with the same key is a further copy, after that a new request.
   private let repeatWindow: Int64
   private var waiting: BoundedTable<ExchangeKey, Waiting>
+  /// Answers whose key was cut off: each may be what a request waits for.
+  private var unknownAnswers = 0
 
   init(_ book: Book, limit: Int, timeout: Int64 = 60_000_000_000, repeatWindow: Int64? = nil) {
     self.book = book
@@ -43,7 +45,7 @@ struct KeyedExchanges {
         return
       }
       _ = waiting.remove(key)
-      book.tally.unanswered += 1
+      giveUp()
     }
     book.tally.requests += 1
     if waiting.insert(Waiting(key: key, name: name, label: label, time: time, content: content), for: key) != nil {
@@ -70,10 +72,23 @@ struct KeyedExchanges {
 
   func isWaiting(_ key: ExchangeKey) -> Bool { waiting[key] != nil }
 
-  mutating func finish() { book.tally.unanswered += waiting.removeAll().count }
+  mutating func finish() { for _ in waiting.removeAll() { giveUp() } }
+
+  /// A message that the capture cut within its key.
+  mutating func cutShort(isAnswer: Bool) {
+    book.tally.truncated += 1
+    if isAnswer { unknownAnswers += 1 }
+  }
+
+  /// No answer came that could be read.
+  private mutating func giveUp() {
+    guard unknownAnswers > 0 else { return book.tally.unanswered += 1 }
+    unknownAnswers -= 1
+    book.tally.abandoned += 1
+  }
 
   private mutating func expire(_ now: Int64) {
     let timeout = timeout
-    while waiting.popOldest(where: { span(from: $0.time, to: now) > timeout }) != nil { book.tally.unanswered += 1 }
+    while waiting.popOldest(where: { span(from: $0.time, to: now) > timeout }) != nil { giveUp() }
   }
 }

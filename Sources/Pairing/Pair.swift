@@ -4,20 +4,30 @@
 package struct PairingPacket: Sendable {
   /// Nanoseconds, of whatever clock captured the packets; all of one run by the same clock.
   package var time: Int64
-  /// The number of pcap's link types: 1 Ethernet, 101 raw IP, 113 and 276 Linux cooked, 0 and 108 loopback.
+  /// Number of a ``LinkType``.
   package var linkType: Int
   /// Bytes on the wire; more than `bytes` holds if the capture cut the packet short.
   package var length: Int
   package var bytes: [UInt8]
   /// The capture interface, counted from 0.
   package var interface: Int
+  /// The outermost VLAN tag, where it was taken out of the bytes.
+  package var vlan: UInt16?
+  /// UDP payload of each datagram where the packet holds several (UDP_SEGMENT, UDP_GRO); 0 where it is known to hold one; nil
+  /// where nobody says.
+  package var segmentSize: Int?
 
-  package init(time: Int64, linkType: Int, length: Int, bytes: [UInt8], interface: Int = 0) {
+  package init(
+    time: Int64, linkType: Int, length: Int, bytes: [UInt8], interface: Int = 0, vlan: UInt16? = nil,
+    segmentSize: Int? = nil
+  ) {
     self.time = time
     self.linkType = linkType
     self.length = length
     self.bytes = bytes
     self.interface = interface
+    self.vlan = vlan
+    self.segmentSize = segmentSize
   }
 }
 
@@ -121,8 +131,16 @@ package struct PairTally: Sendable, Equatable {
 /// What became of the captured packets before any protocol looked at them.
 package struct PacketTally: Sendable, Equatable {
   package var packets = 0
-  /// Neither IPv4 nor IPv6, or a link type that is not known.
+  /// Neither IPv4 nor IPv6, or a link type that is not read.
   package var notIP = 0
+  /// IP, but neither UDP nor TCP nor ICMP.
+  package var otherProtocols = 0
+  /// Cut short within their headers.
+  package var cutHeaders = 0
+  /// Of a protocol that was asked for, by port and transport.
+  package var askedFor = 0
+  /// UDP packets of those, longer than usual networks carry, of which nobody says whether they are several datagrams.
+  package var perhapsSeveral = 0
   /// IP fragments: counted, not paired.
   package var fragments = 0
   /// Headers that end before they should, or contradict themselves.

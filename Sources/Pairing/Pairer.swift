@@ -53,6 +53,8 @@ package final class Pairer {
   /// By the server's port, segment by segment.
   private var segments: [UInt16: [any DatagramDialogue]] = [:]
   private var all: [any DatagramDialogue] = []
+  /// What passed that no protocol was asked for.
+  package private(set) var strangers = Strangers()
   private var connections: BoundedTable<ConnectionKey, TCPConnection>
 
   private struct ConnectionKey: Hashable {
@@ -159,12 +161,30 @@ package final class Pairer {
     tally.packets += 1
     if packet.bytes.count < packet.length { tally.truncated += 1 }
     switch dissect(packet) {
-    case .packet(let packet): dispatch(packet)
+    case .packet(let packet):
+      if !count(packet) { strangers.count(packet) }
+      dispatch(packet)
     case .notIP: tally.notIP += 1
     case .fragment: tally.fragments += 1
     case .malformed: tally.malformed += 1
-    case .other, .truncated: break
+    case .other: tally.otherProtocols += 1
+    case .truncated: tally.cutHeaders += 1
     }
+  }
+
+  /// Counts a packet as asked for; false if no protocol is to see it.
+  private func count(_ packet: Dissected) -> Bool {
+    let ports = [packet.source.port, packet.destination.port]
+    switch packet.transport {
+    case .icmp: guard !icmp.isEmpty else { return false }
+    case .udp:
+      guard ports.contains(where: { udp[$0] != nil }) else { return false }
+      if packet.mayBeSeveral { tally.perhapsSeveral += 1 }
+    case .tcp:
+      guard !watchers.isEmpty || ports.contains(where: { tcp[$0] != nil || segments[$0] != nil }) else { return false }
+    }
+    tally.askedFor += 1
+    return true
   }
 
   private func dispatch(_ packet: Dissected) {
@@ -172,8 +192,9 @@ package final class Pairer {
     case .icmp: for dialogue in icmp { dialogue.take(packet, isRequest: false) }
     case .udp:
       let isRequest = udp[packet.destination.port] != nil
-      for listener in udp[isRequest ? packet.destination.port : packet.source.port] ?? [] {
-        listener.datagrams?.take(packet, isRequest: isRequest)
+      guard let listeners = udp[isRequest ? packet.destination.port : packet.source.port] else { return }
+      packet.forEachDatagram { datagram in
+        for listener in listeners { listener.datagrams?.take(datagram, isRequest: isRequest) }
       }
     case .tcp(let header):
       for watcher in watchers { watcher.take(packet, isRequest: false) }

@@ -81,7 +81,7 @@ final class RuleDialogue: DatagramDialogue {
     case .match(let match): take(packet, match, isRequest: isRequest)
     case .other: break
     case .short: exchanges.book.tally.malformed += 1
-    case .cut: exchanges.book.tally.truncated += 1
+    case .cut: exchanges.cutShort(isAnswer: !isRequest)
     }
   }
 
@@ -123,6 +123,8 @@ final class RuleDialogue: DatagramDialogue {
     }
     if message.key.isEmpty {
       let length = packet.payloadLength
+      // Fewer bytes than the other side's are another key.
+      guard packet.payload.count >= min(length, PairingRule.defaultKey) else { return .cut }
       match = packet.payload.prefix(PairingRule.defaultKey).bytes
       match += [16, 8, 0].map { (shift: Int) in UInt8(truncatingIfNeeded: length >> shift) }
     }

@@ -64,10 +64,33 @@ package struct Capture: Codable, Sendable, Equatable {
   package var interfaces: [Interface]
   /// Records that gave no packet, by reason.
   package var skipped: [String: UInt64]
+  /// Packets that became no stamp, by reason (the names below); null in recordings of pairs, and in older ones.
+  package var leftOut: [String: UInt64]?
   /// Why the file could not be read to its end.
   package var error: String?
 
-  package init(file: String, format: String, interfaces: [Interface], skipped: [String: UInt64], error: String?) {
+  package static let notIP = "not_ip"
+  package static let cutHeaders = "cut_headers"
+  package static let malformed = "malformed"
+  package static let beforeEpoch = "before_1970"
+  private static let linkType = "link_type_"
+  /// They are counted as not IP, too.
+  package static func unreadLinkType(_ number: Int) -> String { "\(linkType)\(number)" }
+  /// The number in such a name; nil of another one.
+  package static func unreadLinkType(_ name: String) -> Int? {
+    name.hasPrefix(linkType) ? Int(name.dropFirst(linkType.count)) : nil
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case file, format, interfaces, skipped, error
+    case leftOut = "left_out"
+  }
+
+  package init(
+    file: String, format: String, interfaces: [Interface], skipped: [String: UInt64],
+    leftOut: [String: UInt64]? = nil, error: String?
+  ) {
+    self.leftOut = leftOut
     self.file = file
     self.format = format
     self.interfaces = interfaces

@@ -184,6 +184,7 @@ package struct Machine: Codable, Sendable, Equatable {
   /// pcap syntax, null for none.
   package var filter: String?
   package var sampling: Sampling
+  package static let natProof = "nat-proof"
   /// `full`, or `nat-proof` where addresses and ports are left out of the key.
   package var identity: String
   /// Measured cost of one stamp on this machine; null if it was not measured.

@@ -90,7 +90,6 @@ private struct Loader {
     if reader.size == 0 {
       damage.append("\(stream.path): is empty, as a recorder leaves it that was killed: \(remedy)")
     }
-    run.reserveCapacity(run.count + reader.size / MemoryLayout<lp_stamp>.size)
     var last: PacketHeader?
     while let step = try reader.next() {
       switch step {

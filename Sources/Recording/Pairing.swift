@@ -105,6 +105,11 @@ package struct Pairing: Codable, Sendable, Equatable {
   /// Times that an interface's clock went back; a key of ``packets``.
   package static let stepsBack = "steps_back"
 
+  /// UDP packets of which nobody says whether they are several datagrams; a key of ``packets``.
+  package static let perhapsSeveral = "perhaps_several"
+  /// Times that the clock of live packets was set; a key of ``packets``.
+  package static let clockSteps = "clock_steps"
+
   /// Of all packets: `packets`, `not_ip` and so on.
   package var packets: [String: Int]
 

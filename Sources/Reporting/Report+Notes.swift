@@ -74,8 +74,9 @@ extension Report {
     var words = ["\(machine.hostname): Linux \(machine.kernel) \(machine.architecture)"]
     words.append("\(machine.cpus) × \(machine.cpuModel.isEmpty ? "CPU" : machine.cpuModel)")
     words.append("clock source \(machine.clockSource)")
-    if let captures = machine.captures { words = ["\(machine.name): " + captures.map(\.file).joined(separator: ", ")] }
+    if machine.captures != nil { words = [machine.name] }
     var lines = note("Machine", words.joined(separator: ", "))
+    for line in captureLines(machine) { lines += note("Capture", line) }
 
     for interface in machine.interfaces ?? [] {
       let clocks = interface.clocks.sorted { $0.key < $1.key }.map { "\($0.value) by \($0.key)" }
@@ -98,14 +99,9 @@ extension Report {
           + (rest.isEmpty ? "" : "; " + rest.joined(separator: ", ")))
     }
     if let packets = machine.pairing?.packets {
-      let names = [
-        "fragments", "truncated", "malformed", "out_of_order", "steps_back", "evicted_connections",
-        "pairs_of_too_many_names",
-      ]
-      let odd = names.compactMap { name in
-        packets[name].flatMap { $0 > 0 ? "\(String(name.map { $0 == "_" ? " " : $0 })) \($0)" : nil }
+      if let odd = leftOut(packets.mapValues { UInt64(clamping: $0) }) {
+        lines += note("", "of \(packets["packets"] ?? 0) packets: " + odd)
       }
-      if !odd.isEmpty { lines += note("", "of \(packets["packets"] ?? 0) packets: " + odd.joined(separator: ", ")) }
       return lines
     }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import Pairing
 package import Recording
 
 /// A file to read, and the hook point of its packets.
@@ -44,14 +45,14 @@ package struct CaptureImport {
   private let files: [(reader: CaptureReader, hook: HookPoint?)]
   private var machine: Machine
   private var captures: [Capture] = []
-  private var points = [Point(.wireIn, cpu: 0), Point(.wireOut, cpu: 1)]
+  private var points: [Point]
 
   /// What became of the packets of one hook point. Each has streams of its own, as if it were a CPU: in a file times ascend.
   private struct Point {
     let hook: HookPoint
     var row: LedgerRow
     var isUsed = false
-    var stamper = PacketStamper()
+    var stamper: PacketStamper
     var first = UInt64.max
     var last = UInt64.min
     var files: [String] = []
@@ -59,35 +60,44 @@ package struct CaptureImport {
     /// Records that are not yet with the writer.
     var records: [UInt8] = []
 
-    init(_ hook: HookPoint, cpu: Int) {
+    init(_ hook: HookPoint, cpu: Int, isNATProof: Bool) {
       self.hook = hook
+      stamper = PacketStamper(isNATProof: isNATProof)
       row = LedgerRow(hook: hook.name, cpu: cpu)
     }
 
-    /// False for a packet without a key.
-    mutating func take(_ packet: CapturedPacket) -> Bool {
+    /// Why a packet has no stamp; nil if it has.
+    mutating func take(_ packet: CapturedPacket) -> LeftOut? {
       row.seen += 1
-      guard let time = UInt64(exactly: packet.time), stamper.append(packet, hook: hook, time: time, to: &records) else {
+      let why = UInt64(exactly: packet.time).map { stamper.append(packet, hook: hook, time: $0, to: &records) }
+      if let why = why ?? .time {
         row.filtered += 1
-        return false
+        return why
       }
       row.emitted += 1
       first = min(first, UInt64(packet.time))
       last = max(last, UInt64(packet.time))
-      return true
+      return nil
     }
   }
 
   /// Opens all files, so that a wrong one leaves nothing behind.
-  package init(_ inputs: [CaptureInput], hostname: String, session: String) throws(CaptureError) {
+  ///
+  /// - Parameter isNATProof: packet keys without addresses and ports.
+  package init(
+    _ inputs: [CaptureInput], hostname: String, session: String, isNATProof: Bool = false,
+    expansion: Expansion = .usual
+  ) throws(CaptureError) {
+    points = [HookPoint.wireIn, .wireOut].enumerated().map { Point($1, cpu: $0, isNATProof: isNATProof) }
     var files: [(reader: CaptureReader, hook: HookPoint?)] = []
-    for input in inputs { files.append((try CaptureReader(path: input.path), input.hook)) }
+    for input in inputs { files.append((try CaptureReader(path: input.path, expansion: expansion), input.hook)) }
     self.files = files
     // No machine's boot: nobody else has this clock, so that nothing is joined to it without an alignment.
     machine = Machine(
       name: MachineName.make(role: "wire", hostname: hostname), role: "wire", hostname: hostname,
       bootID: "capture-\(session)", topology: "wire")
     machine.clockSource = "capture"
+    if isNATProof { machine.identity = Machine.natProof }
   }
 
   /// The machine's folder in the recording.
@@ -118,6 +128,7 @@ package struct CaptureImport {
     _ reader: CaptureReader, fixed: HookPoint?, _ writer: MachineWriter, _ stopRequested: () -> String?
   ) throws(RecordingError) {
     var stamps: [UInt64] = []
+    var leftOut: [LeftOut: UInt64] = [:]
     var failure: CaptureError?
     while stopRequested() == nil {
       let next: CapturedPacket?
@@ -134,12 +145,12 @@ package struct CaptureImport {
         break
       }
       while stamps.count <= packet.interface { stamps.append(0) }
-      if points[point].take(packet) { stamps[packet.interface] += 1 }
+      if let why = points[point].take(packet) { leftOut[why, default: 0] += 1 } else { stamps[packet.interface] += 1 }
       if points[point].records.count >= 64 << 10 { try flush(point, writer) }
     }
     if let failure { failures.append(failure) }
     for point in points.indices { try flush(point, writer) }
-    close(reader, fixed, stamps: stamps, failure)
+    close(reader, fixed, stamps: stamps, leftOut, failure)
   }
 
   private func place(of interface: Int, _ fixed: HookPoint?) -> Int? {
@@ -157,8 +168,10 @@ package struct CaptureImport {
   }
 
   /// Enters into the ledger what the file tells of losses, and describes it.
-  private mutating func close(_ reader: CaptureReader, _ fixed: HookPoint?, stamps: [UInt64], _ failure: CaptureError?)
-  {
+  private mutating func close(
+    _ reader: CaptureReader, _ fixed: HookPoint?, stamps: [UInt64], _ leftOut: [LeftOut: UInt64],
+    _ failure: CaptureError?
+  ) {
     var described: [Capture.Interface] = []
     for (number, interface) in reader.interfaces.enumerated() {
       // ERF declares none: those below the first that is used are gaps.
@@ -190,7 +203,7 @@ package struct CaptureImport {
       Capture(
         file: reader.path, format: reader.formatName, interfaces: described,
         skipped: Dictionary(statistics.skipped.map { ($0.key.description, $0.value) }, uniquingKeysWith: &+),
-        error: failure?.description))
+        leftOut: LeftOut.counts(leftOut), error: failure?.description))
   }
 
   private mutating func describe(stoppedBy reason: String) {

@@ -24,12 +24,12 @@ package final class CaptureReader {
   private var failure: CaptureError?
 
   /// - Parameter path: a file or a pipe; `-` for standard input.
-  package init(path: String) throws(CaptureError) {
+  package init(path: String, expansion: Expansion = .usual) throws(CaptureError) {
     self.path = path == "-" ? "standard input" : path
     input = try InputFile(path)
     var stream = ByteStream(path: self.path, source: input)
     compression = try Compression.recognise(&stream)
-    if let compression { stream = ByteStream(path: self.path, source: try Decompressor(compression, stream)) }
+    if let compression { stream = ByteStream(path: self.path, source: try Decompressor(compression, stream, expansion)) }
     log = CaptureLog()
     format = try CaptureFormat.recognise(&stream)
     parser =

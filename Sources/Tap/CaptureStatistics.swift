@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Pairing
 package import Recording
 
 /// What a capture held beside its packets.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Pairing
 package import Recording
 
 /// One packet as a capture file or a tap hands it over.
@@ -23,41 +24,5 @@ package struct CapturedPacket: Sendable, Hashable {
     self.length = length
     self.bytes = bytes
     self.source = source
-  }
-}
-
-/// What a packet begins with; the numbers are those of capture files (LINKTYPE_…).
-package enum LinkType: Sendable, Hashable {
-  case null
-  case ethernet
-  case raw
-  case loop
-  case linuxSLL
-  case linuxSLL2
-  case other(Int)
-
-  package init(number: Int) {
-    self =
-      switch number {
-      case 0: .null
-      case 1: .ethernet
-      case 101: .raw
-      case 108: .loop
-      case 113: .linuxSLL
-      case 276: .linuxSLL2
-      default: .other(number)
-      }
-  }
-
-  package var number: Int {
-    switch self {
-    case .null: 0
-    case .ethernet: 1
-    case .raw: 101
-    case .loop: 108
-    case .linuxSLL: 113
-    case .linuxSLL2: 276
-    case .other(let number): number
-    }
   }
 }

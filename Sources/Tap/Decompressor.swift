@@ -25,15 +25,35 @@ enum Compression: String {
   }
 }
 
+/// How far compressed data may expand: a small file must not keep whoever reads it busy for hours.
+package struct Expansion: Sendable {
+  /// So much may come out of any file, bytes.
+  static let free = 16 << 20
+  /// What comes out may be so many times what went in. Captures of traffic are compressed 2 to 20 times, of frames
+  /// that are all alike up to 150 times.
+  package static let usual = Expansion(limit: 256)
+  package var limit: Int
+
+  package init(limit: Int) { self.limit = limit }
+
+  func allows(_ made: Int, from used: Int) -> Bool {
+    let (bound, overflow) = used.multipliedReportingOverflow(by: limit)
+    return made <= Expansion.free || overflow || made <= bound
+  }
+}
+
 /// Decompresses one member or frame after the other; memory is the decompressor's window, however much comes out.
 @safe final class Decompressor: ByteSource {
   private let kind: Compression
   private var input: ByteStream
   private let state: OpaquePointer
+  private let expansion: Expansion
   /// Between two members.
   private var isAtEnd = false
+  private var total = 0
 
-  init(_ kind: Compression, _ input: ByteStream) throws(CaptureError) {
+  init(_ kind: Compression, _ input: ByteStream, _ expansion: Expansion) throws(CaptureError) {
+    self.expansion = expansion
     self.kind = kind
     self.input = input
     let state =
@@ -80,6 +100,12 @@ enum Compression: String {
       }
       input.skip(used)
       isAtEnd = result == 1
+      total += made
+      guard expansion.allows(total, from: input.offset) else {
+        throw input.error(
+          "the \(kind.rawValue) data expands to more than \(expansion.limit) times its size (\(total) bytes): what came before "
+            + "is kept; if the file is to be trusted, raise the bound with --max-expansion")
+      }
       if made > 0 { return made }
     }
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import Pairing
 
 /// ERF of Endace's DAG cards: records of 16 bytes, extension headers of 8 bytes each, and the packet; no file header.
 /// Numbers are big-endian but for the time, 32.32 bits little-endian. https://www.endace.com/erf-extensible-record-format-types.pdf
@@ -15,12 +16,16 @@ struct ERFParser: CaptureParser {
 
   init(_ stream: ByteStream) { self.stream = stream }
 
-  /// The format has no magic number: the first records must make sense.
+  /// The format has no magic number: the first records must make sense, and the first one be whole.
   static func knows(_ stream: inout ByteStream) throws(CaptureError) -> Bool {
     var place = 0
     for number in 0..<3 {
       let available = try stream.fill(place + headerSize)
-      if available < place + headerSize { return number > 0 }
+      if available < place + headerSize { return number > 0 && available >= place }
+      // Lines of text may look like a header; lengths, lengths' upper bytes and the counter of losses are hardly all letters.
+      if number == 0, stream.bytes(0, headerSize).allSatisfy({ $0 >= 0x20 && $0 != 0x7F || 9...13 ~= $0 }) {
+        return false
+      }
       let type = Int(stream[place + 8] & 0x7F)
       let size = stream.number16(place + 10, big: true)
       let isKnown = (1...24).contains(type) || type == meta || type == padding

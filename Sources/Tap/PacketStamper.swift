@@ -1,14 +1,70 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import CLatprobeABI
+internal import Pairing
 package import Recording
+
+/// A packet's bytes, from the link layer's header on, where they lie.
+@safe struct LinkFrame {
+  let linkType: LinkType
+  let bytes: UnsafeBufferPointer<UInt8>
+  /// UDP payload of each datagram where the packet holds several; 0 where it holds one or nobody says.
+  var segmentSize = 0
+
+  var payload: LinkPayload { linkType.payload(of: unsafe bytes.span) }
+}
+
+extension CapturedPacket {
+  /// Where the IP header begins; nil for what is no IP packet.
+  package var ipOffset: Int? {
+    guard case .ip(let offset, _) = linkType.payload(of: bytes.span) else { return nil }
+    return offset
+  }
+}
+
+/// Why a packet has no stamp.
+package enum LeftOut: Sendable, Hashable {
+  case notIP
+  /// Nothing is known of packets that begin so: not IP either.
+  case linkType(Int)
+  /// The capture ends within its headers, so that what tells it from others is not all there.
+  case cutHeaders
+  /// Headers that contradict themselves.
+  case malformed
+  /// Earlier than 1970.
+  case time
+}
+
+extension LeftOut {
+  /// By the names that pairing has for them too.
+  static func counts(_ packets: [LeftOut: UInt64]) -> [String: UInt64] {
+    var counts: [String: UInt64] = [:]
+    func add(_ name: String, _ count: UInt64) { counts[name] = UInt64.capped(counts[name] ?? 0, plus: count) }
+    for (reason, count) in packets {
+      switch reason {
+      case .notIP: add(Capture.notIP, count)
+      case .linkType(let number):
+        add(Capture.notIP, count)
+        add(Capture.unreadLinkType(number), count)
+      case .cutHeaders: add(Capture.cutHeaders, count)
+      case .malformed: add(Capture.malformed, count)
+      case .time: add(Capture.beforeEpoch, count)
+      }
+    }
+    return counts
+  }
+}
 
 /// Turns captured packets into the records of a recording, by the same key as the kernel's programs.
 package struct PacketStamper {
   /// Flows whose 5-tuple is written; forgotten, and written again, when there are too many.
   private var known: Set<UInt32> = []
   private static let flowLimit = 1 << 18
+  private let identity: Int32
 
-  package init() {}
+  /// - Parameter isNATProof: leave addresses and ports out of the key.
+  package init(isNATProof: Bool = false) {
+    identity = Int32((isNATProof ? LP_IDENTITY_NAT_PROOF : LP_IDENTITY_FULL).rawValue)
+  }
 
   /// What a stamp says beside the packet's own bytes.
   struct Circumstances {
@@ -29,10 +85,10 @@ package struct PacketStamper {
   /// - Parameters:
   ///   - time: when the packet was read, nanoseconds of CLOCK_MONOTONIC; of a file's packet its own time.
   ///   - device: N of the /dev/ptpN whose time it has.
-  /// - Returns: false for what has no key: no IP packet, or one that is cut off too early.
+  /// - Returns: why it has no stamp; nil if it has.
   package mutating func append(
     _ packet: CapturedPacket, hook: HookPoint, time: UInt64, device: UInt16 = 0, to records: inout [UInt8]
-  ) -> Bool {
+  ) -> LeftOut? {
     unsafe packet.bytes.withUnsafeBufferPointer { bytes in
       append(
         unsafe LinkFrame(linkType: packet.linkType, bytes: bytes),
@@ -43,14 +99,24 @@ package struct PacketStamper {
   }
 
   /// The same for a packet that is still where the kernel put it.
-  mutating func append(_ frame: LinkFrame, _ about: Circumstances, to records: inout [UInt8]) -> Bool {
-    guard let offset = frame.ipOffset else { return false }
+  mutating func append(_ frame: LinkFrame, _ about: Circumstances, to records: inout [UInt8]) -> LeftOut? {
+    guard frame.linkType.isRead else { return .linkType(frame.linkType.number) }
+    let captured = unsafe frame.bytes.count
+    let offset: Int
+    switch frame.payload {
+    case .ip(let place, _): offset = place
+    case .notIP: return .notIP
+    case .ends: return captured < about.length ? .cutHeaders : .malformed
+    }
+    let isCut = captured < about.length
     let length = UInt32(clamping: about.length - offset)
     let header = unsafe UnsafeBufferPointer(rebasing: frame.bytes[offset...])
     var found = lp_packet()
     let result = unsafe lp_packet_of_ip(
-      &found, header.baseAddress, UInt32(header.count), length, Int32(LP_IDENTITY_FULL.rawValue))
-    guard result == 0 else { return false }
+      &found, header.baseAddress, UInt32(header.count), length, identity)
+    guard result == 0 else { return isCut ? .cutHeaders : .malformed }
+    if isCut, !PacketStamper.hasHeaders(found, header.count) { return .cutHeaders }
+    if found.kind == LP_KIND_UDP.rawValue { found.sequence = UInt32(clamping: frame.segmentSize) }
     if known.insert(found.flow).inserted {
       if known.count > PacketStamper.flowLimit { known = [found.flow] }
       unsafe PacketStamper.append(PacketStamper.flow(of: found, about.read, header), to: &records)
@@ -64,7 +130,14 @@ package struct PacketStamper {
         at_ns: about.time, time_source: about.source.rawValue, interface: about.interface, device: about.device,
         reserved: 0),
       to: &records)
-    return true
+    return nil
+  }
+
+  /// Whether all headers that tell a packet from others are within its first `captured` bytes.
+  private static func hasHeaders(_ packet: lp_packet, _ captured: Int) -> Bool {
+    // Where there was not enough of a transport header, none was taken.
+    if packet.kind == LP_KIND_OTHER.rawValue, [1, 6, 17, 58].contains(packet.protocol) { return false }
+    return Int(packet.header_words) * 4 <= captured
   }
 
   private static func flow(

@@ -6,6 +6,8 @@ internal import Recording
 struct PairCollector {
   /// Most names that pairs of one recording may have.
   private static let nameLimit = 4096
+  /// Datagrams that Linux puts into one packet at most.
+  private static let mostSegments = 128
 
   let pairer: Pairer
   /// Those that are held.
@@ -18,6 +20,9 @@ struct PairCollector {
   private var names: [Recording.Pairing.Name] = []
   /// Pairs that were left out because there were too many names.
   private var nameless = 0
+
+  /// Pairs so far, wherever they are.
+  var count: Int { pairs.count + (spill?.count ?? 0) }
 
   init(_ pairer: Pairer, spill: PairSpill? = nil) {
     self.pairer = pairer
@@ -56,7 +61,8 @@ struct PairCollector {
   }
 
   /// The capture is over: all pairs and counts, as the recording of `machine`; without pairs where they are on disk.
-  mutating func finish(_ machine: Machine, stoppedBy reason: String) -> MachineRecording {
+  /// - Parameter leftOut: packets that came and were not looked at.
+  mutating func finish(_ machine: Machine, stoppedBy reason: String, leftOut: UInt64 = 0) -> MachineRecording {
     pairer.finish()
     take()
     var recording = MachineRecording(machine: machine)
@@ -72,19 +78,22 @@ struct PairCollector {
       recording.machine.stoppedAt = UInt64(clamping: recording.pairs.last?.end ?? 0)
     }
     recording.machine.stoppedBy = reason
-    recording.machine.pairing = pairing(lost: machine.ledger.reduce(0) { UInt64.capped($0, plus: $1.lost) })
+    recording.machine.pairing = pairing(lost: machine.ledger.reduce(leftOut) { UInt64.capped($0, plus: $1.lost) })
     return recording
   }
 
   /// - Parameter lost: packets that are missing from the capture.
   private func pairing(lost: UInt64) -> Recording.Pairing {
     let ledger = pairer.ledger
-    // Each may have been an answer: so many requests are not known to be without one.
-    let missing = Int(clamping: UInt64.capped(lost, plus: UInt64(ledger.packets.fragments)))
+    // Each may have been an answer, or several: so many requests are not known to be without one.
+    let hidden = ledger.packets.fragments + ledger.packets.perhapsSeveral * PairCollector.mostSegments
+    let missing = Int(clamping: UInt64.capped(lost, plus: UInt64(hidden)))
     var packets = [
-      "packets": ledger.packets.packets, "not_ip": ledger.packets.notIP,
+      "packets": ledger.packets.packets, Capture.notIP: ledger.packets.notIP,
+      "other_protocols": ledger.packets.otherProtocols, Capture.cutHeaders: ledger.packets.cutHeaders,
+      Recording.Pairing.perhapsSeveral: ledger.packets.perhapsSeveral,
       Recording.Pairing.fragments: ledger.packets.fragments,
-      "malformed": ledger.packets.malformed, "truncated": ledger.packets.truncated,
+      Capture.malformed: ledger.packets.malformed, "truncated": ledger.packets.truncated,
       "evicted_connections": ledger.packets.evictedConnections,
     ]
     if nameless > 0 { packets["pairs_of_too_many_names"] = nameless }

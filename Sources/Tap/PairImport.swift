@@ -28,11 +28,12 @@ package struct PairImport {
   ///
   /// - Parameter spill: takes all pairs where there are more than its limit; nil: they are held.
   package init(
-    paths: [String], pairer: Pairer, spill: PairSpill? = nil, order: CaptureOrder = CaptureOrder()
+    paths: [String], pairer: Pairer, spill: PairSpill? = nil, order: CaptureOrder = CaptureOrder(),
+    expansion: Expansion = .usual
   ) throws(CaptureError) {
     collector = PairCollector(pairer, spill: spill)
     self.order = order
-    for path in paths { files.append(File(reader: try CaptureReader(path: path), next: nil)) }
+    for path in paths { files.append(File(reader: try CaptureReader(path: path, expansion: expansion), next: nil)) }
   }
 
   /// Reads to the end of all files.
@@ -66,6 +67,12 @@ package struct PairImport {
     if let failure = collector.failure { throw failure }
     let steps = files.reduce(0) { $0 + $1.reader.statistics.stepsBack }
     if steps > 0 { recording.machine.pairing?.packets[Recording.Pairing.stepsBack] = Int(steps) }
+    for file in files {
+      for interface in file.reader.interfaces where !interface.linkType.isRead && interface.packets > 0 {
+        let name = Capture.unreadLinkType(interface.linkType.number)
+        recording.machine.pairing?.packets[name, default: 0] += Int(clamping: interface.packets)
+      }
+    }
     if order.late > 0 { recording.machine.pairing?.packets[Recording.Pairing.outOfOrder] = Int(order.late) }
     let step = recording.machine.captures?.flatMap(\.interfaces).filter { $0.packets > 0 }.map(\.step).max() ?? 0
     for name in recording.machine.pairing?.names.indices ?? 0..<0 where step > 0 {

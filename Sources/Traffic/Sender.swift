@@ -2,6 +2,7 @@
 internal import CTraffic
 internal import Clocks
 internal import Glibc
+internal import Pairing
 package import Probing
 package import Recording
 internal import Tap
@@ -285,10 +286,10 @@ package struct Sender: ~Copyable {
       guard let sent else { return }
       (packet.time, packet.source) = (sent.time, .reader)
     }
-    let isStamped = stamper.append(
+    let leftOut = stamper.append(
       packet, hook: .wireOut, time: UInt64(Instant<Monotonic>.now.nanoseconds),
       device: stamp.clock == .hardware ? UInt16(clamping: interface.hardwareClock ?? 0) : 0, to: &records)
-    guard isStamped else { return }
+    guard leftOut == nil else { return }
     stamped += 1
     interface.clocks[packet.source.name, default: 0] += 1
     guard let sent else { return }

@@ -59,6 +59,9 @@ struct PairCommand: ParsableCommand {
       "Addresses of one forwarding station, joined by commas; may be repeated.", valueName: "addresses"))
   var stations: [String] = []
 
+  @Option(help: ArgumentHelp("Compressed captures: what they may expand to, times their size.", valueName: "factor"))
+  var maxExpansion = Expansion.usual.limit
+
   @Option(help: "Devices: network namespace, a name, a process id or a path.")
   var netns: String?
 
@@ -89,7 +92,7 @@ struct PairCommand: ParsableCommand {
 
   private func kinds() throws -> [PairingProtocol] {
     try protocols.flatMap { $0.split(separator: ",").map(String.init) }.map { name in
-      guard let kind = PairingProtocol(rawValue: name) else {
+      guard let kind = PairingProtocol(rawValue: name.lowercased()) else {
         throw ValidationError(
           "no protocol '\(name)'; there are \(PairingProtocol.allCases.map(\.rawValue).joined(separator: ", "))")
       }
@@ -108,7 +111,7 @@ struct PairCommand: ParsableCommand {
     var result: [PairingProtocol: [UInt16]] = [:]
     for argument in ports {
       let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2, let kind = PairingProtocol(rawValue: parts[0]), let port = UInt16(parts[1]), port > 0
+      guard parts.count == 2, let kind = PairingProtocol(rawValue: parts[0].lowercased()), let port = UInt16(parts[1]), port > 0
       else { throw ValidationError("--port takes NAME=PORT, as in dns=5353") }
       result[kind, default: []].append(port)
     }
@@ -138,6 +141,7 @@ struct PairCommand: ParsableCommand {
     guard !protocols.isEmpty || !rules.isEmpty else {
       throw ValidationError("say what to pair: --proto NAME, or --rule FILE")
     }
+    if maxExpansion < 1 { throw ValidationError("--max-expansion takes a factor from 1") }
     if count == 0 { throw ValidationError("--count takes a number of pairs from 1") }
     if output == nil, force || !labels.isEmpty { throw ValidationError("--force and --label go with -o") }
     _ = try (kinds(), portsByKind(), addresses())
@@ -162,7 +166,8 @@ struct PairCommand: ParsableCommand {
       )
     }
     let spill = PairSpill(in: output ?? PairSpill.temporaryDirectory, byEnd: output != nil)
-    var reading = try PairImport(paths: files, pairer: pairer, spill: spill)
+    var reading = try PairImport(
+      paths: files, pairer: pairer, spill: spill, expansion: Expansion(limit: maxExpansion))
     let hostname = ProcessInfo.processInfo.hostName
     let session = session(of: MachineName.make(role: "wire", hostname: hostname))
     StopSignal.watch()
@@ -172,7 +177,9 @@ struct PairCommand: ParsableCommand {
     let recording = try reading.run(hostname: hostname, session: session.id) {
       StopSignal.count > (isPipe ? 1 : 0) ? StopSignal.name : nil
     }
-    try finish(recording, session, spill, failures: reading.failures.map(\.description))
+    var failures = reading.failures.map(\.description)
+    if let finding = nothingAskedFor(pairer) { failures.append("\(files.joined(separator: " ")): \(finding)") }
+    try finish(recording, session, spill, failures: failures)
   }
 
   private func listen(_ devices: [TapDevice], _ pairer: Pairer) throws {
@@ -181,7 +188,8 @@ struct PairCommand: ParsableCommand {
     options.requiresHardware = requireHw
     options.duration = duration?.nanoseconds
     options.count = count
-    var pairing = try LivePairing(devices, pairer: pairer, options: options) { Console.error("warning: \($0)") }
+    let spill = PairSpill(in: output ?? PairSpill.temporaryDirectory, byEnd: output != nil)
+    var pairing = try LivePairing(devices, pairer: pairer, options: options, spill: spill) { Console.error("warning: \($0)") }
     let session = session(of: MachineName.make(role: "wire", hostname: ProcessInfo.processInfo.hostName))
     StopSignal.watch()
     if let output { try Session.prepare(directory: output, force: force) }
@@ -197,9 +205,29 @@ struct PairCommand: ParsableCommand {
       })
     Console.endLive()
     for line in TapCommand.sources(recording.machine) { Console.error(line) }
+    if let finding = nothingAskedFor(pairer) { Console.error("warning: \(finding)") }
     var failures = pairing.failure.map { ["\($0)"] } ?? []
     if requireHw { failures += pairing.complaints }
-    try finish(recording, session, failures: failures)
+    try finish(recording, session, spill, failures: failures)
+  }
+
+  /// What is there instead, where there is nothing of what was asked for.
+  private func nothingAskedFor(_ pairer: Pairer) -> String? {
+    let others = pairer.strangers
+    guard pairer.ledger.packets.askedFor == 0, others.packets > 0 else { return nil }
+    let most = others.most(3)
+    let names = pairer.ledger.protocols.map(\.name).joined(separator: ", ")
+    var line = "there is no \(names) here: "
+    if let only = most.first, most.count == 1, only.packets == others.packets {
+      line += "all \(others.packets) packets are \(only.name)"
+    } else {
+      line += "of \(others.packets) packets " + most.map { "\($0.packets) are \($0.name)" }.joined(separator: ", ")
+    }
+    let known = PairingProtocol.allCases.filter { kind in
+      most.contains { service in kind.defaultPorts.contains { service.name.hasSuffix(" port \($0)") } }
+    }
+    if !known.isEmpty { line += "; perhaps --proto " + known.map(\.rawValue).joined(separator: " or ") }
+    return line + "; other ports are named with --port NAME=PORT"
   }
 
   private func session(of machine: String) -> Session {
@@ -212,10 +240,15 @@ struct PairCommand: ParsableCommand {
   /// Prints and writes what was paired, also where there were failures, which then end the command. Printed first: a disk
   /// that is full must not cost the result.
   private func finish(
-    _ recording: MachineRecording, _ session: Session, _ spill: PairSpill? = nil, failures: [String]
+    _ recording: MachineRecording, _ session: Session, _ spill: PairSpill, failures: [String]
   ) throws {
     var result = try analyse(session: session, recordings: [recording])
-    if let spill, spill.count > 0 { result.segments = try pairSegments(recording.machine, spill) }
+    if spill.count > 0 { result.segments = try pairSegments(recording.machine, spill) }
+    if !json {
+      // They are the command's last line.
+      result.warnings.removeAll { line in failures.contains { line.hasSuffix($0) } }
+      result.damage.removeAll { line in failures.contains { line.hasSuffix($0) } }
+    }
     if json { try Console.output(json: Report.json(result).text) } else { try Console.output(Report.table(result)) }
     var failures = failures
     if let output {

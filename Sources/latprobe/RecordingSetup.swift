@@ -88,7 +88,7 @@ struct RecordingSetup: ~Copyable {
     machine.filter = choice.filter
     machine.sampling = options.sampling
     machine.guests = guests.guests.map(\.recorded)
-    machine.identity = choice.isNATProof ? "nat-proof" : "full"
+    machine.identity = choice.isNATProof ? Machine.natProof : "full"
     self.resolved = resolved
     clocks = ClockKeeper(side: choice.side, guests: guests.guests, warn: warn)
   }

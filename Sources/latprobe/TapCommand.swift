@@ -3,6 +3,7 @@ import ArgumentParser
 import Foundation
 import Probing
 import Recording
+import Reporting
 import Tap
 
 struct TapCommand: ParsableCommand {
@@ -45,8 +46,16 @@ struct TapCommand: ParsableCommand {
       "Capture files, '-' for standard input; wire-in=FILE and wire-out=FILE name them.", valueName: "file"))
   var files: [String] = []
 
+  @Option(help: ArgumentHelp("Compressed captures: what they may expand to, times their size.", valueName: "factor"))
+  var maxExpansion = Expansion.usual.limit
+
   @Flag(help: "Send frames through a cable from the first device to the second and back, and fit the ports' constants.")
   var calibrate = false
+
+  @Flag(
+    name: .customLong("nat"),
+    help: "Key packets without addresses and ports, which address translation changes: for both sides of a NAT.")
+  var isNATProof = false
 
   @Flag(help: "Hardware time stamps or none: fail where a device does not grant them, or does not deliver.")
   var requireHw = false
@@ -87,6 +96,7 @@ struct TapCommand: ParsableCommand {
         devices.isEmpty ? "name devices, or capture files with --read" : "devices or --read, not both")
     }
     try session.validateAsSession()
+    if maxExpansion < 1 { throw ValidationError("--max-expansion takes a factor from 1") }
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
     try maxSize.validateAsMaxSize()
     if calibrate { return try validateCalibration() }
@@ -101,7 +111,7 @@ struct TapCommand: ParsableCommand {
     guard Set(devices).count == 2, devices.count == 2, devices.allSatisfy({ TapDevice($0).hook == nil }) else {
       throw ValidationError("--calibrate takes the two devices that a cable joins: --calibrate eth1 eth2")
     }
-    if filter != nil || duration != nil || session != nil || maxSize != nil {
+    if filter != nil || duration != nil || session != nil || maxSize != nil || isNATProof {
       throw ValidationError("--calibrate goes with --count, --netns, --require-hw, -o, --label and --force alone")
     }
     if let count, !(10...1_000_000).contains(count) {
@@ -112,7 +122,7 @@ struct TapCommand: ParsableCommand {
   private func validateFiles() throws {
     if requireHw || filter != nil || netns != nil || duration != nil || count != nil || session != nil || maxSize != nil
     {
-      throw ValidationError("--read goes with -o, --label and --force alone: a file's packets are all taken")
+      throw ValidationError("--read goes with -o, --nat, --label and --force alone: a file's packets are all taken")
     }
     guard inputs != nil else {
       throw ValidationError("--read takes one or two files; of more, or to mix, name each: wire-in=FILE wire-out=FILE")
@@ -128,9 +138,15 @@ struct TapCommand: ParsableCommand {
 
   private func listen() throws {
     if let netns { try NetworkNamespace.named(netns).enter() }
+    for name in devices.map({ TapDevice($0).name })
+    where !TapDevice.exists(name) && FileManager.default.fileExists(atPath: name) {
+      throw CaptureFailure(
+        description: "'\(name)' is a file and no device: did you mean 'latprobe tap --read \(name) -o \(output)'?")
+    }
     var options = TapOptions()
     if let filter { options.filter = try Filter(filter) }
     options.requiresHardware = requireHw
+    options.isNATProof = isNATProof
     options.recorder.duration = duration?.nanoseconds
     options.recorder.count = count
     options.recorder.writer.maxSize = maxSize?.bytes
@@ -171,8 +187,13 @@ struct TapCommand: ParsableCommand {
   }
 
   private func read() throws {
+    for path in (inputs ?? []).map(\.path) where !FileManager.default.fileExists(atPath: path) && TapDevice.exists(path) {
+      throw CaptureFailure(
+        description: "'\(path)' is a device and no file: did you mean 'latprobe tap \(path) -o \(output)'?")
+    }
     let id = UUID().uuidString.lowercased()
-    var reading = try CaptureImport(inputs ?? [], hostname: ProcessInfo.processInfo.hostName, session: id)
+    var reading = try CaptureImport(inputs ?? [], hostname: ProcessInfo.processInfo.hostName, session: id, isNATProof: isNATProof,
+      expansion: Expansion(limit: maxExpansion))
     let session = Session(
       id: id, members: [reading.machineName],
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
@@ -192,30 +213,19 @@ struct TapCommand: ParsableCommand {
     Console.error("Next: latprobe report \(output)")
   }
 
-  /// What the packet key looks at, from the Ethernet header on.
-  private static let keyBytes = 128
-
   private static func summary(_ machine: Machine) -> [String] {
-    var lines = (machine.captures ?? []).map { capture in
-      let packets = capture.interfaces.reduce(0) { $0 + $1.packets }
-      let stamps = capture.interfaces.reduce(0) { $0 + $1.stamps }
-      var words = ["\(capture.file): \(capture.format), \(packets) packets, \(stamps) stamps"]
-      for (reason, count) in capture.skipped.sorted(by: { $0.key < $1.key }) {
-        words.append("\(count) records skipped (\(reason))")
-      }
-      return words.joined(separator: ", ")
-    }
+    var lines = Report.captureLines(machine)
     for capture in machine.captures ?? [] {
-      for interface in capture.interfaces where 1..<keyBytes ~= interface.snapLength {
+      for interface in capture.interfaces where 1..<Report.keyBytes ~= interface.snapLength {
         lines.append(
-          "warning: \(capture.file) keeps \(interface.snapLength) bytes of a packet: capture \(keyBytes) or more on both sides, "
+          "warning: \(capture.file) keeps \(interface.snapLength) bytes of a packet: capture \(Report.keyBytes) or more on both sides, "
             + "else their keys may differ")
       }
     }
     for row in machine.ledger where row.lost > 0 {
       lines.append("warning: \(row.hook): \(row.lost) packets are missing from the capture")
     }
-    if machine.ledger.allSatisfy({ $0.emitted == 0 }) { lines.append("warning: no packet was stamped: none was IP") }
+    if machine.ledger.allSatisfy({ $0.emitted == 0 }) { lines.append("warning: no packet was stamped") }
     return lines
   }
 }

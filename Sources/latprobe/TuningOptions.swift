@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import ArgumentParser
+import Probing
 import Timing
 
 /// How the thread that keeps the schedule runs.
@@ -14,6 +15,10 @@ struct TuningOptions: ParsableArguments {
 
   func validate() throws {
     if let fifo, !(1...99 ~= fifo) { throw ValidationError("--fifo takes a priority from 1 to 99") }
-    if let cpu, cpu < 0 { throw ValidationError("--cpu takes the number of a CPU") }
+    if let cpu, case let online = CPUList(System.read("/sys/devices/system/cpu/online") ?? ""), !online.isEmpty,
+      !online.cpus.contains(cpu)
+    {
+      throw ValidationError("--cpu takes the number of a CPU that is online: \(online)")
+    }
   }
 }

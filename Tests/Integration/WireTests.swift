@@ -76,7 +76,7 @@ extension IntegrationSuites {
       #expect(!FileManager.default.fileExists(atPath: bed.path("h")))
       let recording = try tap("s", "va", "--duration", "300ms")
       let said = try recording.wait(limit: 20).errors
-      #expect(said.contains("warning: va: the device has no hardware time stamps"), "\(said)")
+      #expect(!said.contains("warning"), "\(said)")
       #expect(try load("s").machine.interfaces?.first?.hardware.hasPrefix("the device has no") == true)
     }
 

@@ -87,7 +87,9 @@ import Testing
     let plain = Report.table(session())
     #expect(!plain.contains("of 2000 packets"))
     let text = Report.table(session(resolution: "10^-6 s", packets: ["fragments": 3, "truncated": 2, "not_ip": 9]))
-    #expect(text.contains("of 2000 packets: fragments 3, truncated 2"), "\(text)")
+    let unread = Report.leftOut(["not_ip": 9, "link_type_127": 5, "malformed": 0])
+    #expect(unread == "not ip 9 (link type 127 is not read: 5)")
+    #expect(text.contains("of 2000 packets: not ip 9, fragments 3, truncated 2"), "\(text)")
     #expect(text.contains("the unit of the captures' times"))
   }
 }

@@ -2,6 +2,7 @@
 import Analysis
 import CLatprobeABI
 import Foundation
+import Pairing
 import Recording
 import Tap
 import Testing
@@ -163,23 +164,66 @@ import Testing
       (.ethernet, Array(frame[..<12]) + [0x88, 0xA8, 0, 7] + tag + frame[12...]), (.raw, ip),
       (.linuxSLL, [0, 0, 0, 1, 0, 6] + [UInt8](repeating: 1, count: 8) + [8, 0] + ip),
       (.linuxSLL2, [8, 0] + [UInt8](repeating: 0, count: 18) + ip), (.null, [2, 0, 0, 0] + ip),
-      (.loop, [0, 0, 0, 2] + ip),
+      (.loop, [0, 0, 0, 2] + ip), (LinkType(number: 12), ip), (LinkType(number: 14), ip), (LinkType(number: 228), ip),
     ]
     var keys: Set<[UInt8]> = []
     for (type, bytes) in cases {
       var stamper = PacketStamper()
       var records: [UInt8] = []
       let packet = CapturedPacket(time: 1, interface: 0, linkType: type, length: bytes.count, bytes: bytes)
-      #expect(stamper.append(packet, hook: .wireIn, time: 1, to: &records), "\(type)")
+      #expect(stamper.append(packet, hook: .wireIn, time: 1, to: &records) == nil, "\(type)")
       keys.insert(Array(records.suffix(48).prefix(32)))
     }
     #expect(keys.count == 1)
-    for (type, bytes) in [(LinkType.ethernet, Array(frame[..<12]) + [8, 6] + ip), (.other(105), ip), (.null, ip)] {
+    for (type, bytes, reason) in [
+      (LinkType.ethernet, Array(frame[..<12]) + [8, 6] + ip, .notIP),
+      (LinkType(number: 105), ip, .linkType(105)), (.null, ip, .notIP),
+    ] as [(LinkType, [UInt8], LeftOut)] {
       var stamper = PacketStamper()
       var records: [UInt8] = []
       let packet = CapturedPacket(time: 1, interface: 0, linkType: type, length: bytes.count, bytes: bytes)
-      #expect(!stamper.append(packet, hook: .wireIn, time: 1, to: &records), "\(type)")
+      #expect(stamper.append(packet, hook: .wireIn, time: 1, to: &records) == reason, "\(type)")
     }
+  }
+
+  /// A header that is not all there tells nothing: without ports all flows of two hosts would be one.
+  @Test func whatIsCutWithinItsHeaders() throws {
+    let tcp = tcpFrame(toServer: true, sequence: 1, acknowledgment: 2, flags: 0x18, "0123456789")
+    var options = tcp
+    options[46] = 0x70
+    let udp = udpFrame(id: 1)
+    var icmp = udp
+    icmp[23] = 1
+    var long = udp
+    long[14] = 0x47
+    for (frame, least) in [(tcp, 54), (options, 62), (udp, 42), (icmp, 42), (long, 50)] {
+      for count in 12..<frame.count {
+        var stamper = PacketStamper()
+        var records: [UInt8] = []
+        let packet = CapturedPacket(
+          time: 1, interface: 0, linkType: .ethernet, length: frame.count + 10, bytes: Array(frame[..<count]))
+        let reason = stamper.append(packet, hook: .wireIn, time: 1, to: &records)
+        #expect(reason == (count < least ? .cutHeaders : nil), "\(least): \(count)")
+      }
+    }
+  }
+
+  /// Why packets have no stamp is told, by file.
+  @Test func reasonsAreCounted() throws {
+    let scratch = try Scratch()
+    var file = Pcapng()
+    file.interface(resolution: 9)
+    file.interface(linkType: 127, resolution: 9)
+    file.interface(linkType: 228, resolution: 9)
+    let frame = udpFrame(id: 1)
+    file.packet(1, frame)
+    file.packet(2, Array(frame[..<12]) + [8, 6] + frame[14...])
+    file.packet(3, Array(frame[..<30]), length: 100)
+    for number in 4..<9 { file.packet(UInt64(number), frame, interface: 1) }
+    let (recording, _) = try record([scratch.put("a", file.bytes)], scratch, hook: .wireIn)
+    let capture = try #require(recording.machine.captures?.first)
+    #expect(capture.leftOut == ["not_ip": 6, "link_type_127": 5, "cut_headers": 1])
+    #expect(recording.machine.ledger.map(\.filtered) == [7] && recording.machine.ledger.map(\.emitted) == [1])
   }
 
   /// Nothing says how the capture's clock relates to a kernel's.

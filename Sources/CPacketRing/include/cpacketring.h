@@ -7,8 +7,10 @@
 
 #include <linux/if_arp.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct lp_ring {
 	uint8_t *memory;
@@ -17,6 +19,7 @@ struct lp_ring {
 	uint32_t block_size;
 	uint32_t blocks;
 	uint32_t next; // the block that is filled next
+	uint8_t has_segments; // 1: frames tell whether they are several datagrams
 };
 
 // One instruction of a classic BPF filter, as libpcap compiles it.
@@ -41,6 +44,10 @@ struct lp_ring_frame {
 	uint8_t clock;	  // enum lp_ring_clock
 	uint8_t outgoing; // 1: this machine sends it
 	uint8_t loopback; // 1: of a loopback device
+	uint8_t has_vlan; // 1: the outermost VLAN tag was taken out of the bytes
+	uint16_t vlan;	  // its control information
+	// UDP payload of each datagram in a packet of several; 0: it is one, or nobody knows (has_segments).
+	uint16_t segment;
 };
 
 // Listens on the device `index`. `hardware`: hand over hardware stamps where a packet has one; software ones are
@@ -62,8 +69,11 @@ static inline uint32_t lp_ring_count(const struct tpacket_block_desc *block)
 	return block->hdr.bh1.num_pkts;
 }
 
+enum { LP_GSO_UDP = 5 }; // VIRTIO_NET_HDR_GSO_UDP_L4, which older headers lack
+
 // Reads the frame at `offset` of the block (0: the first one); the offset of the next.
-static inline uint32_t lp_ring_read(const struct tpacket_block_desc *block, uint32_t offset,
+static inline uint32_t lp_ring_read(const struct lp_ring *ring,
+				    const struct tpacket_block_desc *block, uint32_t offset,
 				    struct lp_ring_frame *frame)
 {
 	uint32_t at = offset ? offset : block->hdr.bh1.offset_to_first_pkt;
@@ -81,6 +91,16 @@ static inline uint32_t lp_ring_read(const struct tpacket_block_desc *block, uint
 								     : LP_RING_READER;
 	frame->outgoing = from->sll_pkttype == PACKET_OUTGOING;
 	frame->loopback = from->sll_hatype == ARPHRD_LOOPBACK;
+	frame->has_vlan = (header->tp_status & TP_STATUS_VLAN_VALID) != 0;
+	frame->vlan = (uint16_t)header->hv1.tp_vlan_tci;
+	frame->segment = 0;
+	if (ring->has_segments) {
+		struct virtio_net_hdr offload; // right before the frame
+
+		memcpy(&offload, frame->bytes - sizeof(offload), sizeof(offload));
+		if ((offload.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == LP_GSO_UDP)
+			frame->segment = offload.gso_size;
+	}
 	return at + header->tp_next_offset;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Clocks
 internal import Glibc
+internal import Pairing
 internal import Probing
 package import Recording
 
@@ -62,7 +63,7 @@ package struct Calibrator: ~Copyable {
       let about = PacketStamper.Circumstances(
         hook: hook, read: read, time: time, source: source, length: length, interface: number,
         device: source == .hardware ? clock ?? 0 : 0)
-      guard stamper.append(frame, about, to: &records) else { return }
+      guard stamper.append(frame, about, to: &records) == nil else { return }
       emitted[hook, default: 0] += 1
       interface.clocks[source.name, default: 0] += 1
     }

@@ -39,12 +39,16 @@ package struct LivePairing: ~Copyable {
   private let source: TapSource
   private var collector: PairCollector
   private var order = PacketOrder()
+  private var clock = RealtimeWatch()
 
   /// Opens all devices; nothing is paired yet.
   ///
-  /// - Parameter warn: told in one line each what will be missing.
+  /// - Parameters:
+  ///   - spill: takes all pairs where there are more than its limit; nil: they are held.
+  ///   - warn: told in one line each what will be missing.
   package init(
-    _ devices: [TapDevice], pairer: Pairer, options: LivePairingOptions, warn: (String) -> Void
+    _ devices: [TapDevice], pairer: Pairer, options: LivePairingOptions, spill: PairSpill? = nil,
+    warn: (String) -> Void
   ) throws(TapError) {
     let plain = devices.first { $0.hook == nil }
     if options.requiresHardware, let plain {
@@ -63,7 +67,7 @@ package struct LivePairing: ~Copyable {
     }
     self.options = options
     self.source = source
-    collector = PairCollector(pairer)
+    collector = PairCollector(pairer, spill: spill)
   }
 
   /// Why hardware stamps of these devices are not known to be of one clock; nil if they are.
@@ -99,7 +103,10 @@ package struct LivePairing: ~Copyable {
     machine.hooks = source.hooks
     machine.ledger = source.ledger
     machine.interfaces = source.interfaces
-    var recording = collector.finish(machine, stoppedBy: reason)
+    let leftOut = source.devices.reduce(0) { $0 + $1.leftOut }
+    var recording = collector.finish(machine, stoppedBy: reason, leftOut: leftOut)
+    failure = failure ?? collector.failure
+    if clock.steps > 0 { recording.machine.pairing?.packets[Recording.Pairing.clockSteps] = clock.steps }
     for interface in source.interfaces { recording.discardedByCPU[Int(interface.number)] = interface.ringDrops }
     if let failure { recording.damage = ["\(failure)"] }
     return recording
@@ -116,10 +123,12 @@ package struct LivePairing: ~Copyable {
     // A reference of its own, so that the rounds may change this value.
     let source = source
     return try source.listen(for: options.duration, stopRequested: stopRequested) { now in
+      if !options.requiresHardware { clock.look(ClockReading.now()) }
       pour(now)
       if now >= nextReport {
         nextReport = now + LivePairing.reportInterval
         collector.take()
+        if let failure = collector.failure { throw failure }
         let state = state(elapsed: Double(now - start) / 1e9)
         progress(state)
         if let count = options.count, state.pairs >= count { return "count" }
@@ -140,7 +149,8 @@ package struct LivePairing: ~Copyable {
       order.add(
         PairingPacket(
           time: frame.time, linkType: tapped.linkType.number, length: frame.length,
-          bytes: unsafe Array(frame.bytes), interface: Int(tapped.number)))
+          bytes: unsafe Array(frame.bytes), interface: Int(tapped.number), vlan: frame.vlan,
+          segmentSize: frame.segmentSize))
     }
     order.endRound(Instant<Monotonic>.now.nanoseconds, isGap: source.takeDrops())
     guard let due = order.due(now) else { return }
@@ -153,7 +163,7 @@ package struct LivePairing: ~Copyable {
     let tallies = collector.pairer.ledger.protocols.map(\.tally)
     var progress = LivePairingProgress()
     progress.elapsed = elapsed
-    progress.pairs = UInt64(collector.pairs.count)
+    progress.pairs = UInt64(collector.count)
     progress.unanswered = tallies.reduce(0) { $0 + UInt64($1.unanswered) }
     let ledger = source.ledger
     progress.packets = ledger.reduce(0) { $0 + $1.emitted }

@@ -27,18 +27,24 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   var isOutgoing: Bool
   /// Of a loopback device, where each packet comes in that went out.
   var isLoopback: Bool
+  /// The outermost VLAN tag, where the kernel took it out of the bytes.
+  var vlan: UInt16?
+  /// UDP payload of each datagram where the packet holds several; 0 where it holds one; nil where the kernel does not say.
+  var segmentSize: Int?
 }
 
 /// What the kernel's packet socket sees of one device.
 @safe final class PacketRing {
   enum Direction { case both, received, sent }
 
-  private static let blockSize: UInt32 = 1 << 20
-  private static let blocks: UInt32 = 64
+  private static let size: UInt32 = 64 << 20
   /// Bytes kept of a packet: enough for what its key looks at (Ethernet, VLAN tags, IPv6 with extension headers, TCP with
   /// options), and all of it.
   static let headers: UInt32 = 384
   static let wholePackets: UInt32 = 1 << 18
+  /// The kernel hands a block over after 20 ms however little is in it: many small ones span more time. But each must hold
+  /// the longest packet that is kept.
+  private static func blockSize(_ captured: UInt32) -> UInt32 { captured <= headers ? 1 << 17 : 1 << 20 }
 
   let device: String
   let direction: Direction
@@ -57,8 +63,9 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
     self.device = device
     self.direction = direction
     let program = (direction == .sent ? PacketRing.onlySent : []) + PacketRing.program(filter, captured)
+    let block = PacketRing.blockSize(captured)
     let result = unsafe lp_ring_open(
-      &ring, index, PacketRing.blockSize, PacketRing.blocks, program, UInt16(program.count), hardware ? 1 : 0,
+      &ring, index, block, PacketRing.size / block, program, UInt16(program.count), hardware ? 1 : 0,
       promiscuous ? 1 : 0, direction == .received ? 1 : 0)
     if result == -EPERM { throw TapError("CAP_NET_RAW is missing: a packet socket needs it; run with sudo") }
     guard result == 0 else { throw TapError("\(device): \(unsafe String(cString: strerror(-result)))") }
@@ -97,20 +104,24 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
   /// To wait on.
   var descriptor: Int32 { unsafe ring.fd }
 
-  /// Hands over the frames of every block that the kernel has finished.
+  /// Hands over the frames of every block that the kernel has finished; once around at most, so that a flood cannot keep
+  /// the caller from all else.
   func drain<Failure: Error>(_ take: (RingFrame) throws(Failure) -> Void) throws(Failure) {
-    while let block = unsafe lp_ring_block(&ring) {
+    for _ in unsafe 0..<ring.blocks {
+      guard let block = unsafe lp_ring_block(&ring) else { return }
       defer { unsafe lp_ring_release(&ring, block) }
       let count = unsafe lp_ring_count(block)
       var offset: UInt32 = 0
       var frame = unsafe lp_ring_frame()
       for _ in 0..<count {
-        offset = unsafe lp_ring_read(block, offset, &frame)
+        offset = unsafe lp_ring_read(&ring, block, offset, &frame)
         try unsafe take(
           RingFrame(
             time: frame.time_ns, source: PacketRing.clock(frame.clock), length: Int(frame.length),
             bytes: UnsafeBufferPointer(start: frame.bytes, count: Int(frame.captured)),
-            isOutgoing: frame.outgoing != 0, isLoopback: frame.loopback != 0))
+            isOutgoing: frame.outgoing != 0, isLoopback: frame.loopback != 0,
+            vlan: frame.has_vlan != 0 ? frame.vlan : nil,
+            segmentSize: ring.has_segments != 0 ? Int(frame.segment) : nil))
       }
     }
   }

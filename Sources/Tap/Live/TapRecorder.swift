@@ -8,6 +8,8 @@ package struct TapOptions: Sendable {
   /// Hardware stamps or none: of a device that has both directions only what it receives, since a packet socket sees no
   /// hardware stamps of sent packets.
   package var requiresHardware = false
+  /// Packet keys without addresses and ports, as the recorder has them.
+  package var isNATProof = false
   package var recorder = RecorderOptions()
 
   package init() {}
@@ -33,9 +35,10 @@ package struct TapRecorder: ~Copyable {
     source = try TapSource(
       devices, filter: options.filter, captured: PacketRing.headers, hardware: true,
       mustBeHardware: options.requiresHardware, warn: warn)
-    stampers = source.devices.map { DeviceStamper($0) }
+    stampers = source.devices.map { DeviceStamper($0, isNATProof: options.isNATProof) }
     machine = Environment.machine(role: "wire", topology: "wire")
     machine.filter = options.filter?.expression
+    if options.isNATProof { machine.identity = Machine.natProof }
     clocks = ClockKeeper(side: nil, devices: source.hardwareClocks, warn: warn)
     machine.hooks = source.hooks
     // At one device a packet only passes once: what comes in is not what goes out.
@@ -157,10 +160,13 @@ private final class DeviceStamper {
   private static let batch = 64 << 10
 
   private let tapped: TappedDevice
-  private var stamper = PacketStamper()
+  private var stamper: PacketStamper
   private var records: [UInt8] = []
 
-  init(_ tapped: TappedDevice) { self.tapped = tapped }
+  init(_ tapped: TappedDevice, isNATProof: Bool) {
+    self.tapped = tapped
+    stamper = PacketStamper(isNATProof: isNATProof)
+  }
 
   /// - Parameter read: now, nanoseconds of CLOCK_MONOTONIC.
   func take(_ frame: RingFrame, read: UInt64, into writer: MachineWriter) throws(RecordingError) {
@@ -168,9 +174,10 @@ private final class DeviceStamper {
     let about = PacketStamper.Circumstances(
       hook: tapped.hook(place), read: read, time: frame.time, source: frame.source, length: frame.length,
       interface: tapped.number, device: frame.source == .hardware ? tapped.hardwareClock ?? 0 : 0)
-    let isStamped = stamper.append(
-      unsafe LinkFrame(linkType: tapped.linkType, bytes: frame.bytes), about, to: &records)
-    guard isStamped else {
+    let leftOut = stamper.append(
+      unsafe LinkFrame(linkType: tapped.linkType, bytes: frame.bytes, segmentSize: frame.segmentSize ?? 0), about,
+      to: &records)
+    guard leftOut == nil else {
       tapped.otherFrames += 1
       return
     }

@@ -2,6 +2,7 @@
 internal import CTimestamp
 internal import Clocks
 internal import Glibc
+internal import Pairing
 internal import Probing
 package import Recording
 
@@ -44,6 +45,7 @@ final class TappedDevice {
   /// Packets that came in and were taken or left out, and those of them with a hardware stamp.
   private var received: (all: UInt64, hardware: UInt64) = (0, 0)
   var otherFrames: UInt64 = 0
+  private(set) var leftOut: UInt64 = 0
 
   fileprivate init(
     _ device: TapDevice, number: UInt8, filter: Filter?, captured: UInt32, hardware: Bool, mustBeHardware: Bool
@@ -94,7 +96,10 @@ final class TappedDevice {
   }
 
   /// Counts a frame as left out for want of a hardware stamp.
-  func leaveOut(_ frame: borrowing RingFrame) { if !frame.isOutgoing { received.all += 1 } }
+  func leaveOut(_ frame: borrowing RingFrame) {
+    leftOut += 1
+    if !frame.isOutgoing { received.all += 1 }
+  }
 
   /// Asks the rings what they dropped since the last time; whether they did.
   fileprivate func takeDrops() -> Bool {
@@ -179,7 +184,8 @@ final class TapSource {
     for tapped in opened {
       guard let refusal = tapped.stamping.refusal else { continue }
       if mustBeHardware { throw TapError("\(tapped.device.name): \(refusal), and --require-hw asks for them") }
-      warn("\(tapped.device.name): \(refusal): its packets get the kernel's time")
+      // Of a device without such a clock nobody expects its time.
+      if tapped.hardwareClock != nil { warn("\(tapped.device.name): \(refusal): its packets get the kernel's time") }
     }
   }
 
