@@ -60,7 +60,8 @@ extension SessionResult {
     if several > 0 {
       warnings.append(
         "\(machine.name): \(several) UDP packets are longer than 1500 bytes, as those are that hold several datagrams "
-          + "(UDP_SEGMENT, UDP_GRO): these are not told apart here; capture where they are single, or pair at the device")
+          + "(UDP_SEGMENT, UDP_GRO): these are not told apart here; capture where they are single, or pair at the device"
+      )
     }
     let sets = pairing.packets[Pairing.clockSteps] ?? 0
     if sets > 0 {

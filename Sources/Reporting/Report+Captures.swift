@@ -44,7 +44,9 @@ extension Report {
   }
 
   private static func linkTypes(_ counts: [String: UInt64]) -> String {
-    let unread = counts.compactMap { name, count in Capture.unreadLinkType(name).map { ($0, count) } }.sorted { $0.0 < $1.0 }
+    let unread = counts.compactMap { name, count in Capture.unreadLinkType(name).map { ($0, count) } }.sorted {
+      $0.0 < $1.0
+    }
     guard !unread.isEmpty else { return "" }
     return " (" + unread.map { "link type \($0) is not read: \($1)" }.joined(separator: ", ") + ")"
   }

@@ -29,7 +29,9 @@ package final class CaptureReader {
     input = try InputFile(path)
     var stream = ByteStream(path: self.path, source: input)
     compression = try Compression.recognise(&stream)
-    if let compression { stream = ByteStream(path: self.path, source: try Decompressor(compression, stream, expansion)) }
+    if let compression {
+      stream = ByteStream(path: self.path, source: try Decompressor(compression, stream, expansion))
+    }
     log = CaptureLog()
     format = try CaptureFormat.recognise(&stream)
     parser =

@@ -111,7 +111,8 @@ struct PairCommand: ParsableCommand {
     var result: [PairingProtocol: [UInt16]] = [:]
     for argument in ports {
       let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2, let kind = PairingProtocol(rawValue: parts[0].lowercased()), let port = UInt16(parts[1]), port > 0
+      guard parts.count == 2, let kind = PairingProtocol(rawValue: parts[0].lowercased()), let port = UInt16(parts[1]),
+        port > 0
       else { throw ValidationError("--port takes NAME=PORT, as in dns=5353") }
       result[kind, default: []].append(port)
     }
@@ -189,7 +190,9 @@ struct PairCommand: ParsableCommand {
     options.duration = duration?.nanoseconds
     options.count = count
     let spill = PairSpill(in: output ?? PairSpill.temporaryDirectory, byEnd: output != nil)
-    var pairing = try LivePairing(devices, pairer: pairer, options: options, spill: spill) { Console.error("warning: \($0)") }
+    var pairing = try LivePairing(devices, pairer: pairer, options: options, spill: spill) {
+      Console.error("warning: \($0)")
+    }
     let session = session(of: MachineName.make(role: "wire", hostname: ProcessInfo.processInfo.hostName))
     StopSignal.watch()
     if let output { try Session.prepare(directory: output, force: force) }

@@ -187,12 +187,14 @@ struct TapCommand: ParsableCommand {
   }
 
   private func read() throws {
-    for path in (inputs ?? []).map(\.path) where !FileManager.default.fileExists(atPath: path) && TapDevice.exists(path) {
+    for path in (inputs ?? []).map(\.path) where !FileManager.default.fileExists(atPath: path) && TapDevice.exists(path)
+    {
       throw CaptureFailure(
         description: "'\(path)' is a device and no file: did you mean 'latprobe tap \(path) -o \(output)'?")
     }
     let id = UUID().uuidString.lowercased()
-    var reading = try CaptureImport(inputs ?? [], hostname: ProcessInfo.processInfo.hostName, session: id, isNATProof: isNATProof,
+    var reading = try CaptureImport(
+      inputs ?? [], hostname: ProcessInfo.processInfo.hostName, session: id, isNATProof: isNATProof,
       expansion: Expansion(limit: maxExpansion))
     let session = Session(
       id: id, members: [reading.machineName],

@@ -15,7 +15,8 @@ import Testing
         Capture(file: "\($0)", format: "pcap", interfaces: [], skipped: [:], error: nil)
       }
     }
-    for (id, source, destination) in [(1, 1, 2), (2, 2, 1), (3, 1, 3), (4, 3, 1), (5, 1, 4)] as [(UInt32, UInt8, UInt8)] {
+    for (id, source, destination) in [(1, 1, 2), (2, 2, 1), (3, 1, 3), (4, 3, 1), (5, 1, 4)] as [(UInt32, UInt8, UInt8)]
+    {
       tap.recording.flows[id] = Flow(
         id: id, ipProtocol: 17, source: [10, 0, 0, source], destination: [10, 0, 0, destination], sourcePort: 1,
         destinationPort: 2)

@@ -81,7 +81,9 @@ extension IntegrationSuites {
       let path = bed.path("bomb.pcapng.zst")
       try bed.run("sh", "-c", "python3 -c '\(script)' | zstd -q >\(path)")
       let output = try bed.attempt(
-        "sh", "-c", "ulimit -d 196608; exec \(Testbed.latprobe) tap --max-expansion 1000000 --read \(path) -o \(bed.path("r"))", limit: 120)
+        "sh", "-c",
+        "ulimit -d 196608; exec \(Testbed.latprobe) tap --max-expansion 1000000 --read \(path) -o \(bed.path("r"))",
+        limit: 120)
       #expect(output.status == 0, "\(output)")
       #expect(output.errors.contains("64 records skipped (unknown block)"), "\(output.errors)")
       #expect(output.errors.contains("no packet was stamped"), "\(output.errors)")

@@ -58,14 +58,18 @@ import Testing
     }
     let (count, error) = try packets(Expansion(limit: 256))
     #expect(200...260 ~= count)
-    #expect(error?.message.contains("more than 256 times") == true && error?.message.contains("--max-expansion") == true)
+    #expect(
+      error?.message.contains("more than 256 times") == true && error?.message.contains("--max-expansion") == true)
     #expect(try packets(Expansion(limit: 1_000_000)).0 == 512)
     // What traffic compresses to is never refused.
     var random = Seeded(state: 3)
-    let plain = try Read(Self.compress(
-      pcap((0..<300).map { _ in
-        TestPacket(seconds: 1, fraction: 0, frame: (0..<65_520).map { _ in UInt8.random(in: 0...3, using: &random) })
-      }), program))
+    let plain = try Read(
+      Self.compress(
+        pcap(
+          (0..<300).map { _ in
+            TestPacket(
+              seconds: 1, fraction: 0, frame: (0..<65_520).map { _ in UInt8.random(in: 0...3, using: &random) })
+          }), program))
     #expect(plain.error == nil && plain.packets.count == 300)
   }
 

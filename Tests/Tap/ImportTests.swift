@@ -220,7 +220,7 @@ import Testing
     file.packet(2, Array(frame[..<12]) + [8, 6] + frame[14...])
     file.packet(3, Array(frame[..<30]), length: 100)
     for number in 4..<9 { file.packet(UInt64(number), frame, interface: 1) }
-    let (recording, _) = try record([scratch.put("a", file.bytes)], scratch, hook: .wireIn)
+    let (recording, _) = try record(["wire-in=" + scratch.put("a", file.bytes)], scratch)
     let capture = try #require(recording.machine.captures?.first)
     #expect(capture.leftOut == ["not_ip": 6, "link_type_127": 5, "cut_headers": 1])
     #expect(recording.machine.ledger.map(\.filtered) == [7] && recording.machine.ledger.map(\.emitted) == [1])

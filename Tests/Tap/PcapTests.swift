@@ -45,7 +45,9 @@ import Testing
   }
 
   @Test func linkTypesAndFrameCheckBits() throws {
-    for (number, type) in [(UInt32(101), LinkType.raw), (113, .linuxSLL), (276, .linuxSLL2), (147, LinkType(number: 147))] {
+    for (number, type) in [
+      (UInt32(101), LinkType.raw), (113, .linuxSLL), (276, .linuxSLL2), (147, LinkType(number: 147)),
+    ] {
       let read = try Read(pcap(testPackets(), linkType: number | 0x2400_0000 & 0xFC00_0000))
       #expect(read.interfaces.first?.linkType == type)
       #expect(type.number == Int(number))
