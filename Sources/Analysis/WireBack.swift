@@ -2,31 +2,33 @@
 import Recording
 
 extension SessionAnalysis {
-  private static let back = "wire-back"
-
   /// Gives packets that pass `wire-out` before `wire-in` a path of their own, `wire-back`: a capture of both sides of
-  /// something sees traffic both ways. So for capture files, and for devices of which each has one hook point.
+  /// something sees traffic both ways. So for capture files, and for devices of which each has one hook point; with hook
+  /// points in the kernel, too, whose path has the wire's points the other way round then.
   ///
   /// Which way a flow goes, most of its packets tell; of a flow of which none was seen twice, the packets between the same
   /// addresses. By two files a clock that is wrong looks the same: there a flow goes back only if the packets from its
   /// destination to its source do not.
   mutating func splitBothWays(_ recordings: [MachineRecording]) {
-    guard let wire = paths.paths.firstIndex(where: { $0.name == "wire" && $0.hooks == [.wireIn, .wireOut] }) else {
-      return
-    }
     var flowsByID: [UInt32: Flow] = [:]
     for recording in recordings { flowsByID.merge(recording.flows) { mine, _ in mine } }
-    var back: [Set<Int>] = []
-    for index in domains.indices { back.append(journeysBack(index, wire, flowsByID)) }
-    guard back.contains(where: { !$0.isEmpty }), paths.paths.count < 255 else { return }
-    let path = UInt8(paths.paths.count)
-    paths.paths.append(PathPlan(name: SessionAnalysis.back, hooks: [.wireOut, .wireIn]))
-    for index in domains.indices {
-      for journey in back[index] { pathOfJourney[index][journey] = path }
+    for path in paths.paths.indices where !waysOfPath.keys.contains(path) {
+      guard let first = paths.paths[path].hooks.firstIndex(of: .wireIn),
+        let last = paths.paths[path].hooks.firstIndex(of: .wireOut), first < last, paths.paths.count < 255
+      else { continue }
+      let back = domains.indices.map { journeysBack($0, path, flowsByID) }
+      guard back.contains(where: { !$0.isEmpty }) else { continue }
+      var plan = paths.paths[path]
+      plan.name += "-back"
+      plan.hooks.swapAt(first, last)
+      for index in domains.indices {
+        for journey in back[index] { pathOfJourney[index][journey] = UInt8(paths.paths.count) }
+      }
+      paths.paths.append(plan)
     }
   }
 
-  private func journeysBack(_ index: Int, _ wire: Int, _ flowsByID: [UInt32: Flow]) -> Set<Int> {
+  private func journeysBack(_ index: Int, _ path: Int, _ flowsByID: [UInt32: Flow]) -> Set<Int> {
     let (domain, journeys, flows) = (domains[index], journeys[index], flows[index])
     let (input, output) = (domain.slots[Int(HookPoint.wireIn.rawValue)], domain.slots[Int(HookPoint.wireOut.rawValue)])
     guard input != 255, output != 255,
@@ -35,7 +37,7 @@ extension SessionAnalysis {
     else { return [] }
     var ways = WaysOfFlows(ids: flows.ids, flowsByID)
     var own: [(journey: Int, flow: Int)] = []
-    for journey in 0..<journeys.count where Int(pathOfJourney[index][journey]) == wire {
+    for journey in 0..<journeys.count where Int(pathOfJourney[index][journey]) == path {
       let (first, last) = (journeys.cell(journey, Int(input)), journeys.cell(journey, Int(output)))
       guard let seen = first ?? last else { continue }
       own.append((journey, Int(flows.of[seen])))
@@ -45,6 +47,8 @@ extension SessionAnalysis {
     }
     let isOneClock =
       domain.isOneClock(Int(input), Int(output)) && domain.machines.allSatisfy { ($0.captures?.count ?? 1) == 1 }
+    // In the kernel a journey may lack both points, and two clocks are for their alignment to answer for.
+    guard isOneClock || paths.paths[path].isWire else { return [] }
     let isBack = ways.back(isCertain: isOneClock)
     return Set(own.filter { isBack[$0.flow] }.map(\.journey))
   }

@@ -39,7 +39,6 @@ package struct LivePairing: ~Copyable {
   private let source: TapSource
   private var collector: PairCollector
   private var order = PacketOrder()
-  private var clock = RealtimeWatch()
 
   /// Opens all devices; nothing is paired yet.
   ///
@@ -102,11 +101,13 @@ package struct LivePairing: ~Copyable {
     machine.filter = options.filter?.expression
     machine.hooks = source.hooks
     machine.ledger = source.ledger
+    machine.changes = source.changes
     machine.interfaces = source.interfaces
     let leftOut = source.devices.reduce(0) { $0 + $1.leftOut }
     var recording = collector.finish(machine, stoppedBy: reason, leftOut: leftOut)
     failure = failure ?? collector.failure
-    if clock.steps > 0 { recording.machine.pairing?.packets[Recording.Pairing.clockSteps] = clock.steps }
+    let steps = source.changes.count { $0.what == .clockSet }
+    if steps > 0, !options.requiresHardware { recording.machine.pairing?.packets[Recording.Pairing.clockSteps] = steps }
     for interface in source.interfaces { recording.discardedByCPU[Int(interface.number)] = interface.ringDrops }
     if let failure { recording.damage = ["\(failure)"] }
     return recording
@@ -123,7 +124,6 @@ package struct LivePairing: ~Copyable {
     // A reference of its own, so that the rounds may change this value.
     let source = source
     return try source.listen(for: options.duration, stopRequested: stopRequested) { now in
-      if !options.requiresHardware { clock.look(ClockReading.now()) }
       pour(now)
       if now >= nextReport {
         nextReport = now + LivePairing.reportInterval

@@ -138,6 +138,7 @@ package struct TapRecorder: ~Copyable {
   private mutating func takeLedger(_ writer: MachineWriter) {
     _ = source.takeDrops()
     machine.ledger = source.ledger
+    machine.changes = source.changes
     let interfaces = source.interfaces
     machine.interfaces = interfaces
     for interface in interfaces { writer.discarded(cpu: Int(interface.number), total: interface.ringDrops) }

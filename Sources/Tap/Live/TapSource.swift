@@ -155,6 +155,9 @@ final class TappedDevice {
 /// The packets of devices of this machine as they come, and the account of them.
 final class TapSource {
   let devices: [TappedDevice]
+  /// What happened to the devices, the clock and the machine meanwhile.
+  private(set) var changes: [Change] = []
+  private var watch: SystemWatch?
 
   /// Opens all devices.
   ///
@@ -180,6 +183,7 @@ final class TapSource {
           mustBeHardware: mustBeHardware))
     }
     self.devices = opened
+    watch = TapSource.watch(opened)
     guard hardware else { return }
     for tapped in opened {
       guard let refusal = tapped.stamping.refusal else { continue }
@@ -187,6 +191,27 @@ final class TapSource {
       // Of a device without such a clock nobody expects its time.
       if tapped.hardwareClock != nil { warn("\(tapped.device.name): \(refusal): its packets get the kernel's time") }
     }
+  }
+
+  /// Nil where nobody tells (without netlink): a device that goes down ends its ring in any case.
+  private static func watch(_ devices: [TappedDevice]) -> SystemWatch? {
+    guard var namespace = try? NetworkNamespace.named("/proc/thread-self/ns/net"), let links = try? namespace.links()
+    else { return nil }
+    namespace.label = "this namespace"
+    return try? SystemWatch(
+      devices.compactMap { tapped in
+        links.first { $0.name == tapped.device.name }.map {
+          WatchedDevice($0, in: namespace, hooks: tapped.hooks.map(\.name))
+        }
+      })
+  }
+
+  /// Takes what changed; nil, or what ended a device.
+  private func follow() -> Change? {
+    guard let found = watch?.take() else { return nil }
+    changes += found
+    // A machine that slept goes on, and says so.
+    return found.first { $0.isGap && $0.device != nil }
   }
 
   /// Clocks of the devices that granted hardware stamps, as N of /dev/ptpN.
@@ -242,6 +267,12 @@ final class TapSource {
     var waiting = rings.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
     while true {
       let now = Instant<Monotonic>.now.nanoseconds
+      if let change = follow() {
+        let device = change.device ?? ""
+        throw TapError(
+          change.what == .renamed
+            ? "\(change); what came before is kept" : "\(device) is down or gone (\(change)); what came before is kept")
+      }
       if let reason = try round(now) { return reason }
       if let reason = stopRequested() { return reason }
       var pause: Int64 = 20
@@ -251,7 +282,8 @@ final class TapSource {
       }
       _ = unsafe poll(&waiting, nfds_t(waiting.count), Int32(pause))
       if let gone = waiting.indices.first(where: { waiting[$0].revents & Int16(POLLERR) != 0 }) {
-        throw TapError("\(rings[gone].device) is down or gone; what came before is kept")
+        let change = follow().map { " (\($0))" } ?? ""
+        throw TapError("\(rings[gone].device) is down or gone\(change); what came before is kept")
       }
     }
   }
