@@ -9,9 +9,7 @@ extension SessionAnalysis {
   /// Which way a flow goes, most of its packets tell; of a flow of which none was seen twice, the packets between the same
   /// addresses. By two files a clock that is wrong looks the same: there a flow goes back only if the packets from its
   /// destination to its source do not.
-  mutating func splitBothWays(_ recordings: [MachineRecording]) {
-    var flowsByID: [UInt32: Flow] = [:]
-    for recording in recordings { flowsByID.merge(recording.flows) { mine, _ in mine } }
+  mutating func splitBothWays(_ flowsByID: [UInt32: Flow]) {
     for path in paths.paths.indices where !waysOfPath.keys.contains(path) {
       guard let first = paths.paths[path].hooks.firstIndex(of: .wireIn),
         let last = paths.paths[path].hooks.firstIndex(of: .wireOut), first < last, paths.paths.count < 255

@@ -66,7 +66,8 @@ extension IntegrationSuites {
       try bed.run("ip", "netns", "exec", bed.a, "ping", "-c", "1", "-W", "5", "10.77.2.1")
       for (name, options) in [("full", []), ("nat", ["--nat"])] as [(String, [String])] {
         let tap = try bed.start(
-          [Testbed.latprobe, "tap", "--netns", bed.bridge, "va", "vb", "--filter", "icmp", "-o", bed.path(name)] + options)
+          [Testbed.latprobe, "tap", "--netns", bed.bridge, "va", "vb", "--filter", "icmp", "-o", bed.path(name)]
+            + options)
         try tap.expect("listening on")
         try bed.run("ip", "netns", "exec", bed.a, "ping", "-q", "-c", "23", "-i", "0.01", "10.77.2.1")
         usleep(300_000)
