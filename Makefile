@@ -84,6 +84,7 @@ build/bpf/overhead.bpf.o: benchmarks/overhead/overhead.bpf.c bpf/include/kernel.
 -include $(BPF_OBJECTS:.o=.d) $(wildcard build/bpf/*.d)
 
 build: bpf ## build everything
+	@[ -x "$(LATPROBE)" ] || echo "build: the first build takes some minutes, all of them the Swift compiler's"
 	$(SWIFT_BUILD)
 
 test: deps bpf ## run all tests (root for those that need namespaces)

@@ -86,7 +86,9 @@ let package = Package(
     tests("Clocks", ["Clocks"]),
     tests("Digests", ["Digests"]),
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
-    tests("Integration", ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab"]),
+    tests(
+      "Integration",
+      ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab", argumentParser]),
     tests("Remote", ["Remote", "Recording"]),
     tests("Timing", ["Timing", "Clocks"]),
     tests("Tap", ["Tap", "CLatprobeABI", "Pairing", "Recording", "Analysis"]),

@@ -185,6 +185,9 @@ gate "$out/session" --filter 'udp port 11111' --require 'txg1-rxg0 p99 < 5ms'
 gate "$out/sent" --require 'stamp/round-trip p99 < 10ms'
 
 echo
+if ! command -v latprobe >/dev/null; then
+  echo "latprobe: $latprobe; 'make && sudo make install' puts it on the PATH, then: latprobe report $out/session"
+fi
 echo "session:  $out/session (latprobe record), $out/sent (latprobe send)"
 echo "report:   $out/report (segments.csv, groups.csv, ccdf.csv, pit.csv, report.json); of sockperf alone: $out/sockperf"
 echo "pictures: $out/report/plots"

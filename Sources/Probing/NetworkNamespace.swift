@@ -64,6 +64,11 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
       "no network namespace '\(name)' (\(path) is not there); see 'ip netns list', or give a container's process id")
   }
 
+  /// A process's, under another name; nil where there is no such process, or none that may be looked at.
+  package static func of(process: Int, label: String) -> NetworkNamespace? {
+    NetworkNamespace(label: label, path: "/proc/\(process)/ns/net")
+  }
+
   /// Every namespace that can be found: named ones first, then those of processes, without repeats.
   package static func all() -> [NetworkNamespace] {
     var found: [NetworkNamespace] = []
@@ -87,6 +92,28 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
     let result = lp_enter_netns(file)
     guard result == 0 else {
       throw ProbingError.system("namespace \(label) cannot be entered", result, "entering needs CAP_SYS_ADMIN")
+    }
+  }
+
+  /// Devices by which the default routes leave, IPv4's first, each once.
+  package func defaultRouteDevices() throws(ProbingError) -> [String] {
+    let home = unsafe open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
+    guard home >= 0 else { throw ProbingError.system("this namespace", errno) }
+    defer { close(home) }
+    try enter()
+    defer { _ = lp_enter_netns(home) }
+    func rows(_ file: String) -> [[Substring]] {
+      System.read("/proc/thread-self/net/\(file)")?.split(separator: "\n").map {
+        $0.split(whereSeparator: \.isWhitespace)
+      } ?? []
+    }
+    // Of route destination and mask are fields 1 and 7; of ipv6_route the prefix's length is field 1, its name the last.
+    let four = rows("route").filter { $0.count > 7 && $0[1] == "00000000" && $0[7] == "00000000" }.map { $0[0] }
+    let six = rows("ipv6_route").filter { $0.count > 9 && $0[0].allSatisfy { $0 == "0" } && $0[1] == "00" }.map {
+      $0[9]
+    }
+    return (four + six).reduce(into: []) { names, name in
+      if name != "lo", !names.contains(String(name)) { names.append(String(name)) }
     }
   }
 

@@ -75,12 +75,17 @@ package struct WatchPlan: Sendable, Equatable {
   ///   - devices: `--dev`; empty: all veth devices there, or the only device that fits.
   ///   - taps: `--tap`; empty: the only tap there is. Of use on the host of a virtual machine alone.
   ///   - side: `--side`; a topology that spans two machines needs it.
+  ///   - containers: further namespaces, those of `--container`.
   package static func make(
-    topology: Topology, namespaces names: [String], devices: [String], taps: [String] = [], side: Topology.Side? = nil
+    topology: Topology, namespaces names: [String], devices: [String], taps: [String] = [], side: Topology.Side? = nil,
+    containers: [NetworkNamespace] = []
   ) throws(ProbingError) -> WatchPlan {
-    var namespaces: [NetworkNamespace] = []
+    var namespaces = containers
     for name in names { namespaces.append(try NetworkNamespace.named(name)) }
     let watched = Set(topology.hooks.map(\.watch))
+    if isOfContainers(topology) {
+      return try WatchPlan.containers(namespaces, nics: devices, topology: topology)
+    }
     if watched.contains(.guestTap) {
       return try virtualMachine(topology, side, namespaces: namespaces, devices: devices, taps: taps)
     }
@@ -94,7 +99,7 @@ package struct WatchPlan: Sendable, Equatable {
   }
 
   /// veth: one end of each pair is the guest's, the other the host's.
-  private static func pairs(
+  static func pairs(
     namespaces: [NetworkNamespace], devices: [String]
   ) throws(ProbingError) -> WatchPlan {
     let known = NetworkNamespace.all()

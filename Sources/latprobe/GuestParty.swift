@@ -43,7 +43,7 @@ final class GuestParty {
       request.filter = choice.filter ?? ""
       request.oneIn = choice.oneIn
       request.sampleByFlow = choice.sampleBy == "flow"
-      request.isNATProof = choice.isNATProof
+      request.isNATProof = choice.nat == true
       request.bufferSize = UInt32(choice.bufferSize ?? 0)
       request.maxSize = UInt64(maxSize ?? 0)
       request.taken = [host]

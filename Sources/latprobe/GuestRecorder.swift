@@ -90,7 +90,7 @@ final class GuestRecorder: AgentRecorder, Sendable {
     choice.filter = request.filter.isEmpty ? nil : request.filter
     choice.oneIn = request.oneIn
     choice.sampleBy = request.sampleByFlow ? "flow" : "packet"
-    choice.isNATProof = request.isNATProof
+    choice.nat = request.isNATProof
     choice.bufferSize = request.bufferSize == 0 ? nil : Int(request.bufferSize)
     let topology = try choice.load()
     guard try GuestParty.digest(topology) == request.topologyDigest else {

@@ -15,6 +15,9 @@ struct Record: ParsableCommand {
         sudo latprobe record --topology veth --netns web --netns db \\
           --duration 10s -o run1
 
+      A container of Docker, Podman, containerd or Kubernetes, by name, to the NIC:
+        sudo latprobe record --container web --duration 10s -o run6
+
       The host's end of a container's veth pair, one flow only:
         sudo latprobe record --topology veth --dev vetha1b2c3 \\
           --filter 'udp port 5001' -o run2
@@ -36,8 +39,9 @@ struct Record: ParsableCommand {
           -o guest
       """)
 
-  @Option(help: "Topology: a name that 'latprobe hooks' lists, or a file.")
-  var topology = "veth"
+  @Option(
+    help: "Topology: a name that 'latprobe hooks' lists, or a file (default: veth; of one --container: container).")
+  var topology: String?
 
   @Option(help: "Stamp only this side's hook points: guest or host.")
   var side: Topology.Side?
@@ -63,6 +67,13 @@ struct Record: ParsableCommand {
       valueName: "ns"))
   var namespaces: [String] = []
 
+  @Option(
+    name: .customLong("container"),
+    help: ArgumentHelp(
+      "Container or pod, by name or id: of Docker, Podman, containerd, CRI-O, runc or crun; may be repeated.",
+      valueName: "name"))
+  var containers: [String] = []
+
   @Option(help: "Stamp only what this pcap filter matches, as in 'udp port 5001'.")
   var filter: String?
 
@@ -72,8 +83,10 @@ struct Record: ParsableCommand {
   @Option(help: "Sample UDP and the like by packet or by whole flow; TCP goes by flow.")
   var sampleBy = SampleBy.packet
 
-  @Flag(help: "Leave addresses and ports out of a packet's identity, for paths with NAT.")
-  var nat = false
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Leave addresses and ports out of a packet's identity, for paths with NAT (default: as --container needs).")
+  var nat: Bool?
 
   @Option(help: "Stop after this time: 10s, 500ms, 2m.")
   var duration: TimeArgument?
@@ -122,6 +135,9 @@ struct Record: ParsableCommand {
   enum SampleBy: String, ExpressibleByArgument, CaseIterable { case packet, flow }
 
   func validate() throws {
+    if !containers.isEmpty, side != nil || !taps.isEmpty || guestName != nil || !guests.isEmpty {
+      throw ValidationError("--container is of this kernel: it does not go with --side, --tap, --guest or --guest-name")
+    }
     if let size = buffer?.bytes, size < 4096 || size & (size - 1) != 0 || size > 1 << 30 {
       throw ValidationError("--buffer takes a power of two from 4096 to 1G")
     }
@@ -137,7 +153,7 @@ struct Record: ParsableCommand {
 
   private var choice: ProbeChoice {
     var choice = ProbeChoice()
-    choice.topology = topology
+    choice.topology = topology ?? (containers.count == 1 ? "container" : "veth")
     choice.side = side ?? (guests.isEmpty ? nil : .host)
     choice.devices = devices
     choice.taps = taps
@@ -146,7 +162,7 @@ struct Record: ParsableCommand {
     choice.filter = filter
     choice.oneIn = sample.oneIn
     choice.sampleBy = sampleBy.rawValue
-    choice.isNATProof = nat
+    choice.nat = nat
     choice.bufferSize = buffer?.bytes
     return choice
   }
@@ -165,9 +181,11 @@ struct Record: ParsableCommand {
   }
 
   func run() throws {
-    let choice = choice
+    var choice = choice
     let topology = try choice.load()
-    var setup = try RecordingSetup(choice, topology) { Console.error("warning: \($0)") }
+    if !containers.isEmpty { choice.containers = try Container.named(containers, among: Container.all()) }
+    var setup = try RecordingSetup(
+      choice, topology, note: { Console.error($0) }, warn: { Console.error("warning: \($0)") })
     let id = session ?? UUID().uuidString.lowercased()
     let party = try GuestParty(
       urls: guests, keyFile: keyFile, choice: choice, devices: guestDevices, topology: topology, session: id,

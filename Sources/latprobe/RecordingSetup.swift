@@ -13,11 +13,13 @@ struct ProbeChoice {
   /// On a KVM host: the guest to follow.
   var guestName: String?
   var namespaces: [String] = []
+  var containers: [Container] = []
   var filter: String?
   var oneIn: UInt32 = 1
   /// `packet` or `flow`: what UDP and the like are sampled by.
   var sampleBy = "packet"
-  var isNATProof = false
+  /// `--nat`, `--no-nat`; nil: where containers' packets may be translated on the way.
+  var nat: Bool?
   /// Bytes of each CPU's ring buffer; nil for a size that fits the machine.
   var bufferSize: Int?
 
@@ -47,13 +49,14 @@ struct RecordingSetup: ~Copyable {
   private let watch: SystemWatch
   private let warn: (String) -> Void
 
-  /// - Parameter warn: told in one line each what will be missing; also while recording.
-  init(_ choice: ProbeChoice, _ topology: Topology, warn: @escaping (String) -> Void) throws {
+  /// - Parameters:
+  ///   - note: told which containers, devices and addresses were found.
+  ///   - warn: told in one line each what will be missing; also while recording.
+  init(
+    _ choice: ProbeChoice, _ topology: Topology, note: (String) -> Void = { _ in }, warn: @escaping (String) -> Void
+  ) throws {
     var options = ProbeOptions()
     if let filter = choice.filter { options.filter = try Filter(filter) }
-    options.sampling = Machine.Sampling(
-      oneIn: choice.oneIn, udpBy: choice.sampleBy, tcpBy: choice.isNATProof ? "packet" : "flow")
-    options.isNATProof = choice.isNATProof
     options.bufferSize = choice.bufferSize
 
     let executable = TopologyLibrary.executablePath()
@@ -64,7 +67,13 @@ struct RecordingSetup: ~Copyable {
     resolved.warnings.forEach(warn)
     let guests = try choice.chooseGuests()
     let plan = try WatchPlan.make(
-      topology: topology, namespaces: choice.namespaces, devices: guests.devices, taps: guests.taps, side: choice.side)
+      topology: topology, namespaces: choice.namespaces, devices: guests.devices, taps: guests.taps, side: choice.side,
+      containers: try choice.containers.map { try $0.namespace() })
+    let isNATProof = choice.isNATProof(plan)
+    for line in choice.containerLines(plan, isNATProof: isNATProof) { note(line) }
+    options.isNATProof = isNATProof
+    options.sampling = Machine.Sampling(
+      oneIn: choice.oneIn, udpBy: choice.sampleBy, tcpBy: isNATProof ? "packet" : "flow")
     let hooks = resolved.hooks.map { hook in
       guard let obstacle = plan.obstacle(to: hook) else {
         var attached = hook.attachedHook(watches: plan.watches(hook.watch))
@@ -88,7 +97,7 @@ struct RecordingSetup: ~Copyable {
     machine.filter = choice.filter
     machine.sampling = options.sampling
     machine.guests = guests.guests.map(\.recorded)
-    machine.identity = choice.isNATProof ? Machine.natProof : "full"
+    machine.identity = isNATProof ? Machine.natProof : "full"
     self.resolved = resolved
     clocks = ClockKeeper(side: choice.side, guests: guests.guests, warn: warn)
   }

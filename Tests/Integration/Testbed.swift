@@ -150,6 +150,18 @@ struct Report: Decodable {
     var sampledOut: UInt64
     var emitted: UInt64
     var lost: UInt64
+
+    private enum CodingKeys: CodingKey { case name, attachedAs, seen, filtered, sampledOut, emitted, lost }
+
+    /// An absent hook point has null in place of counts.
+    init(from decoder: any Decoder) throws {
+      let values = try decoder.container(keyedBy: CodingKeys.self)
+      func count(_ key: CodingKeys) throws -> UInt64 { try values.decodeIfPresent(UInt64.self, forKey: key) ?? 0 }
+      name = try values.decode(String.self, forKey: .name)
+      attachedAs = try values.decodeIfPresent(String.self, forKey: .attachedAs)
+      (seen, filtered, sampledOut) = (try count(.seen), try count(.filtered), try count(.sampledOut))
+      (emitted, lost) = (try count(.emitted), try count(.lost))
+    }
   }
   struct Recording: Decodable {
     var eventsTotal: UInt64

@@ -23,7 +23,7 @@ import Topology
 
   @Test func everyFileInProbesParsesUnderItsOwnName() throws {
     let entries = library.list()
-    #expect(entries.map(\.name) == ["host-nic", "kvm-user", "kvm-vhost", "kvm-vhost-fine", "veth"])
+    #expect(entries.map(\.name) == ["container", "host-nic", "kvm-user", "kvm-vhost", "kvm-vhost-fine", "veth"])
     for entry in entries { #expect(try library.load(entry.name).name == entry.name) }
   }
 
