@@ -25,12 +25,18 @@ final class LabRun {
       .deletingLastPathComponent().path
     let options = LabOptions(tree: tree, latprobe: Testbed.latprobe)
     scenario = try Scenario.parse(machines.scenario, file: "test")
-    lab = try VirtualLab.boot(scenario, options) { print("lab: booting again, because \($0)") }
+    lab = try VirtualLab(scenario, options)
     try lab.guest.run("sockperf server --ip 10.77.0.3 --port \(Self.port) >/tmp/sockperf.log 2>&1 & sleep 1")
     try lab.guest.run("latprobe agent \(machines.agent.listens) >/tmp/agent.log 2>&1 & sleep 1")
   }
 
   deinit { try? FileManager.default.removeItem(at: scratch) }
+
+  /// Asks `body` of booted machines. Where the emulator crashes it is asked again of new ones; three crashes in a row
+  /// fail the test.
+  static func with(_ machines: LabMachines, _ body: (LabRun) throws -> Void) throws {
+    try VirtualLab.again(onRetry: { print("lab: beginning again, because \($0)") }) { try body(LabRun(machines)) }
+  }
 
   // ------------------------------------------------------------------------------------------ recording
 
@@ -60,12 +66,15 @@ final class LabRun {
   /// at most, and the log says so. What must hold in any case is asked with `#expect`.
   private func repeated<T>(_ measure: (_ attempt: Int) throws -> T) throws -> T {
     for attempt in 1...2 {
-      do { return try measure(attempt) } catch let error where error is Unmet || error is LabError {
+      do { return try measure(attempt) } catch let error where LabRun.mayPass(error) {
         print("lab: measuring again, because \(error)")
       }
     }
     return try measure(3)
   }
+
+  /// Not after a crash: the machines are gone.
+  private static func mayPass(_ error: any Error) -> Bool { error is Unmet || (error as? LabError)?.hung == false }
 
   // -------------------------------------------------------------------------------------- what is asked
 

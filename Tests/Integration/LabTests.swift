@@ -8,37 +8,40 @@ extension IntegrationSuites {
   /// A boot takes 20 s and more, so that one test does several things to the machines it has.
   @Suite struct LabTests {
     @Test func hostAndGuestOnOneTimeLine() throws {
-      let lab = try LabRun(LabMachines(kernel: "6.1"))
-      let before = try lab.expectWholeJourneys()
-      try lab.expectEveryRungToCountTheSame()
-      try lab.expectDelayInTheHostsQueue(before)
-      // One CPU: the guest's virtual CPU, vhost and QEMU all stand still.
-      try lab.expectStopped(
-        cpu: 0, slower: ["rxh1-rxg0"], alike: ["rxh0-rxh1", "txh0-txh1"], comparedWith: before)
-      try lab.expectClocksToStayAligned()
-      try lab.expectBulkWithoutWrongMatches()
-      try lab.expectAPauseToBeTold()
+      try LabRun.with(LabMachines(kernel: "6.1")) { lab in
+        let before = try lab.expectWholeJourneys()
+        try lab.expectEveryRungToCountTheSame()
+        try lab.expectDelayInTheHostsQueue(before)
+        // One CPU: the guest's virtual CPU, vhost and QEMU all stand still.
+        try lab.expectStopped(
+          cpu: 0, slower: ["rxh1-rxg0"], alike: ["rxh0-rxh1", "txh0-txh1"], comparedWith: before)
+        try lab.expectClocksToStayAligned()
+        try lab.expectBulkWithoutWrongMatches()
+        try lab.expectAPauseToBeTold()
+      }
     }
 
     /// Two processors and two queues on both sides.
     @Test func plantedDelaysOnTwoProcessors() throws {
-      let lab = try LabRun(LabMachines(kernel: "6.12", cpus: 2, nicOptions: "tx=timer,x-txtimer=8000000"))
-      try lab.expectDoctorToKnowTheGuest()
-      try lab.pinThreads(vhost: 1, others: 0)
-      let before = try lab.expectDelayInTheNIC()
-      // The guest's virtual CPUs: what comes in waits for them. Its own delays are stopped rarely, in the midst of them.
-      try lab.expectStopped(
-        cpu: 0, slower: ["rxh1-rxg0"], alike: ["rxh0-rxh1", "txg2-txh0", "txh0-txh1"],
-        comparedWith: before)
-      // vhost, a thread of QEMU's in this kernel: what comes in waits for it, and what goes out.
-      try lab.expectStopped(
-        cpu: 1, slower: ["rxh1-rxg0"], alike: ["rxh0-rxh1", "rxg0-rxg1", "txh0-txh1"],
-        comparedWith: before)
-      try lab.expectStopped(
-        cpu: 1, sender: .guest, slower: ["txg2-txh0"], alike: ["txg1-txg2", "txh0-txh1", "rxh0-rxh1"],
-        comparedWith: before)
-      try lab.expectQueuesToBeTold()
-      try lab.expectWakeUps()
+      let machines = LabMachines(kernel: "6.12", cpus: 2, nicOptions: "tx=timer,x-txtimer=8000000")
+      try LabRun.with(machines) { lab in
+        try lab.expectDoctorToKnowTheGuest()
+        try lab.pinThreads(vhost: 1, others: 0)
+        let before = try lab.expectDelayInTheNIC()
+        // The guest's virtual CPUs: what comes in waits for them. Its own delays are stopped rarely, in the midst of them.
+        try lab.expectStopped(
+          cpu: 0, slower: ["rxh1-rxg0"], alike: ["rxh0-rxh1", "txg2-txh0", "txh0-txh1"],
+          comparedWith: before)
+        // vhost, a thread of QEMU's in this kernel: what comes in waits for it, and what goes out.
+        try lab.expectStopped(
+          cpu: 1, slower: ["rxh1-rxg0"], alike: ["rxh0-rxh1", "rxg0-rxg1", "txh0-txh1"],
+          comparedWith: before)
+        try lab.expectStopped(
+          cpu: 1, sender: .guest, slower: ["txg2-txh0"], alike: ["txg1-txg2", "txh0-txh1", "rxh0-rxh1"],
+          comparedWith: before)
+        try lab.expectQueuesToBeTold()
+        try lab.expectWakeUps()
+      }
     }
 
     /// QEMU's own backend, kernels of two ages, an agent behind a virtio-serial port.
@@ -47,7 +50,7 @@ extension IntegrationSuites {
       machines.guestKernel = "6.1"
       machines.topology = "kvm-user"
       machines.isSerial = true
-      _ = try LabRun(machines).expectWholeJourneys()
+      try LabRun.with(machines) { _ = try $0.expectWholeJourneys() }
     }
   }
 }

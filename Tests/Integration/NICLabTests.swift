@@ -14,88 +14,92 @@ extension IntegrationSuites {
     private static let reason: Comment = "LATPROBE_QEMU names no QEMU whose NICs stamp packets"
 
     @Test func grantedAndNotDelivered() throws {
-      let lab = try NICLab(nic: "e1000e")
-      let complaint = "eth0 granted hardware time stamps and delivered none"
-      let tap = try lab.tap("eth0 --filter icmp", "t") { try lab.ping(count: 23) }
-      #expect(tap.status == 0 && tap.text.contains("warning: \(complaint): its 23 received packets"), "\(tap.text)")
-      func state(_ recording: MachineRecording) -> String? { recording.machine.interfaces?.first?.hardware }
-      let recorded = try lab.load("t")
-      #expect(state(recorded) == "granted and not delivered")
-      let both = recorded.wireStamps
-      #expect([HookPoint.wireIn, .wireOut].map { hook in both.count { $0.stamp.hook == hook } } == [23, 23])
-      let strict = try lab.tap("eth0 --filter icmp --require-hw", "r") { try lab.ping(count: 23) }
-      #expect(strict.status == 1 && strict.text.contains("\nError: \(complaint)"), "\(strict.text)")
-      let kept = try lab.load("r")
-      #expect(kept.wireStamps.count == 23 && kept.wireStamps.allSatisfy { $0.clock == .kernel })
-      #expect(kept.machine.hooks.map(\.name) == ["wire-in"] && state(kept) == "granted and not delivered")
-      let pair = try lab.listen("pair --proto icmp wire-in=eth0 --require-hw --filter icmp", "q") {
-        try lab.ping(count: 11)
-      }
-      #expect(pair.status == 1 && pair.text.contains("Error: \(complaint): its 11 received packets"), "\(pair.text)")
-      let unpaired = try lab.load("q")
-      #expect(unpaired.machine.ledger.first?.filtered == 11 && state(unpaired) == "granted and not delivered")
+      try NICLab.with(nic: "e1000e") { lab in
+        let complaint = "eth0 granted hardware time stamps and delivered none"
+        let tap = try lab.tap("eth0 --filter icmp", "t") { try lab.ping(count: 23) }
+        #expect(tap.status == 0 && tap.text.contains("warning: \(complaint): its 23 received packets"), "\(tap.text)")
+        func state(_ recording: MachineRecording) -> String? { recording.machine.interfaces?.first?.hardware }
+        let recorded = try lab.load("t")
+        #expect(state(recorded) == "granted and not delivered")
+        let both = recorded.wireStamps
+        #expect([HookPoint.wireIn, .wireOut].map { hook in both.count { $0.stamp.hook == hook } } == [23, 23])
+        let strict = try lab.tap("eth0 --filter icmp --require-hw", "r") { try lab.ping(count: 23) }
+        #expect(strict.status == 1 && strict.text.contains("\nError: \(complaint)"), "\(strict.text)")
+        let kept = try lab.load("r")
+        #expect(kept.wireStamps.count == 23 && kept.wireStamps.allSatisfy { $0.clock == .kernel })
+        #expect(kept.machine.hooks.map(\.name) == ["wire-in"] && state(kept) == "granted and not delivered")
+        let pair = try lab.listen("pair --proto icmp wire-in=eth0 --require-hw --filter icmp", "q") {
+          try lab.ping(count: 11)
+        }
+        #expect(pair.status == 1 && pair.text.contains("Error: \(complaint): its 11 received packets"), "\(pair.text)")
+        let unpaired = try lab.load("q")
+        #expect(unpaired.machine.ledger.first?.filtered == 11 && state(unpaired) == "granted and not delivered")
 
-      let sent = try lab.latprobe("send 10.77.0.1 --rate 10 --count 11 --timestamps hardware", "s")
-      #expect(sent.status == 1 && sent.text.contains("\nError: \(complaint) for its 11 packets"), "\(sent.text)")
-      let unstamped = try lab.load("s")
-      let machine = unstamped.machine
-      #expect(state(unstamped) == "granted and not delivered")
-      #expect(machine.ledger == [LedgerRow(hook: "wire-out", cpu: 0, seen: 11, emitted: 0, lost: 11)])
-      let counters = try #require(machine.interfaces?.first?.driverCounters)
-      // One stamp is waited for at a time: the driver gives up, or leaves the next packets out.
-      #expect(counters["tx_hwtstamp_skipped", default: 0] + counters["tx_hwtstamp_timeouts", default: 0] > 0)
-      #expect(try lab.counters() == counters)
-      #expect(try lab.setting() == "tx_type 0 rx_filter 0")
+        let sent = try lab.latprobe("send 10.77.0.1 --rate 10 --count 11 --timestamps hardware", "s")
+        #expect(sent.status == 1 && sent.text.contains("\nError: \(complaint) for its 11 packets"), "\(sent.text)")
+        let unstamped = try lab.load("s")
+        let machine = unstamped.machine
+        #expect(state(unstamped) == "granted and not delivered")
+        #expect(machine.ledger == [LedgerRow(hook: "wire-out", cpu: 0, seen: 11, emitted: 0, lost: 11)])
+        let counters = try #require(machine.interfaces?.first?.driverCounters)
+        // One stamp is waited for at a time: the driver gives up, or leaves the next packets out.
+        #expect(counters["tx_hwtstamp_skipped", default: 0] + counters["tx_hwtstamp_timeouts", default: 0] > 0)
+        #expect(try lab.counters() == counters)
+        #expect(try lab.setting() == "tx_type 0 rx_filter 0")
+      }
     }
 
     @Test func virtioHasNoHardwareStamps() throws {
-      let lab = try NICLab(nic: "virtio-net-pci")
-      let tap = try lab.latprobe("tap eth0 --require-hw --duration 1s", "t")
-      #expect(tap.status == 1 && tap.text.split(separator: "\n").count == 1, "\(tap.text)")
-      #expect(tap.text.hasPrefix("Error: eth0: the device has no hardware time stamps ("), "\(tap.text)")
-      try lab.expectDepartureTimes(packets: 97)
+      try NICLab.with(nic: "virtio-net-pci") { lab in
+        let tap = try lab.latprobe("tap eth0 --require-hw --duration 1s", "t")
+        #expect(tap.status == 1 && tap.text.split(separator: "\n").count == 1, "\(tap.text)")
+        #expect(tap.text.hasPrefix("Error: eth0: the device has no hardware time stamps ("), "\(tap.text)")
+        try lab.expectDepartureTimes(packets: 97)
+      }
     }
 
     /// The NIC's clock is 1 000 s ahead, so that nobody can take another one's time for its.
     @Test(.enabled(if: stampingQEMU != nil, reason)) func e1000eStampsEveryPacket() throws {
-      let lab = try NICLab(nic: "e1000e", loop: true, qemu: Self.stampingQEMU)
-      try lab.repeated { try lab.expectConstantsOfTwoClocks(frames: 53) }
-      try lab.run("phc_ctl eth0 adj 1000")
-      try lab.run("hwstamp_ctl -i eth0 -t 0 -r 12")
-      try lab.fixNeighbours()
-      try lab.forwardToDummy()
-      try lab.repeated { try lab.expectPathAcrossClocks(packets: 53) }
-      try lab.repeated { try lab.expectSentAndReceived(packets: 53) }
-      try lab.repeated { try lab.expectStampsWhileTheDriverHasThePacket(packets: 23) }
-      try lab.repeated { try lab.expectPairsOfAMirrorPort(echoes: 23) }
-      try lab.repeated { try lab.expectRoundTrips(packets: 23) }
-      #expect(try lab.setting() == "tx_type 0 rx_filter 12")
+      try NICLab.with(nic: "e1000e", loop: true, qemu: Self.stampingQEMU) { lab in
+        try lab.repeated { try lab.expectConstantsOfTwoClocks(frames: 53) }
+        try lab.run("phc_ctl eth0 adj 1000")
+        try lab.run("hwstamp_ctl -i eth0 -t 0 -r 12")
+        try lab.fixNeighbours()
+        try lab.forwardToDummy()
+        try lab.repeated { try lab.expectPathAcrossClocks(packets: 53) }
+        try lab.repeated { try lab.expectSentAndReceived(packets: 53) }
+        try lab.repeated { try lab.expectStampsWhileTheDriverHasThePacket(packets: 23) }
+        try lab.repeated { try lab.expectPairsOfAMirrorPort(echoes: 23) }
+        try lab.repeated { try lab.expectRoundTrips(packets: 23) }
+        #expect(try lab.setting() == "tx_type 0 rx_filter 12")
+      }
     }
 
     @Test func igbStampsWhatItSends() throws {
-      let lab = try NICLab(nic: "igb")
-      let refusal = "eth0: the device refused hardware time stamps of all received packets (its driver stamps PTP"
-      let strict = try lab.latprobe("tap eth0 --require-hw --duration 1s", "r")
-      #expect(strict.status == 1 && strict.text.split(separator: "\n").count == 1, "\(strict.text)")
-      #expect(strict.text.hasPrefix("Error: \(refusal)"), "\(strict.text)")
-      let tap = try lab.tap("eth0 --filter icmp", "t") { try lab.ping(count: 23) }
-      #expect(tap.status == 0 && tap.text.contains("warning: \(refusal)"), "\(tap.text)")
-      #expect(try lab.load("t").wireStamps.allSatisfy { $0.clock == .kernel })
+      try NICLab.with(nic: "igb") { lab in
+        let refusal = "eth0: the device refused hardware time stamps of all received packets (its driver stamps PTP"
+        let strict = try lab.latprobe("tap eth0 --require-hw --duration 1s", "r")
+        #expect(strict.status == 1 && strict.text.split(separator: "\n").count == 1, "\(strict.text)")
+        #expect(strict.text.hasPrefix("Error: \(refusal)"), "\(strict.text)")
+        let tap = try lab.tap("eth0 --filter icmp", "t") { try lab.ping(count: 23) }
+        #expect(tap.status == 0 && tap.text.contains("warning: \(refusal)"), "\(tap.text)")
+        #expect(try lab.load("t").wireStamps.allSatisfy { $0.clock == .kernel })
 
-      try lab.run("phc_ctl eth0 adj 1000")
-      try lab.repeated {
-        let sent = try lab.latprobe("send 10.77.0.1 --rate 50 --count 211 --timestamps hardware", "s")
-        #expect(sent.status == 0, "\(sent.text)")
-        let recording = try lab.load("s")
-        let row = try #require(recording.machine.ledger.first)
-        #expect(row.seen == 211 && row.lost == 211 - row.emitted, "\(sent.text)")
-        #expect(recording.wireStamps.count == Int(row.emitted))
-        #expect(recording.wireStamps.allSatisfy { $0.clock == .hardware })
-        try lab.expectAhead(recording, seconds: 1000)
-        try need(row.emitted >= 209, sent.text)
+        try lab.run("phc_ctl eth0 adj 1000")
+        try lab.repeated {
+          let sent = try lab.latprobe("send 10.77.0.1 --rate 50 --count 211 --timestamps hardware", "s")
+          #expect(sent.status == 0, "\(sent.text)")
+          let recording = try lab.load("s")
+          let row = try #require(recording.machine.ledger.first)
+          #expect(row.seen == 211 && row.lost == 211 - row.emitted, "\(sent.text)")
+          #expect(recording.wireStamps.count == Int(row.emitted))
+          #expect(recording.wireStamps.allSatisfy { $0.clock == .hardware })
+          try lab.expectAhead(recording, seconds: 1000)
+          try need(row.emitted >= 209, sent.text)
+        }
+        try lab.repeated { try lab.expectOneWayDelaysOfADisciplinedClock() }
+        #expect(try lab.setting() == "tx_type 0 rx_filter 0")
       }
-      try lab.repeated { try lab.expectOneWayDelaysOfADisciplinedClock() }
-      #expect(try lab.setting() == "tx_type 0 rx_filter 0")
     }
   }
 }
@@ -123,10 +127,19 @@ final class NICLab {
       recording: {topology: host-nic}
       workload: []
       """, file: "test")
-    lab = try VirtualLab.boot(scenario, options) { print("lab: booting again, because \($0)") }
+    lab = try VirtualLab(scenario, options)
   }
 
   deinit { try? FileManager.default.removeItem(at: scratch) }
+
+  /// As ``LabRun/with(_:_:)``.
+  static func with(
+    nic: String, loop: Bool = false, qemu: String? = nil, _ body: (NICLab) throws -> Void
+  ) throws {
+    try VirtualLab.again(onRetry: { print("lab: beginning again, because \($0)") }) {
+      try body(NICLab(nic: nic, loop: loop, qemu: qemu))
+    }
+  }
 
   /// Emulation stalls now and then: what it may have spoilt is measured again, twice at most. What must hold in any case
   /// is asked with `#expect`.

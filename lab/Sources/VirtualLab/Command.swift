@@ -99,6 +99,13 @@ package final class Command {
     return false
   }
 
+  /// In words: that it runs, or how it ended.
+  var state: String {
+    if isRunning { return "runs" }
+    let status = status ?? -1
+    return status > 128 ? "was ended by signal \(status - 128)" : "ended with status \(status)"
+  }
+
   /// Waits for the end; after `limit` seconds the command is killed and this throws.
   package func wait(limit: Double = 60) throws -> Output {
     let end = Date().addingTimeInterval(limit)

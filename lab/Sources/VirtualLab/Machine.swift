@@ -6,10 +6,14 @@ import Glibc
 package final class Machine {
   package let name: String
   private let descriptor: Int32
+  private let qemu: Command
+  /// What the machine said last, for the message of an error after which it says no more.
+  var lastWords: () -> (source: String, text: String) = { ("its console", "") }
 
   /// Connects to QEMU's socket of the machine's control port, which may take until QEMU has made it.
   init(name: String, socket path: String, of qemu: Command) throws {
     self.name = name
+    self.qemu = qemu
     descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
@@ -38,8 +42,17 @@ package final class Machine {
   /// Waits until the machine obeys.
   func boot(limit: Double = 60) throws {
     do { try run("true", limit: limit) } catch let error as LabError where error.hung {
-      throw LabError("the \(name) did not boot within \(Int(limit)) s, or crashed", hung: true)
+      throw LabError("the \(name) did not boot within \(Int(limit)) s: \(error)", hung: true)
     }
+  }
+
+  /// An error after which the machine obeys no more: with how QEMU ended, if it did, and what the machine said last.
+  private func lost(_ what: String) -> LabError {
+    // Sockets are closed a moment before there is an exit status.
+    for _ in 0..<50 where qemu.isRunning { usleep(20_000) }
+    let (source, text) = lastWords()
+    return LabError("\(name): \(what); QEMU \(qemu.state)", hung: true).adding("QEMU's log", qemu.errors)
+      .adding(source, text)
   }
 
   /// Runs a shell command (one line) on the machine, whatever its exit code.
@@ -101,7 +114,7 @@ package final class Machine {
       let count = unsafe rest.withUnsafeBytes {
         unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
       }
-      guard count > 0 else { throw LabError("\(name): the machine is gone", hung: true) }
+      guard count > 0 else { throw lost("no way to the machine (\(unsafe String(cString: strerror(errno))))") }
       rest = rest.dropFirst(count)
     }
   }
@@ -111,14 +124,14 @@ package final class Machine {
     var have = 0
     while have < count {
       try Stop.check()
-      guard end > Date() else { throw LabError("\(name): no answer to '\(line)' in time", hung: true) }
+      guard end > Date() else { throw lost("no answer to '\(line)' in time") }
       var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
       unsafe poll(&waiting, 1, 100)
       guard waiting.revents != 0 else { continue }
       let got = unsafe bytes.withUnsafeMutableBytes {
         unsafe recv(descriptor, $0.baseAddress?.advanced(by: have), count - have, 0)
       }
-      guard got > 0 else { throw LabError("\(name): the machine ended during '\(line)'", hung: true) }
+      guard got > 0 else { throw lost("the machine ended during '\(line)'") }
       have += got
     }
     return bytes

@@ -15,14 +15,20 @@ package final class VirtualLab {
   /// Holds the consoles, QEMU's messages, and what commands outside said.
   private let stage: Stage
 
-  /// As `init`, and once more if a machine hung or crashed on the way, which emulation does now and then.
+  /// As `init`, and up to twice more if a machine hung or crashed on the way, which emulation does now and then.
   package static func boot(
     _ scenario: Scenario, _ options: LabOptions, onRetry report: (LabError) -> Void
   ) throws -> VirtualLab {
-    do { return try VirtualLab(scenario, options) } catch let error as LabError where error.hung {
-      report(error)
-      return try VirtualLab(scenario, options)
+    try again(onRetry: report) { try VirtualLab(scenario, options) }
+  }
+
+  /// Does `body`, and up to twice more where a machine hung or crashed in it. Emulation does that now and then, and it
+  /// is no fault of what runs in the machine; three times in a row may well be one.
+  package static func again<Result>(onRetry report: (LabError) -> Void, _ body: () throws -> Result) throws -> Result {
+    for _ in 1...2 {
+      do { return try body() } catch let error as LabError where error.hung { report(error) }
     }
+    return try body()
   }
 
   package var guest: Machine {
@@ -43,25 +49,23 @@ package final class VirtualLab {
     host = try Machine(name: "host", socket: "\(stage.folder)/host.sock", of: qemu)
     nested =
       scenario.guest == nil ? nil : try Machine(name: "guest", socket: "\(stage.folder)/guest.sock", of: qemu)
-    do {
-      try host.boot()
-      try prepareHost(scenario)
-    } catch let error as LabError { throw error.adding("the host's console", hostConsole + qemu.errors) }
-    guard let nested, let guest = scenario.guest else { return }
-    try host.run(VirtualLab.guestMachine(guest) + " >/tmp/qemu.log 2>&1 &")
-    do {
-      try nested.boot()
-      try prepare(nested, guest)
-    } catch let error as LabError {
-      guard let log = try? host.attempt("cat /tmp/guest.console /tmp/qemu.log", limit: 10).output else {
-        throw error.adding("the host's console", hostConsole + qemu.errors)
-      }
-      throw error.adding("the guest's console", String(decoding: log, as: UTF8.self))
+    let console = "\(stage.folder)/host.console"
+    let wordsOfHost = {
+      ("the host's console", (try? String(contentsOfFile: console, encoding: .utf8)) ?? "")
     }
-  }
-
-  private var hostConsole: String {
-    (try? String(contentsOfFile: "\(stage.folder)/host.console", encoding: .utf8)) ?? ""
+    host.lastWords = wordsOfHost
+    try host.boot()
+    try prepareHost(scenario)
+    guard let nested, let guest = scenario.guest else { return }
+    nested.lastWords = { [host] in
+      guard qemu.isRunning,
+        let log = try? host.attempt("cat /tmp/guest.console /tmp/qemu.log", limit: 10).output
+      else { return wordsOfHost() }
+      return ("the guest's console and QEMU's log", String(decoding: log, as: UTF8.self))
+    }
+    try host.run(VirtualLab.guestMachine(guest) + " >/tmp/qemu.log 2>&1 &")
+    try nested.boot()
+    try prepare(nested, guest)
   }
 
   private static func hostMachine(
