@@ -38,13 +38,14 @@ BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
 SWIFT_BUILD := $(SWIFT) build -c $(CONFIGURATION) --explicit-target-dependency-import-check error $(SWIFT_FLAGS)
 LATPROBE := .build/$(CONFIGURATION)/latprobe
-C_FILES = $(wildcard benchmarks/*/*.c bpf/*.[ch] bpf/include/*.h bpf/abi/*.c bpf/abi/include/*.h Sources/C*/*.c Sources/C*/include/*.h)
-SHELL_FILES = $(wildcard .ci/run demo/*.sh lab/*.sh Tests/*.sh benchmarks/*.sh benchmarks/*/*.sh)
-SWIFT_PATHS = Package.swift Sources $(wildcard Tests benchmarks lab)
+C_FILES = $(wildcard benchmarks/*/*.c bpf/*.[ch] bpf/include/*.h bpf/abi/*.c bpf/abi/include/*.h Sources/C*/*.c Sources/C*/include/*.h \
+	fuzz/Sources/C*/*.c fuzz/Sources/C*/include/*.h)
+SHELL_FILES = $(wildcard .ci/run demo/*.sh lab/*.sh Tests/*.sh benchmarks/*.sh benchmarks/*/*.sh fuzz/*.sh)
+SWIFT_PATHS = Package.swift Sources $(wildcard Tests benchmarks lab fuzz)
 
 .DELETE_ON_ERROR:
 
-.PHONY: all deps bpf build share test demo lab bench soak check format install clean help
+.PHONY: all deps bpf build share test demo lab bench soak fuzz check check-deep format install clean help
 
 all: build share ## build the BPF object, the program, its manual pages and completions (the default)
 
@@ -102,6 +103,16 @@ bench: deps build build/bpf/overhead.bpf.o ## measure what a stamp costs (needs 
 soak: deps build ## send and reflect for SECONDS (600): memory stays, no packet is lost uncounted (needs root)
 	LATPROBE="$(LATPROBE)" benchmarks/soak/run.sh $(or $(SECONDS),600)
 
+# libFuzzer watches what each input reaches, for which everything is built once more.
+fuzz: deps ## give hostile bytes to every parser for FUZZ_SECONDS (60)
+	$(SWIFT) build -c release --sanitize fuzzer --scratch-path .build-fuzz --product fuzz $(SWIFT_FLAGS)
+	fuzz/run.sh $(or $(FUZZ_SECONDS),60)
+
+check-deep: bpf ## the tests that need no root under the address sanitizer, then under the thread sanitizer
+	for sanitizer in address thread; do \
+		$(SWIFT) test --sanitize $$sanitizer --scratch-path .build-$$sanitizer --skip '^IntegrationTests\.' $(SWIFT_FLAGS) || exit 1; \
+	done
+
 check: ## formatting and lint, as CI sees them
 	$(SWIFT) format lint --strict --parallel --recursive $(SWIFT_PATHS)
 	$(if $(C_FILES),clang-format --dry-run -Werror $(C_FILES))
@@ -141,7 +152,7 @@ install: ## install what `make` built under PREFIX (default /usr/local), below D
 		"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/latprobe.fish"
 
 clean: ## remove what was built (recordings and reports in out/ stay)
-	rm -rf build .build
+	rm -rf build .build .build-fuzz .build-address .build-thread
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

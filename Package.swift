@@ -79,6 +79,14 @@ let package = Package(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
       path: "benchmarks/overhead",
       exclude: ["overhead.bpf.c", "run.sh"], swiftSettings: strict),
+    .target(name: "CFuzzer", path: "fuzz/Sources/CFuzzer", cSettings: strictC),
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "CFuzzer", "Analysis", "Pairing", "Probing", "Recording", "Remote", "Reporting", "Tap", "Topology", "Traffic",
+      ], path: "fuzz/Sources/FuzzTargets", swiftSettings: strict),
+    .executableTarget(
+      name: "fuzz", dependencies: ["CFuzzer", "FuzzTargets"], path: "fuzz/Sources/fuzz", swiftSettings: strict),
     .target(name: "VirtualLab", dependencies: [yams], path: "lab/Sources/VirtualLab", swiftSettings: strict),
     .executableTarget(
       name: "lab", dependencies: ["VirtualLab", argumentParser], path: "lab/Sources/lab", swiftSettings: strict),
@@ -89,6 +97,7 @@ let package = Package(
     tests(
       "Integration",
       ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab", argumentParser]),
+    tests("FuzzTargets", ["FuzzTargets"]),
     tests("Remote", ["Remote", "Recording"]),
     tests("Timing", ["Timing", "Clocks"]),
     tests("Tap", ["Tap", "CLatprobeABI", "Pairing", "Recording", "Analysis"]),

@@ -62,7 +62,7 @@ package struct SharedKey: Sendable {
 }
 
 /// What authenticates the frames of one direction: HMAC-SHA-256 over header (with the frame's number) and payload.
-struct Seal: Sendable {
+package struct Seal: Sendable {
   static let size = 32
   fileprivate let key: HMACKey
 

@@ -8,15 +8,15 @@
 /// | 4 | 1 | type of the message |
 /// | 5 | 3 | 0 |
 /// | 8 | 8 | number: 0, 1, 2, … in each direction |
-struct Frame: Equatable {
+package struct Frame: Equatable {
   static let headerSize = 16
   /// Bytes of the largest frame, header and seal included.
   static let limit = 64 << 10
   static let payloadLimit = limit - headerSize - Seal.size
 
-  var type: UInt8
+  package var type: UInt8
   var number: UInt64
-  var payload: [UInt8]
+  package var payload: [UInt8]
 
   func encoded(seal: Seal?) -> [UInt8] {
     var writer = WireWriter()
@@ -31,7 +31,8 @@ struct Frame: Equatable {
   /// The frame at the beginning of `bytes` and its size; nil while more bytes are needed.
   ///
   /// - Throws: where no number of further bytes could make it right.
-  static func decode(_ bytes: ArraySlice<UInt8>, seal: Seal?) throws(RemoteError) -> (frame: Frame, size: Int)? {
+  package static func decode(_ bytes: ArraySlice<UInt8>, seal: Seal?) throws(RemoteError) -> (frame: Frame, size: Int)?
+  {
     guard bytes.count >= headerSize else { return nil }
     var header = WireReader(bytes.prefix(headerSize))
     let length = Int(try header.number(UInt32.self))

@@ -51,7 +51,7 @@ extension Message {
     }
   }
 
-  var payload: [UInt8] {
+  package var payload: [UInt8] {
     var writer = WireWriter()
     switch self {
     case .start, .stop, .pull, .acknowledge, .started, .deleted: break
@@ -81,7 +81,7 @@ extension Message {
     return writer.bytes
   }
 
-  init(type: UInt8, payload: [UInt8]) throws(RemoteError) {
+  package init(type: UInt8, payload: [UInt8]) throws(RemoteError) {
     guard let kind = Kind(rawValue: type) else { throw .violation("a message of unknown type \(type)") }
     var reader = WireReader(payload)
     switch kind {

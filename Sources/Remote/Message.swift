@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-internal import Recording
+package import Recording
 
 /// What a host asks an agent to record: all that it may choose.
 package struct RecordRequest: Sendable, Equatable {
@@ -68,7 +68,7 @@ package struct RemoteProgress: Sendable, Equatable {
 }
 
 /// Everything that is said after the handshake.
-enum Message: Equatable {
+package enum Message: Equatable {
   // From the host.
   case prepare(RecordRequest)
   case start

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE
+#include "cfuzzer.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+extern int LLVMFuzzerRunDriver(int *argc, char ***argv, lp_fuzz_input input) __attribute__((weak));
+
+int lp_fuzz(int argc, char **argv, lp_fuzz_input input)
+{
+	return LLVMFuzzerRunDriver ? LLVMFuzzerRunDriver(&argc, &argv, input) : -1;
+}
+
+int lp_memory_file(const uint8_t *data, size_t size)
+{
+	int file = memfd_create("fuzz", MFD_CLOEXEC);
+
+	if (file >= 0 && write(file, data, size) != (ssize_t)size) {
+		close(file);
+		return -1;
+	}
+	return file;
+}
