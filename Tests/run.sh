@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 
 swift=${SWIFT:-swift}
 integration=IntegrationTests
+# What latprobe prints has the characters of the locale; the tests read UTF-8.
+export LC_ALL=C.UTF-8
 flags=(--explicit-target-dependency-import-check error "$@")
 
 if [ "$(id -u)" = 0 ] || [ ! -d Tests/Integration ]; then
@@ -22,6 +24,6 @@ fi
 echo "test: sudo, because creating network namespaces and loading BPF programs needs root"
 status=0
 # sudo resets the PATH; what the tests write into .build must stay the caller's.
-sudo env PATH="$PATH" ${LATPROBE_QEMU:+LATPROBE_QEMU="$LATPROBE_QEMU"} "$swift" test "${flags[@]}" --skip-build --filter "^$integration\." || status=$?
+sudo env PATH="$PATH" LC_ALL="$LC_ALL" ${LATPROBE_QEMU:+LATPROBE_QEMU="$LATPROBE_QEMU"} "$swift" test "${flags[@]}" --skip-build --filter "^$integration\." || status=$?
 sudo chown -R "$(id -u):$(id -g)" .build
 exit "$status"
