@@ -56,6 +56,17 @@ extension SessionResult {
     let counts = (recording.machine.pairing?.protocols ?? []).reduce(into: [:]) { sums, tally in
       sums.merge(tally.counts) { $0 + $1 }
     }
+    if let count = counts["without_residence"], count > 0 {
+      warnings.append(
+        "\(name): \(count) answers do not tell, or not as it can be, how long the reflector had them: they have no "
+          + "round-trip-less-residence")
+    }
+    if let way = recording.machine.settings["way"] {
+      warnings.append("\(name): the way of the packets changed: \(way)")
+    }
+    if let silence = recording.machine.settings["silence"] {
+      warnings.append("\(name): no packet was answered: \(silence)")
+    }
     let (steps, jumps) = (counts["clock_steps"] ?? 0, counts["clock_jumps"] ?? 0)
     guard steps + jumps > 0 else { return }
     let line =
@@ -114,6 +125,7 @@ extension Machine {
       let told = (counts["lost_forward"] ?? 0) + (counts["lost_backward"] ?? 0)
       segment.unmatched += max(0, (counts["unanswered"] ?? 0) - told)
     }
+    if name.name == "round-trip-less-residence" { segment.unmatched += counts["without_residence"] ?? 0 }
     segment.ambiguous = counts["ambiguous"] ?? 0
     segment.duplicate = (counts["repeated_requests"] ?? 0) + (counts["repeated_responses"] ?? 0)
     segment.errorBound = name.error ?? 0

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "ctraffic.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/errqueue.h>
 #include <linux/ethtool.h>
@@ -95,6 +96,27 @@ int lp_peer_device(const struct lp_peer *peer, char device[16])
 	return error;
 }
 
+uint32_t lp_way_device(const char *device, int *is_running)
+{
+	struct ifreq request = { 0 };
+	uint32_t index = if_nametoindex(device);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	*is_running = 0;
+	if (fd < 0)
+		return index;
+	strncpy(request.ifr_name, device, sizeof(request.ifr_name) - 1);
+	if (!ioctl(fd, SIOCGIFFLAGS, &request))
+		*is_running = (request.ifr_flags & IFF_UP) && (request.ifr_flags & IFF_RUNNING);
+	close(fd);
+	return index;
+}
+
+int lp_way_name(uint32_t index, char device[16])
+{
+	return if_indextoname(index, device) ? 0 : -errno;
+}
+
 uint32_t lp_device_speed(const char *device)
 {
 	struct ethtool_cmd command = { .cmd = ETHTOOL_GSET };
@@ -128,6 +150,9 @@ int lp_udp_open(const struct lp_peer *peer, enum lp_tx_clock clock, int only_sta
 		stamping |= SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_SOFTWARE;
 	else
 		stamping = SOF_TIMESTAMPING_SOFTWARE;
+	// With it IP_PKTINFO tells the device that stamped; only stamps with their packet have that.
+	if (!only_stamps && clock != LP_TX_NONE)
+		stamping |= SOF_TIMESTAMPING_OPT_CMSG;
 	if (clock != LP_TX_HARDWARE)
 		stamping |= SOF_TIMESTAMPING_RX_SOFTWARE;
 	if (only_stamps && clock != LP_TX_NONE)
@@ -138,6 +163,16 @@ int lp_udp_open(const struct lp_peer *peer, enum lp_tx_clock clock, int only_sta
 	// What does not fit is refused instead of cut to pieces, of which none would be the packet.
 	error = is_v4 ? set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
 		      : set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO);
+	// All that routers and hosts say of the packets, not only that nobody listens.
+	if (!error)
+		error = is_v4 ? set(fd, IPPROTO_IP, IP_RECVERR, 1)
+			      : set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+	if (!error)
+		error = is_v4 ? set(fd, IPPROTO_IP, IP_PKTINFO, 1)
+			      : set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+	// IPv4 by an IPv6 socket (::ffff:10.0.0.1).
+	if (!is_v4)
+		set(fd, IPPROTO_IP, IP_RECVERR, 1);
 	if (!error && connect(fd, (const struct sockaddr *)&peer->address, peer->length))
 		error = -errno;
 	// Last: packets are numbered from here on.
@@ -152,7 +187,11 @@ int lp_udp_open(const struct lp_peer *peer, enum lp_tx_clock clock, int only_sta
 
 int lp_udp_send(int fd, const void *bytes, uint32_t length)
 {
-	return send(fd, bytes, length, MSG_DONTWAIT) < 0 ? -errno : 0;
+	if (send(fd, bytes, length, MSG_DONTWAIT) >= 0)
+		return 0;
+	// Dropped by the device's queue, which only sockets with IP_RECVERR are told: the packet has left the socket, has a
+	// number for its stamp, and is lost as behind any other queue.
+	return errno == ENOBUFS ? 0 : -errno;
 }
 
 static int64_t nanoseconds(struct timespec time)
@@ -160,7 +199,38 @@ static int64_t nanoseconds(struct timespec time)
 	return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp)
+// What somebody on the way said; 0 if it is nothing of that kind.
+static int take_heard(int fd, const struct sock_extended_err *error, struct lp_heard *heard)
+{
+	const struct sockaddr *from = SO_EE_OFFENDER(error);
+	struct sockaddr_in6 own = { 0 };
+	const struct sockaddr_in *own_v4 = (const struct sockaddr_in *)&own;
+	socklen_t length = sizeof(own);
+	const void *address;
+
+	if (error->ee_origin != SO_EE_ORIGIN_ICMP && error->ee_origin != SO_EE_ORIGIN_ICMP6)
+		return 0;
+	memset(heard, 0, sizeof(*heard));
+	heard->error = (int32_t)error->ee_errno;
+	heard->type = error->ee_type;
+	heard->code = error->ee_code;
+	heard->is_v6 = error->ee_origin == SO_EE_ORIGIN_ICMP6;
+	getsockname(fd, (struct sockaddr *)&own, &length);
+	if (from->sa_family == AF_INET) {
+		address = &((const struct sockaddr_in *)from)->sin_addr;
+		heard->is_own = !memcmp(address, &own_v4->sin_addr, 4);
+	} else if (from->sa_family == AF_INET6) {
+		address = &((const struct sockaddr_in6 *)from)->sin6_addr;
+		heard->is_own = !memcmp(address, &own.sin6_addr, 16);
+	} else {
+		return 1;
+	}
+	inet_ntop(from->sa_family, address, heard->from, sizeof(heard->from));
+	return 1;
+}
+
+int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp,
+		 struct lp_heard *heard)
 {
 	for (;;) {
 		_Alignas(struct cmsghdr) char control[512];
@@ -171,6 +241,7 @@ int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp)
 					  .msg_controllen = sizeof(control) };
 		const struct sock_extended_err *error = NULL;
 		const struct scm_timestamping *times = NULL;
+		uint32_t device = 0;
 		ssize_t length = recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT);
 
 		if (length < 0)
@@ -181,7 +252,14 @@ int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp)
 			else if ((c->cmsg_level == SOL_IP && c->cmsg_type == IP_RECVERR) ||
 				 (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_RECVERR))
 				error = (const struct sock_extended_err *)CMSG_DATA(c);
+			else if (c->cmsg_level == SOL_IP && c->cmsg_type == IP_PKTINFO)
+				device = (uint32_t)((const struct in_pktinfo *)CMSG_DATA(c))
+						 ->ipi_ifindex;
+			else if (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_PKTINFO)
+				device = ((const struct in6_pktinfo *)CMSG_DATA(c))->ipi6_ifindex;
 		}
+		if (error && take_heard(fd, error, heard))
+			return 3;
 		if (error && error->ee_origin == SO_EE_ORIGIN_TXTIME)
 			return 2;
 		if (!times || !error || error->ee_errno != ENOMSG ||
@@ -196,6 +274,7 @@ int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp)
 				error->ee_info == SCM_TSTAMP_SCHED ? LP_TX_QUEUED : LP_TX_KERNEL;
 		}
 		stamp->number = error->ee_data;
+		stamp->device = device;
 		stamp->length = (uint32_t)length;
 		return 1;
 	}

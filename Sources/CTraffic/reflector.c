@@ -166,6 +166,11 @@ int lp_reflector_reply(int fd, const struct lp_request *request, const void *byt
 	return sendmsg(fd, &message, MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
+int lp_contains(const void *bytes, uint32_t length, const void *part, uint32_t part_length)
+{
+	return memmem(bytes, length, part, part_length) != NULL;
+}
+
 int64_t lp_clock_error(int *is_synchronized)
 {
 	struct timex state = { 0 };

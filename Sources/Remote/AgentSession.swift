@@ -78,20 +78,12 @@ package struct AgentSession {
   }
 
   /// Serves one host to its end.
-  package func serve(_ connection: inout Connection) {
-    do throws(RemoteError) {
-      try connection.welcome(key: options.key, release: options.release)
-    } catch {
-      return say("\(connection.peer) was turned away: \(error)")
-    }
-    say("\(connection.peer), latprobe \(connection.peerVersion), is connected")
+  package func serve(_ guest: consuming Door.Guest) {
+    let request = guest.request
     do {
-      guard case .prepare(let request) = try next(&connection, within: connection.patience.step) else {
-        throw RemoteError.violation("\(connection.peer) asks for nothing")
-      }
-      try record(request, &connection)
+      try record(request, &guest.connection)
     } catch {
-      connection.fail("\(error)")
+      guest.connection.fail("\(error)")
       say("\(error)")
     }
   }

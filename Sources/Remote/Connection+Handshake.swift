@@ -7,6 +7,7 @@ enum Handshake {
   static let magic = Array("LATPROBE".utf8)
   /// Versions of the protocol that this latprobe speaks.
   static let versions: ClosedRange<UInt16> = 1...1
+  /// Nanoseconds that each side waits for all of it.
   static let timeout: Int64 = 5_000_000_000
   static let nonceSize = 32
 
@@ -120,6 +121,9 @@ extension Handshake.Refusal {
 extension Connection {
   /// The host's part.
   mutating func greet(key: SharedKey?, release: String) throws(RemoteError) {
+    // The agent's patience, and a step more for its answer.
+    deadline = Connection.now + 2 * Handshake.timeout
+    defer { deadline = nil }
     let hello = Handshake.Hello(
       lowest: Handshake.versions.lowerBound, highest: Handshake.versions.upperBound, hasKey: key != nil,
       nonce: Handshake.nonce(), release: release)

@@ -32,7 +32,11 @@ struct Patience {
 package struct Connection: ~Copyable {
   /// Who is at the other end, for people.
   package let peer: String
+  /// Where it comes from, by which many connections of one are told; empty where there is but one place.
+  let address: String
   let mayHoldOldBytes: Bool
+  /// CLOCK_MONOTONIC_RAW at which all waiting ends, however the other side hands its bytes out; nil: none.
+  var deadline: Int64?
   var patience = Patience()
   /// CLOCK_MONOTONIC_RAW after the read that completed the last message, nanoseconds.
   private(set) var receivedAt: Int64 = 0
@@ -40,7 +44,9 @@ package struct Connection: ~Copyable {
   package internal(set) var peerVersion = ""
   private let descriptor: Descriptor
   private let isSocket: Bool
-  private var inbox: ArraySlice<UInt8> = []
+  /// What has come; all before `consumed` was taken out.
+  private var inbox: [UInt8] = []
+  private var consumed = 0
   private var sent: UInt64 = 0
   private var received: UInt64 = 0
   private var outgoing: Seal?
@@ -48,9 +54,9 @@ package struct Connection: ~Copyable {
   private var chunk = [UInt8](repeating: 0, count: Frame.limit)
 
   /// - Parameter descriptor: a connected socket or an open port; owned from now on, and non-blocking.
-  package init(_ descriptor: Int32, peer: String, mayHoldOldBytes: Bool = false) {
+  package init(_ descriptor: Int32, peer: String, address: String = "", mayHoldOldBytes: Bool = false) {
     self.descriptor = Descriptor(descriptor)
-    self.peer = peer
+    (self.peer, self.address) = (peer, address)
     self.mayHoldOldBytes = mayHoldOldBytes
     var status = stat()
     isSocket = unsafe fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
@@ -59,6 +65,15 @@ package struct Connection: ~Copyable {
   }
 
   static var now: Int64 { Instant<MonotonicRaw>.now.nanoseconds }
+
+  var number: Int32 { descriptor.number }
+
+  /// What was said last is read by the other side even if that still speaks: closed with bytes unread, a connection may
+  /// lose what was sent.
+  mutating func endInOrder() {
+    shutdown(descriptor.number, Int32(SHUT_WR))
+    _ = unsafe read(descriptor.number, &chunk, chunk.count)
+  }
 
   mutating func seal(outgoing: Seal, incoming: Seal) {
     self.outgoing = outgoing
@@ -120,8 +135,8 @@ package struct Connection: ~Copyable {
   mutating func frame(within timeout: Int64) throws(RemoteError) -> Frame? {
     let end = Connection.now + timeout
     while true {
-      if let (frame, size) = try Frame.decode(inbox, seal: incoming) {
-        inbox = inbox.dropFirst(size)
+      if let (frame, size) = try Frame.decode(inbox[consumed...], seal: incoming) {
+        consumed += size
         guard frame.number == received else {
           throw .violation("\(peer) sent frame \(frame.number) where \(received) belongs")
         }
@@ -138,16 +153,16 @@ package struct Connection: ~Copyable {
   mutating func skip(to magic: [UInt8], within timeout: Int64) throws(RemoteError) -> Bool {
     let end = Connection.now + timeout
     while true {
-      let bytes = Array(inbox)
+      let bytes = Array(inbox[consumed...])
       let at = Frame.headerSize
       let last = bytes.count - magic.count
       let found = last < at ? nil : (at...last).first { bytes[$0..<($0 + magic.count)].elementsEqual(magic) }
       if let found {
-        inbox = ArraySlice(bytes[(found - at)...])
+        (inbox, consumed) = (Array(bytes[(found - at)...]), 0)
         return true
       }
       // The magic may have come in part.
-      inbox = ArraySlice(bytes.suffix(at + magic.count - 1))
+      (inbox, consumed) = (bytes.suffix(at + magic.count - 1), 0)
       guard Connection.now < end, try fill(until: end) else { return false }
     }
   }
@@ -159,7 +174,10 @@ package struct Connection: ~Copyable {
       let time = Connection.now
       if count > 0 {
         receivedAt = time
-        inbox = ArraySlice(Array(inbox) + chunk[..<count])
+        // Once for each frame, and not for each byte that drips in.
+        if consumed > 0 { inbox.removeFirst(consumed) }
+        consumed = 0
+        inbox += chunk[..<count]
         return true
       }
       if count == 0 { throw RemoteError(.connection, "\(peer) has closed the connection") }
@@ -171,6 +189,7 @@ package struct Connection: ~Copyable {
 
   /// False after `end` (CLOCK_MONOTONIC_RAW).
   private func wait(_ events: Int32, until end: Int64) throws(RemoteError) -> Bool {
+    let end = min(end, deadline ?? .max)
     while true {
       let rest = end - Connection.now
       guard rest > 0 else { return false }

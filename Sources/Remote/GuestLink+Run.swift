@@ -9,6 +9,12 @@ extension GuestLink {
   /// An answer that takes longer is given up; the guest was not running.
   private static let answerTime: Int64 = 1_000_000_000
   private static let stopTime: Int64 = 60_000_000_000
+  /// For the exchanges before the end: the host's recording waits for them.
+  private static let lastBurst: Int64 = 1_000_000_000
+  /// Bytes a second of its recording that a guest must send, lest it is waited for without end.
+  static let leastRate: Int64 = 256 << 10
+  /// For the guest's word that it has deleted its copy, which changes nothing.
+  private static let farewell: Int64 = 2_000_000_000
   /// How often a wait looks whether the user has cancelled it.
   private static let slice: Int64 = 100_000_000
 
@@ -57,17 +63,21 @@ extension GuestLink {
         if let message = try connection.receive(within: rest) { try take(message, &connection, &exchanger) }
       }
     }
-    try exchange(&connection, &exchanger, count: GuestLink.burst, since: begin)
+    try exchange(
+      &connection, &exchanger, count: GuestLink.burst, since: begin, until: Connection.now + GuestLink.lastBurst)
   }
 
-  /// - Parameter begin: when the guest was asked for the first time.
+  /// - Parameters:
+  ///   - begin: when the guest was asked for the first time.
+  ///   - latest: no further exchange is begun after it.
   private func exchange(
-    _ connection: inout Connection, _ exchanger: inout Exchanger, count: Int, since begin: Int64
+    _ connection: inout Connection, _ exchanger: inout Exchanger, count: Int, since begin: Int64,
+    until latest: Int64 = .max
   ) throws(RemoteError) {
-    for _ in 0..<count {
+    for _ in 0..<count where Connection.now < latest {
       let message = Message.ping(id: exchanger.next())
       exchanger.sent(at: try connection.send(type: message.kind.rawValue, message.payload))
-      let end = Connection.now + GuestLink.answerTime
+      let end = min(Connection.now + GuestLink.answerTime, latest)
       while exchanger.isWaiting {
         let rest = end - Connection.now
         guard rest > 0 else {
@@ -144,7 +154,7 @@ extension GuestLink {
 
   /// The recording is safe here, whatever becomes of the guest's copy and whatever the guest still says.
   private func acknowledge(_ connection: inout Connection) {
-    let end = Connection.now + connection.patience.step
+    let end = Connection.now + min(connection.patience.step, GuestLink.farewell)
     do throws(RemoteError) {
       try connection.send(.acknowledge)
       while Connection.now < end, try connection.receive(within: try slice()) != .deleted {}
@@ -154,10 +164,13 @@ extension GuestLink {
   /// All that the agent sends until it says that this was all.
   private func take(_ connection: inout Connection, _ incoming: RecordingImport) throws {
     var files: UInt32 = 0
-    var last = Connection.now
+    let begin = Connection.now
+    var last = begin
     while true {
-      guard Connection.now - last < connection.patience.files else {
-        throw RemoteError(.timeout, "\(connection.peer) has stopped sending its recording")
+      let now = Connection.now
+      let allowed = connection.patience.files + Int64(incoming.size) * 1_000_000_000 / GuestLink.leastRate
+      guard now - last < connection.patience.files, now - begin < allowed else {
+        throw RemoteError(.timeout, "\(connection.peer) sends its recording too slowly, or not any more")
       }
       guard let message = try connection.receive(within: try slice()) else { continue }
       switch message {

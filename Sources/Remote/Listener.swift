@@ -5,12 +5,16 @@ internal import Glibc
 /// What an agent listens on. A line (virtio-serial) has one peer, which is there whenever it speaks.
 package final class Listener {
   private let endpoint: Endpoint
+  private static let backlog: Int32 = 64
   /// −1 for a line.
   private let descriptor: Int32
   /// The open line while nobody speaks on it: closing it would drop what comes meanwhile.
   private var line: Descriptor?
   /// The socket file, to be removed.
   private let path: String?
+
+  /// Whether several hosts can connect at once.
+  var isShared: Bool { descriptor >= 0 }
 
   package init(_ endpoint: Endpoint) throws(RemoteError) {
     self.endpoint = endpoint
@@ -51,7 +55,8 @@ package final class Listener {
     let file = socket(address.family, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0)
     var on: Int32 = 1
     unsafe setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
-    guard file >= 0, unsafe address.withPointer({ unsafe bind(file, $0, $1) }) == 0, listen(file, 4) == 0 else {
+    guard file >= 0, unsafe address.withPointer({ unsafe bind(file, $0, $1) }) == 0, listen(file, Listener.backlog) == 0
+    else {
       let error = errno
       if file >= 0 { close(file) }
       throw RemoteError.system("\(endpoint)", error)
@@ -66,7 +71,7 @@ package final class Listener {
     let bound = unsafe file >= 0 && address.withPointer({ unsafe bind(file, $0, $1) }) == 0
     let error = errno
     umask(mask)
-    guard bound, listen(file, 4) == 0 else {
+    guard bound, listen(file, Listener.backlog) == 0 else {
       let number = bound ? errno : error
       if file >= 0 { close(file) }
       throw RemoteError.system(
@@ -91,21 +96,48 @@ package final class Listener {
       }
       return Connection(file, peer: "the host (\(endpoint))")
     }
-    let file = Glibc.accept(descriptor, nil, nil)
+    var from = sockaddr_storage()
+    var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    let file = unsafe withUnsafeMutablePointer(to: &from) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe Glibc.accept(descriptor, $0, &size) }
+    }
     guard file >= 0 else {
       // Out of descriptors, say: the next try comes no sooner than without a host.
       usleep(UInt32(timeout) * 1000)
       return nil
     }
     _ = fcntl(file, F_SETFD, FD_CLOEXEC)
-    if case .tcp = endpoint { try? endpoint.setNoDelay(file) }
-    return Connection(file, peer: "the host (\(endpoint))")
+    if case .tcp = endpoint {
+      try? endpoint.setNoDelay(file)
+      let (address, port) = Listener.name(&from, size)
+      return Connection(file, peer: "the host at \(address), port \(port) (\(endpoint))", address: address)
+    }
+    return Connection(file, peer: "the host (\(endpoint)\(Listener.owner(of: file)))")
   }
 
-  /// Tells a host that knocks while another is served.
-  package func turnAway() {
-    guard descriptor >= 0, var other = try? accept(timeout: 0) else { return }
-    other.refuse("the agent is busy with another host")
+  /// Numeric address and port.
+  private static func name(_ from: inout sockaddr_storage, _ size: socklen_t) -> (address: String, port: String) {
+    var address = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+    var port = [CChar](repeating: 0, count: 8)
+    let error = unsafe withUnsafePointer(to: &from) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        unsafe getnameinfo(
+          $0, size, &address, socklen_t(address.count), &port, socklen_t(port.count), NI_NUMERICHOST | NI_NUMERICSERV)
+      }
+    }
+    func text(_ bytes: [CChar]) -> String {
+      String(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+    return error == 0 ? (text(address), text(port)) : ("?", "?")
+  }
+
+  /// Who has the other end of a UNIX socket, for people.
+  private static func owner(of file: Int32) -> String {
+    // struct ucred: process, user, group.
+    var who: [Int32] = [0, 0, 0]
+    var size = socklen_t(3 * MemoryLayout<Int32>.size)
+    guard unsafe getsockopt(file, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 else { return "" }
+    return ", user \(UInt32(bitPattern: who[1])), process \(who[0])"
   }
 
   private func acceptLine(_ timeout: Int32) throws(RemoteError) -> Connection? {

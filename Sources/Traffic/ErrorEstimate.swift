@@ -55,10 +55,13 @@ enum Field {
 
   static func half(_ bytes: [UInt8], _ at: Int) -> UInt16 { UInt16(bytes[at]) << 8 | UInt16(bytes[at + 1]) }
 
+  /// NTP counts seconds from 1900 on, others from 1970.
+  static let secondsFrom1900: UInt32 = 2_208_988_800
+
   /// Nanoseconds since 1970. NTP counts from 1900, in parts of 2^-32 s.
   static func time(_ bytes: [UInt8], _ at: Int, isPTP: Bool) -> Int64 {
     let (seconds, rest) = (Int64(word(bytes, at)), Int64(word(bytes, at + 4)))
     if isPTP { return seconds * 1_000_000_000 + rest }
-    return (seconds - 2_208_988_800) * 1_000_000_000 + (rest * 1_000_000_000) >> 32
+    return (seconds - Int64(secondsFrom1900)) * 1_000_000_000 + (rest * 1_000_000_000) >> 32
   }
 }

@@ -35,6 +35,10 @@ struct OneWayDelays: Sendable {
   private(set) var jumps = 0
   private var isUnsynchronized = (sender: false, reflector: false)
   private var isCut = false
+  /// An error estimate says S = 1 and not how well (RFC 4656: such a packet is broken).
+  private var isWithoutError = false
+  /// Why the reflector's times are no good; nil if nothing speaks against them.
+  var distrust: String?
   /// The largest so far, nanoseconds.
   private var errors = (sender: Int64(0), reflector: Int64(0))
   /// What the reflector's clock may be ahead, and when that was known (T4).
@@ -51,6 +55,10 @@ struct OneWayDelays: Sendable {
   /// Why there are none; nil if there are, or if nothing was answered.
   var refusal: String? {
     if isCut { return "the packets are too short for answers with the reflector's receive time" }
+    if let distrust { return distrust }
+    if isWithoutError, !isUnsynchronized.sender {
+      return "the reflector says that its clock is synchronised, and not how well (a multiplier of 0)"
+    }
     return switch isUnsynchronized {
     case (false, false): nil
     case (true, false): "this machine's clock is not synchronised (S = 0)"
@@ -66,7 +74,9 @@ struct OneWayDelays: Sendable {
   mutating func take(_ times: FourTimes, sender: ErrorEstimate, reflector: ErrorEstimate) -> Bool {
     if !isSameClock {
       if !sender.isUsable { isUnsynchronized.sender = true }
-      if !reflector.isUsable { isUnsynchronized.reflector = true }
+      if !reflector.isUsable {
+        if reflector.isSynchronized { isWithoutError = true } else { isUnsynchronized.reflector = true }
+      }
       guard refusal == nil else { return false }
       errors.sender = max(errors.sender, sender.nanoseconds)
       errors.reflector = max(errors.reflector, reflector.nanoseconds)

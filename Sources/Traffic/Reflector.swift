@@ -27,6 +27,10 @@ package struct ReflectorCounts: Sendable, Hashable {
   package var notAllowed = 0
   /// From a port that only services have, or to many.
   package var suspicious = 0
+  /// Answers of another reflector, or this one's own.
+  package var answers = 0
+  /// Beyond what a source is answered beside its count.
+  package var repeated = 0
   package var overRate = 0
   /// Refused by the stack.
   package var failed = 0
@@ -39,7 +43,8 @@ package struct ReflectorCounts: Sendable, Hashable {
   package var text: String {
     let counts = [
       (short, "too short"), (unauthenticated, "not authentic"), (notAllowed, "not from an --allow'ed address"),
-      (suspicious, "from a service's port or to a broadcast address"), (overRate, "over --rate-limit"),
+      (suspicious, "from a service's port or to a broadcast address"), (answers, "answers themselves"),
+      (repeated, "no test's next packet (a loop?)"), (overRate, "over --rate-limit"),
       (failed, "refused by the stack"), (dropped, "more that came too fast and found no room"),
     ]
     return (["\(received) packets, \(answered) answered"] + counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" })
@@ -49,13 +54,15 @@ package struct ReflectorCounts: Sendable, Hashable {
 
 /// Answers STAMP test packets (RFC 8762), unauthenticated ones or authenticated ones.
 ///
-/// Anybody may send it anything: no answer is longer than what it answers, none goes to a port below 1024 (where another
-/// reflector, or an echo service, would answer it for ever), and only so many a second do.
+/// Anybody may send it anything, in anybody's name: no answer is longer than what it answers, none goes to a port below 1024
+/// (where services are that answer whatever comes) or to an answer, those that may be a loop with another program end
+/// (``AnsweredSources``), and only so many a second leave.
 package struct Reflector: ~Copyable {
   private let descriptor: Int32
   private let options: ReflectorOptions
   private var buffer = [UInt8](repeating: 0, count: 65536)
   private var sessions = SessionNumbers()
+  private var sources = AnsweredSources()
   private var bucket: TokenBucket
   private var error = ErrorEstimate.now()
   private var nextError: Int64 = 0
@@ -76,8 +83,9 @@ package struct Reflector: ~Copyable {
     guard result >= 0 else {
       let remedy =
         switch -result {
-        case EADDRINUSE: "; another reflector? 'ss -lunp' tells whose it is; choose another port with --listen"
-        case EACCES: "; ports below 1024 need root or CAP_NET_BIND_SERVICE; choose another with --listen"
+        case EADDRINUSE:
+          "; another reflector? 'ss -lunp' tells whose it is; stop that, or choose another port below 1024 with --listen"
+        case EACCES: "; ports below 1024 need root or CAP_NET_BIND_SERVICE: run with sudo, or grant it"
         case EADDRNOTAVAIL: "; 'ip address' shows those of this machine"
         default: ""
         }
@@ -137,18 +145,31 @@ package struct Reflector: ~Copyable {
       counts.unauthenticated += 1
       return true
     }
+    let isAuthenticated = options.key != nil
+    let asked = Instant<Realtime>.now.nanoseconds
+    guard !Reflection.isAnswer(bytes, isAuthenticated: isAuthenticated, now: asked) else {
+      counts.answers += 1
+      return true
+    }
+    let source = AnsweredSources.Key(address, request.port)
+    guard sources.mayAnswer(source, bytes, at: now) else {
+      counts.repeated += 1
+      return true
+    }
     // Last, so that what is not answered takes nothing from others.
     guard bucket.take(now) else {
       counts.overRate += 1
       return true
     }
-    let session = TestPacket(payload: bytes, isAuthenticated: options.key != nil)?.session ?? 0
+    let session = TestPacket(payload: bytes, isAuthenticated: isAuthenticated)?.session ?? 0
     let number = options.isStateful ? sessions.next(SessionNumbers.Key(address, request.port, session)) : nil
     let answer = Reflection.answer(
       to: bytes, sequence: number, received: received, sent: Instant<Realtime>.now.nanoseconds, error: error,
       ttl: request.ttl, key: options.key)
     if unsafe lp_reflector_reply(descriptor, &request, answer, UInt32(answer.count)) == 0 {
       counts.answered += 1
+      let time = Reflection.Places(isAuthenticated: isAuthenticated).time
+      sources.answered(source, with: answer[time..<time + 8])
     } else {
       counts.failed += 1
     }
@@ -156,10 +177,7 @@ package struct Reflector: ~Copyable {
   }
 }
 
-/// The number of the next answer of each session.
-///
-/// Bounded, since anybody may open sessions: of two generations the older is forgotten once the newer is full, so that
-/// sessions under way stay.
+/// The number of the next answer of each session; bounded, since anybody may open sessions.
 struct SessionNumbers {
   struct Key: Hashable {
     private let address: [UInt8]
@@ -172,13 +190,11 @@ struct SessionNumbers {
   }
 
   static let limit = 4096
-  private var recent: [Key: UInt32] = [:]
-  private var older: [Key: UInt32] = [:]
+  private var numbers = Generations<Key, UInt32>(limit: limit)
 
   mutating func next(_ key: Key) -> UInt32 {
-    let number = recent[key] ?? older[key] ?? 0
-    if recent[key] == nil, recent.count >= SessionNumbers.limit { (older, recent) = (recent, [:]) }
-    recent[key] = number &+ 1
+    let number = numbers[key] ?? 0
+    numbers[key] = number &+ 1
     return number
   }
 }

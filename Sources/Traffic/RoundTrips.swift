@@ -19,6 +19,8 @@ package struct RoundTrips: Sendable {
     var monotonic: Int64
     /// When it came, CLOCK_REALTIME of this program.
     var real: Int64
+    /// When it was read, CLOCK_MONOTONIC; nil: not told.
+    var read: Int64?
   }
 
   /// A pair, and when it was known, CLOCK_MONOTONIC.
@@ -33,13 +35,18 @@ package struct RoundTrips: Sendable {
     var left: Int64?
     var arrival: Arrival?
     var reflection: Reflection?
+    var isStamped = false
+    var isDiscarded = false
   }
 
   /// Packets and answers are stamped by CLOCK_REALTIME of the kernel, so that one-way delays are too.
   private let isByKernel: Bool
   private(set) var oneWay: OneWayDelays
+  private(set) var reflectorTimes = ReflectorTimes()
   /// How often CLOCK_REALTIME was set.
   private var clockSteps = 0
+  /// How often the device changed by which packets leave.
+  var wayChanges = 0
   private var clockOffset: (value: Int64, window: Int64)?
 
   private var probes: [UInt32: Probe] = [:]
@@ -56,12 +63,18 @@ package struct RoundTrips: Sendable {
   /// Answered once at least.
   package private(set) var answered = 0
   private var unstamped = 0
+  /// Round trips that no clock allows: it was set meanwhile.
+  private(set) var discarded = 0
+  /// When the last answer came, CLOCK_MONOTONIC.
+  private(set) var lastAnswerAt: Int64 = 0
+  /// Packets that were sent behind the last one that was answered.
+  var unansweredAtEnd: UInt64 { next - min(next, (highest?.number ?? 0) + 1) }
   private var repeated = 0
   /// Of these, those that the reflector got twice, as they have numbers of their own.
   private var duplicatedThere = 0
   private var disordered = 0
   private var unknown = 0
-  private var malformed = 0
+  private(set) var malformed = 0
   package private(set) var delays = Histogram()
   package private(set) var lateness = Histogram()
   /// Not taken yet.
@@ -109,6 +122,13 @@ package struct RoundTrips: Sendable {
     pair(probe)
   }
 
+  /// Whether this is the first stamp of the packet: a packet that goes through several devices may get one of each.
+  mutating func isFirstStamp(of sequence: UInt32) -> Bool {
+    guard let probe = probes[sequence], !probe.isStamped else { return false }
+    probes[sequence]?.isStamped = true
+    return true
+  }
+
   /// - Parameter time: CLOCK_MONOTONIC.
   mutating func departed(_ sequence: UInt32, at time: Int64) {
     guard let probe = probes[sequence] else { return }
@@ -128,6 +148,8 @@ package struct RoundTrips: Sendable {
 
   mutating func came(_ reflection: Reflection, _ arrival: Arrival) {
     guard var probe = probes[reflection.senderSequence] else { return unknown += 1 }
+    // An echo: nothing of it is a reflector's.
+    if reflection.isCut, reflection.sent == probe.packet.time { return malformed += 1 }
     if reflection.sequence != reflection.senderSequence { isStateful = true }
     // The wire has 32 bits for it.
     let own = reflected + Int(Int32(truncatingIfNeeded: Int(reflection.sequence) - reflected))
@@ -143,6 +165,7 @@ package struct RoundTrips: Sendable {
       return
     }
     answered += 1
+    lastAnswerAt = max(lastAnswerAt, arrival.monotonic)
     if let highest, probe.number < highest.number {
       disordered += 1
     } else {
@@ -159,12 +182,19 @@ package struct RoundTrips: Sendable {
     guard let arrival = probe.arrival, let reflection = probe.reflection, let end = arrival.time,
       let left = probe.left
     else { return }
-    let delay = end - left
+    let delay = end &- left
+    guard RoundTrips.isPossible(delay, of: probe.packet, arrival) else {
+      discarded += 1
+      probes[UInt32(truncatingIfNeeded: probe.number)]?.isDiscarded = true
+      return
+    }
     delays.add(delay)
     var spans: [(name: UInt16, start: Int64, end: Int64)] = [
       (0, arrival.monotonic - delay, arrival.monotonic), (2, probe.packet.due, arrival.monotonic),
     ]
-    if let residence = reflection.residence {
+    let residence = reflectorTimes.residence(reflection, delay: delay, now: arrival.real)
+    oneWay.distrust = reflectorTimes.refusal
+    if let residence {
       spans.insert((1, arrival.monotonic - delay &+ residence, arrival.monotonic), at: 1)
     }
     if let times = times(probe, reflection, arrival, left: left, end: end),
@@ -181,12 +211,19 @@ package struct RoundTrips: Sendable {
     }
   }
 
+  /// Both ends of a round trip lie between the send call and the reading of the answer, by whatever clock.
+  private static func isPossible(_ delay: Int64, of packet: SentPacket, _ arrival: Arrival) -> Bool {
+    guard let read = arrival.read else { return true }
+    let most = read &- packet.actual
+    return delay >= 0 && delay <= most + most / 1000 + 1000
+  }
+
   /// Nil where the answer is cut, so that it does not say when the packet came.
   private mutating func times(
     _ probe: Probe, _ reflection: Reflection, _ arrival: Arrival, left: Int64, end: Int64
   ) -> FourTimes? {
     guard let received = reflection.received else {
-      oneWay.takeCut()
+      if reflection.isCut { oneWay.takeCut() }
       return nil
     }
     return FourTimes(
@@ -203,7 +240,7 @@ package struct RoundTrips: Sendable {
   }
 
   private mutating func forget(_ probe: Probe) {
-    if let arrival = probe.arrival, arrival.time == nil || probe.left == nil { unstamped += 1 }
+    if let arrival = probe.arrival, arrival.time == nil || probe.left == nil, !probe.isDiscarded { unstamped += 1 }
     probes[UInt32(truncatingIfNeeded: oldest)] = nil
     oldest += 1
   }
@@ -217,11 +254,13 @@ package struct RoundTrips: Sendable {
   func tallies(_ state: PacedThread.State) -> [Pairing.Tally] {
     let sent = Int(state.sent)
     var counts = [
-      "requests": sent, "paired": answered - unstamped, "unanswered": max(0, sent - answered - state.ownDrops),
-      "abandoned": unstamped, "own_drops": state.ownDrops,
+      "requests": sent, "paired": answered - unstamped - discarded,
+      "unanswered": max(0, sent - answered - state.ownDrops),
+      "abandoned": unstamped + discarded, "own_drops": state.ownDrops,
       "repeated_responses": repeated, "duplicated_forward": duplicatedThere,
       "unmatched_responses": unknown, "malformed": malformed, "disordered": disordered,
-      "clock_steps": clockSteps,
+      "clock_steps": clockSteps, "without_residence": reflectorTimes.withoutResidence,
+      "impossible_times": reflectorTimes.neverPossible, "way_changes": wayChanges,
     ]
     if oneWay.isTold {
       counts["clock_jumps"] = oneWay.jumps

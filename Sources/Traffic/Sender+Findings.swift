@@ -6,7 +6,8 @@ extension Sender {
   /// What came of the run, one line each.
   package var findings: [String] {
     var lines: [String] = []
-    if state.sent > 0 {
+    // What was not answered at all is an error, and told as such.
+    if state.sent > 0, trips.answered > 0 || !options.expectsAnswers {
       let counts = machine.pairing?.protocols.first { $0.name == "stamp" }?.counts ?? [:]
       var words = ["\(trips.answered) of \(state.sent) answered"]
       for (key, text) in [
@@ -14,23 +15,12 @@ extension Sender {
         ("repeated_responses", "duplicates"), ("disordered", "out of order"), ("abandoned", "without a time stamp"),
         ("unmatched_responses", "answers to no packet"), ("malformed", "answers that are none"),
         ("own_drops", "answers that found no room here"),
-        ("clock_steps", "times that this machine's clock was set"),
+        ("clock_steps", "times that this machine's clock was set, or that it slept"),
       ] {
-        if let count = counts[key] { words.append("\(text) \(count)") }
+        if let count = counts[key], trips.answered > 0 { words.append("\(text) \(count)") }
       }
       if counts["renumbered"] != nil {
         words.append("the reflector began to number anew, so it is not known which way losses were")
-      }
-      if trips.answered == 0, state.heard != 0 || socket.lastError != 0 {
-        let error = state.heard != 0 ? state.heard : socket.lastError
-        words.append(
-          error == ECONNREFUSED
-            ? "nobody listens there: start 'latprobe reflect'" : unsafe String(cString: strerror(error)))
-      } else if trips.answered == 0, stamped > 0, options.size < Reflection.shortest {
-        words.append("a stateful reflector refuses packets below \(Reflection.shortest) bytes")
-      } else if trips.answered == 0, stamped == 0 {
-        // The stack tells nobody that a neighbour does not answer.
-        words.append("and none has left: 'ip neigh' shows whether the next hop is there")
       }
       lines.append(words.joined(separator: ", "))
     }
@@ -38,6 +28,7 @@ extension Sender {
       lines.append("round trip by \(basis.rawValue) time: " + Sender.text(trips.delays, [("p50", 0.5), ("p99", 0.99)]))
     }
     lines += oneWayFindings
+    if let text = machine.settings["stamps"] { lines.append("time stamps are \(text)") }
     if trips.lateness.count > 0 {
       let guardTime = state.guardTime.map { "; sleeps end some \($0 / 1000) µs early and spin" } ?? ""
       let early =
@@ -59,9 +50,18 @@ extension Sender {
     if state.overdue > 0 {
       lines.append("\(state.overdue) packets that were due were not sent in time: give a lower --rate")
     }
-    if state.refused.count > 0, breakdown == nil {
-      let reason = unsafe String(cString: strerror(state.refused.error))
-      lines.append("\(state.refused.count) packets were not sent: \(reason)")
+    if state.refused.count > 0, breakdown == nil, state.sent > 0 { lines.append(refusalText) }
+    if let text = trips.reflectorTimes.complaint { lines.append(text) }
+    if trips.discarded > 0 {
+      lines.append("\(trips.discarded) round trips have no time: a clock was set, or the machine slept, meanwhile")
+    }
+    if let text = way.text { lines.append("the way of the packets changed: \(text)") }
+    if trips.answered > 0, failure == nil, trips.unansweredAtEnd >= 10,
+      case let seconds = secondsWithoutAnswer, seconds >= 1
+    {
+      lines.append(
+        "no answer came to the last \(trips.unansweredAtEnd) packets: the reflector has ended or a firewall drops them, "
+          + "or answers take longer than \(Sender.text(seconds: seconds))")
     }
     if state.droppedLate > 0 {
       lines.append(
@@ -93,14 +93,50 @@ extension Sender {
   /// Why packets could not leave any more, one line: the device went down, or lost its address or its way to the peer.
   package var breakdown: String? {
     let (count, error) = state.refused
-    guard count > 0, [ENETDOWN, ENETUNREACH, EHOSTUNREACH, ENODEV, ENXIO, EADDRNOTAVAIL].contains(error) else {
-      return nil
-    }
-    let reason = unsafe String(cString: strerror(error))
+    // The kernel calls an address of the sender's that is gone an invalid argument.
+    guard count > 0,
+      [ENETDOWN, ENETUNREACH, EHOSTUNREACH, ENODEV, ENXIO, EADDRNOTAVAIL, EINVAL].contains(error)
+    else { return nil }
+    let reason = error == EINVAL ? "its address is gone" : unsafe String(cString: strerror(error))
     return
       "\(count) of \(count + state.sent) packets were not sent (\(reason)): \(interface.name) went down, or lost its "
       + "address or its route; see 'ip address' and 'ip route'"
   }
+
+  /// Why the run is no good, one line; nil if it is: packets could not leave, nobody answered, or nobody did any more.
+  package var failure: String? {
+    if let breakdown { return breakdown }
+    if state.sent == 0, state.refused.count > 0 { return refusalText }
+    guard options.expectsAnswers, state.sent > 0 else { return nil }
+    if trips.answered == 0 { return "0 of \(state.sent) answered, \(silence.reason)" }
+    guard trips.unansweredAtEnd > 0, socket.heard.lastAt > trips.lastAnswerAt else { return nil }
+    return "no answer came to the last \(trips.unansweredAtEnd) of \(state.sent) packets: \(silence.reason)"
+  }
+
+  private var refusalText: String {
+    let (count, error) = state.refused
+    let reason =
+      error == EPERM
+      ? "a firewall of this machine drops them; see 'nft list ruleset'" : unsafe String(cString: strerror(error))
+    return "\(count) of \(count + state.sent) packets were not sent: \(reason)"
+  }
+
+  /// Why nothing is answered.
+  var silence: Silence {
+    var silence = Silence(peer: peer, heard: socket.heard)
+    silence.error = state.heard != 0 ? state.heard : socket.lastError
+    silence.malformed = trips.malformed
+    (silence.haveLeft, silence.isCut) = (stamped > 0, options.size < Reflection.shortest)
+    return silence
+  }
+
+  /// Between the last answer and the last packet.
+  private var secondsWithoutAnswer: Double {
+    let end = Int64(clamping: machine.stoppedAt ?? machine.startedAt)
+    return Double(end &- trips.lastAnswerAt) / 1e9
+  }
+
+  private static func text(seconds: Double) -> String { "\(Int(seconds * 10) / 10).\(Int(seconds * 10) % 10) s" }
 
   private var oneWayFindings: [String] {
     let oneWay = trips.oneWay

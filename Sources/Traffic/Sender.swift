@@ -29,6 +29,8 @@ package struct SenderOptions: Sendable {
   package var isSameClock = false
   /// The reflector numbers its answers by itself.
   package var isStateful = false
+  /// There is a reflector: it is an error if nothing is answered.
+  package var expectsAnswers = true
   /// Authenticated packets.
   package var key: TestKey?
   package var recorder = RecorderOptions()
@@ -60,7 +62,9 @@ package struct Sender: ~Copyable {
   package let basis: SenderOptions.Clock
   /// Tells this run from others of the same ports.
   private let id = UInt16.random(in: 1...(.max))
-  private let linkType: LinkType
+  let peer: Peer
+  private var sources: StampSources
+  var way: WayWatch
   private let counters: DriverCounters
   let departure: DepartureTimes?
   var socket: UDPSocket
@@ -93,7 +97,7 @@ package struct Sender: ~Copyable {
       warn("\(device): \(refusal): packets get the kernel's time")
     }
     let clock = refusal == nil ? .hardware : options.clock ?? .kernel
-    let way: TransmitClock =
+    let stampedBy: TransmitClock =
       switch clock {
       case .hardware: .hardware
       case .kernel: .kernel
@@ -101,7 +105,7 @@ package struct Sender: ~Copyable {
       }
     let departure: DepartureTimes? =
       if let lead = options.lead { try DepartureTimes(device: device, lead: lead) } else { nil }
-    let socket = try UDPSocket(to: peer, stampedBy: way)
+    let socket = try UDPSocket(to: peer, stampedBy: stampedBy)
     try departure?.apply(to: socket, options.pace, size: options.size)
     if let warning = departure?.warning(options.pace) { warn(warning) }
     self.socket = socket
@@ -120,7 +124,9 @@ package struct Sender: ~Copyable {
     self.warn = warn
     self.clock = clock
     self.stamping = stamping
-    self.linkType = linkType
+    self.peer = peer
+    sources = StampSources(device: device, linkType: linkType)
+    self.way = WayWatch(peer: peer, device: device)
     counters = DriverCounters(device: device)
     interface = TapInterface(device: device, hooks: [.wireOut], hardware: refusal ?? TapInterface.granted)
     let clockNumber = clock == .hardware ? interface.hardwareClock.flatMap { UInt16(exactly: $0) } : nil
@@ -199,6 +205,7 @@ package struct Sender: ~Copyable {
         nextFlush = now + Sender.flushInterval
         state = thread.state
         seeClocks()
+        way.look(after: Double(now - start) / 1e9)
         takeLedger()
         try writer.flush()
         progress(progressState(elapsed: Double(now - start) / 1e9, writer))
@@ -268,7 +275,8 @@ package struct Sender: ~Copyable {
       // Reflectors of RFC 5357 do not hand it back.
       reflection.session == id || reflection.session == 0
     else { return trips.malformedAnswer() }
-    var arrival = RoundTrips.Arrival(time: monotonic, monotonic: monotonic, real: monotonic + clockOffset)
+    var arrival = RoundTrips.Arrival(
+      time: monotonic, monotonic: monotonic, real: monotonic + clockOffset, read: monotonic)
     if basis != .user {
       arrival.time = answer.isHardware == (basis == .hardware) ? answer.time : nil
       if basis == .kernel, let time = arrival.time { arrival.monotonic = time - clockOffset }
@@ -279,11 +287,15 @@ package struct Sender: ~Copyable {
   /// - Parameter clockOffset: CLOCK_REALTIME less CLOCK_MONOTONIC.
   private mutating func take(_ stamp: TransmitStamp, _ clockOffset: Int64) {
     var packet = CapturedPacket(
-      time: stamp.time, interface: 0, linkType: linkType, length: stamp.packet.count, bytes: stamp.packet,
-      source: stamp.clock == .hardware ? .hardware : .kernel)
-    let sent = packet.testPacket(isAuthenticated: options.key != nil)
+      time: stamp.time, interface: 0, linkType: sources.linkType(of: stamp.device), length: stamp.packet.count,
+      bytes: stamp.packet, source: stamp.clock == .hardware ? .hardware : .kernel)
+    let found = packet.testPacket(size: options.size, isAuthenticated: options.key != nil, session: id)
+    // In a tunnel that encrypts, it is known by how many were sent before it, unless some were refused.
+    guard let sequence = found?.packet.sequence ?? (state.refused.count == 0 ? stamp.number : nil),
+      trips.isFirstStamp(of: sequence)
+    else { return }
     if clock == .user {
-      guard let sent else { return }
+      guard let sent = found?.packet else { return }
       (packet.time, packet.source) = (sent.time, .reader)
     }
     let leftOut = stamper.append(
@@ -292,14 +304,16 @@ package struct Sender: ~Copyable {
     guard leftOut == nil else { return }
     stamped += 1
     interface.clocks[packet.source.name, default: 0] += 1
-    guard let sent else { return }
-    if basis != .user { trips.left(sent.sequence, at: stamp.time) }
-    if departure != nil, stamp.clock == .kernel { trips.departed(sent.sequence, at: stamp.time - clockOffset) }
+    sources.count(stamp.device, isInTunnel: found?.isInTunnel ?? true)
+    if basis != .user { trips.left(sequence, at: stamp.time) }
+    if departure != nil, stamp.clock == .kernel { trips.departed(sequence, at: stamp.time - clockOffset) }
   }
 
   private mutating func waitForStamps(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws {
     let end = Instant<Monotonic>.now.nanoseconds + Sender.patience + (departure?.lead ?? 0)
-    while stamped < sent || trips.isWaiting, case let now = Instant<Monotonic>.now.nanoseconds, now < end {
+    while stamped < sent || options.expectsAnswers && trips.isWaiting,
+      case let now = Instant<Monotonic>.now.nanoseconds, now < end
+    {
       socket.wait(until: Instant(nanoseconds: min(now + 50_000_000, end)))
       try take(thread, writer)
     }
@@ -319,8 +333,14 @@ package struct Sender: ~Copyable {
     ]
     machine.interfaces = [interface]
     machine.pairing = trips.pairing
+    trips.wayChanges = way.changes.count
     machine.pairing?.protocols = trips.tallies(state)
     machine.settings["one_way"] = trips.oneWayText
+    machine.settings["round_trips"] = basis.rawValue
+    // Whose a time is before the send call is clear.
+    machine.settings["stamps"] = clock == .user ? nil : sources.text
+    machine.settings["way"] = way.text
+    machine.settings["silence"] = sent > 0 && trips.answered == 0 && options.expectsAnswers ? silence.reason : nil
   }
 
   private borrowing func progressState(elapsed: Double, _ writer: MachineWriter) -> RecordingProgress {
@@ -330,14 +350,5 @@ package struct Sender: ~Copyable {
     progress.packets = sent
     progress.size = writer.size
     return progress
-  }
-}
-
-extension CapturedPacket {
-  /// The STAMP packet in a UDP packet without IPv6 extension headers.
-  fileprivate func testPacket(isAuthenticated: Bool) -> TestPacket? {
-    guard let offset = ipOffset else { return nil }
-    let header = bytes[offset] >> 4 == 4 ? Int(bytes[offset] & 15) * 4 : 40
-    return TestPacket(payload: bytes.dropFirst(offset + header + 8), isAuthenticated: isAuthenticated)
   }
 }

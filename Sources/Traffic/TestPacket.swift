@@ -67,9 +67,13 @@ package struct Reflection: Sendable, Hashable {
   package var sent: Int64
   package var error: ErrorEstimate
   package var session: UInt16
-  /// Nil in a cut answer.
+  /// Nil in a cut answer, and where the reflector left it 0.
   package var received: Int64?
   package var senderSequence: UInt32
+  /// Too short for the sender's fields and the time at which the request came.
+  var isCut = false
+  /// More nanoseconds than a second has, where Z says that they are some.
+  private(set) var hasWrongNanoseconds = false
 
   /// - Parameter size: bytes of the request; only those that are cut have cut answers.
   /// - Returns: nil for what is none, or not authentic.
@@ -83,21 +87,29 @@ package struct Reflection: Sendable, Hashable {
     error = ErrorEstimate(bits: Field.half(payload, places.time + 8))
     sent = Field.time(payload, places.time, isPTP: error.isPTP)
     session = Field.half(payload, places.time + 10)
+    let second: UInt32 = 1_000_000_000
+    hasWrongNanoseconds = error.isPTP && Field.word(payload, places.time + 4) >= second
     guard payload.count >= Reflection.shortest else {
-      senderSequence = sequence
+      (senderSequence, isCut) = (sequence, true)
       return
     }
-    received = Field.time(payload, places.received, isPTP: error.isPTP)
+    // No answer says nothing of its request: whoever echoes what comes is no reflector.
+    guard payload[places.senderSequence..<places.senderTime + 10].contains(where: { $0 != 0 }) else { return nil }
+    if payload[places.received..<places.received + 8].contains(where: { $0 != 0 }) {
+      received = Field.time(payload, places.received, isPTP: error.isPTP)
+      if error.isPTP, Field.word(payload, places.received + 4) >= second { hasWrongNanoseconds = true }
+    }
     senderSequence = Field.word(payload, places.senderSequence)
   }
 
   /// Nanoseconds that the reflector had the packet; nil where the answer does not say.
-  package var residence: Int64? { received.map { sent - $0 } }
+  package var residence: Int64? { received.map { sent &- $0 } }
 
   /// The answer to a request, as long as that.
   ///
   /// The sender's own fields are handed back as they came, whatever their format. What is behind the packet is
-  /// handed back too: extensions (RFC 8972) are marked as not understood by their sender already.
+  /// handed back too: extensions (RFC 8972) are marked as not understood by their sender already. A cut answer tells no
+  /// error, so that it is known for an answer: ``cutMark``.
   ///
   /// - Parameters:
   ///   - request: the bytes of the smallest cut packet at least; with a key, those of the smallest authenticated one.
@@ -111,7 +123,8 @@ package struct Reflection: Sendable, Hashable {
     var bytes = [UInt8](repeating: 0, count: size)
     Field.put(sequence ?? Field.word(request, 0), at: 0, in: &bytes)
     Field.put(time: sent, at: places.time, in: &bytes)
-    Field.put(error.bits, at: places.time + 8, in: &bytes)
+    let isCut = key == nil && request.count < shortest
+    Field.put(isCut ? error.bits & 0xc000 | cutMark : error.bits, at: places.time + 8, in: &bytes)
     Field.put(Field.half(request, places.time + 10), at: places.time + 10, in: &bytes)
     Field.put(time: received, at: places.received, in: &bytes)
     bytes.replaceSubrange(places.senderSequence..<places.senderSequence + 4, with: request[0..<4])
@@ -122,7 +135,7 @@ package struct Reflection: Sendable, Hashable {
     return request.count <= size ? Array(bytes.prefix(request.count)) : bytes + request[size...]
   }
 
-  private struct Places {
+  struct Places {
     let time, received, senderSequence, senderTime, ttl: Int
 
     init(isAuthenticated: Bool) {

@@ -45,6 +45,19 @@ extension Peer {
     return speed > 0 ? Int(speed) : nil
   }
 
+  /// Its address in words, without the port.
+  var addressText: String {
+    var address = address
+    var text: [CChar] = Array(repeating: 0, count: Int(NI_MAXHOST))
+    let error = unsafe withUnsafePointer(to: &address.address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        unsafe getnameinfo($0, address.length, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
+      }
+    }
+    guard error == 0 else { return name }
+    return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
   /// Whether the address is an IPv6 one.
   package var isIPv6: Bool { address.address.ss_family == AF_INET6 }
 }
@@ -70,6 +83,8 @@ package struct TransmitStamp: Sendable, Hashable {
   package var number: UInt32
   /// The packet from its link layer header on, as far as 384 bytes; empty if the socket keeps none.
   package var packet: [UInt8]
+  /// Index of the device that had it then, which may be one below that of the route; 0 if that is not told.
+  package var device: UInt32 = 0
 }
 
 /// What came back.
@@ -94,6 +109,8 @@ package struct UDPSocket: ~Copyable {
   private var answers = [UInt8](repeating: 0, count: 65536)
   /// What the stack last heard of a packet that was sent: ECONNREFUSED, EHOSTUNREACH; 0 if nothing.
   package private(set) var lastError: Int32 = 0
+  /// What was said of packets on their way; read together with stamps.
+  private(set) var heard = HeardErrors()
   /// Packets that the device's queue dropped because their time was over, or not allowed.
   private(set) var droppedLate = 0
 
@@ -128,10 +145,12 @@ package struct UDPSocket: ~Copyable {
     /// - Parameter time: when it is to leave, by the clock of ``UDPSocket/keepTimes(of:)``; nil: at once.
     /// - Returns: 0 or the number of the error; and that of what was heard of an earlier packet.
     func send(_ bytes: [UInt8], at time: UInt64? = nil) -> (error: Int32, heard: Int32) {
-      // The first error may be of an earlier packet (nobody listens there): it is told only once.
+      // An error may be of earlier packets (nobody listens there): each is told only once.
       let first = hand(bytes, time)
-      guard first == -ECONNREFUSED || first == -EHOSTUNREACH else { return (-first, 0) }
-      return (-hand(bytes, time), -first)
+      guard first < 0, ![EAGAIN, ENOMEM, EPERM, EINVAL].contains(-first) else { return (-first, 0) }
+      var last = first
+      for _ in 0..<3 where last < 0 { last = hand(bytes, time) }
+      return (-last, last == 0 ? -first : 0)
     }
 
     private func hand(_ bytes: [UInt8], _ time: UInt64?) -> Int32 {
@@ -153,10 +172,11 @@ package struct UDPSocket: ~Copyable {
   /// The next stamp that is there; nil if there is none yet.
   package mutating func nextStamp() throws(TrafficError) -> TransmitStamp? {
     var stamp = lp_tx_stamp()
-    var result = unsafe lp_udp_stamp(descriptor, &buffer, UInt32(buffer.count), &stamp)
-    while result == 2 {
-      droppedLate += 1
-      result = unsafe lp_udp_stamp(descriptor, &buffer, UInt32(buffer.count), &stamp)
+    var said = lp_heard()
+    var result = unsafe lp_udp_stamp(descriptor, &buffer, UInt32(buffer.count), &stamp, &said)
+    while result >= 2 {
+      if result == 2 { droppedLate += 1 } else { heard.take(said) }
+      result = unsafe lp_udp_stamp(descriptor, &buffer, UInt32(buffer.count), &stamp, &said)
     }
     guard result >= 0 else {
       throw TrafficError("time stamps cannot be read: \(unsafe String(cString: strerror(-result)))")
@@ -169,7 +189,8 @@ package struct UDPSocket: ~Copyable {
       default: .queue
       }
     return TransmitStamp(
-      time: stamp.time_ns, clock: clock, number: stamp.number, packet: Array(buffer.prefix(Int(stamp.length))))
+      time: stamp.time_ns, clock: clock, number: stamp.number, packet: Array(buffer.prefix(Int(stamp.length))),
+      device: stamp.device)
   }
 
   /// The next packet that came in; nil if there is none.

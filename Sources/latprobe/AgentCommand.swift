@@ -68,13 +68,14 @@ struct AgentCommand: ParsableCommand {
     StopSignal.watch()
     let listener = try Listener(endpoint)
     Console.error("listening on \(endpoint); Ctrl-C ends")
+    let door = Door(listener, key: options.key, release: options.release) { Console.error($0) }
     while StopSignal.count == 0 {
-      guard var connection = try listener.accept(timeout: 200) else { continue }
+      guard let guest = try door.next(wait: 200) else { continue }
       let recorder = GuestRecorder(devices: devices, namespaces: namespaces)
       AgentSession(
         options: options, recorder: recorder, signals: { StopSignal.count },
-        idle: { listener.turnAway() }, say: { Console.error($0) }
-      ).serve(&connection)
+        idle: { door.turnAway() }, say: { Console.error($0) }
+      ).serve(guest)
     }
   }
 }

@@ -15,7 +15,7 @@ final class GuestParty {
   /// Bytes of one guest's streams that are taken, unless `--max-size` says otherwise.
   private static let defaultLimit = 4 << 30
   /// The host's recording waits for the last clock exchanges no longer.
-  private static let windDown = 5.0
+  private static let windDown = 1.5
 
   private let links: [GuestLink]
   private let limit: Int

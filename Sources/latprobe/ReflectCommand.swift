@@ -11,7 +11,8 @@ struct ReflectCommand: ParsableCommand {
     discussion: """
       A STAMP reflector (RFC 8762): each answer says when the request came, by the kernel's clock, and when the answer \
       left, by this program's. With --stateful answers have numbers of their own, which tell the sender on which way \
-      packets were lost. No answer is longer than its request, and none goes to a port below 1024.
+      packets were lost. No answer is longer than its request, none goes to a port below 1024 or to an answer, and what \
+      looks like a loop ends.
 
         sudo latprobe reflect --stateful --allow 10.0.0.0/8
 

@@ -14,7 +14,8 @@ struct SendCommand: ParsableCommand {
     discussion: """
       The packets are those of a STAMP sender (RFC 8762); 'latprobe reflect' or any other STAMP reflector answers them. \
       Round trips are in the recording: of the device's clock or the kernel's, and from the time that a packet was to be \
-      sent. Without a reflector there are none, and all else is as it was. Where both ends say that their clocks are \
+      sent. If nobody answers, that is an error, unless --no-answers says that nobody is to. Where both ends say that \
+      their clocks are \
       synchronised, or with --same-clock, each way has its delays. Each packet's time stamp comes back with the \
       packet, so that it joins what taps and hook points recorded of it. It is at 'wire-out', by the device's clock or the \
       kernel's, and says by which. Stamps that never came are counted as lost.
@@ -86,6 +87,9 @@ struct SendCommand: ParsableCommand {
     help: "The reflector numbers its answers by itself: say which way losses were, even where none was lost there.")
   var stateful = false
 
+  @Flag(help: "There is no reflector: record when packets leave, and wait for no answers.")
+  var noAnswers = false
+
   @Option(
     defaultAsFlag: TimeArgument(nanoseconds: 1_000_000), parsing: .next,
     help: ArgumentHelp(
@@ -138,6 +142,7 @@ struct SendCommand: ParsableCommand {
     options.lead = txtime?.nanoseconds
     options.isSameClock = sameClock
     options.isStateful = stateful
+    options.expectsAnswers = !noAnswers
     options.size = payload
     let seed = seed ?? .random(in: 0...UInt64(UInt32.max))
     options.pace = Pace(rate: packetRate, interval: interval, burst: burst, seed: seed)
@@ -159,13 +164,24 @@ struct SendCommand: ParsableCommand {
     Console.error(
       "sending to \(target.name), recording to \(output)" + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
     var last = RecordingProgress()
-    let machine = try sender.run(
-      session: session, directory: output, stopRequested: { StopSignal.name },
-      progress: { progress in
-        Console.live(Record.line(progress, since: last))
-        last = progress
-      })
+    let machine: Machine
+    do {
+      machine = try sender.run(
+        session: session, directory: output, stopRequested: { StopSignal.name },
+        progress: { progress in
+          Console.live(Record.line(progress, since: last))
+          last = progress
+        })
+    } catch {
+      Console.endLive()
+      if sender.sent == 0 { SendCommand.remove(output, sender.machine.name) }
+      throw error
+    }
     Console.endLive()
+    if sender.sent == 0, let failure = sender.failure {
+      SendCommand.remove(output, machine.name)
+      throw TrafficError(failure)
+    }
     for interface in machine.interfaces ?? [] {
       let clocks = interface.clocks.sorted { $0.key < $1.key }.map { "\($0.value) by \($0.key)" }
       Console.error(
@@ -179,9 +195,16 @@ struct SendCommand: ParsableCommand {
       throw TrafficError(complaints.joined(separator: "; "))
     }
     for complaint in complaints { Console.error("warning: \(complaint)") }
-    if let breakdown = sender.breakdown {
-      throw TrafficError("\(breakdown); what was measured is kept in \(output)")
+    if let failure = sender.failure {
+      throw TrafficError("\(failure); what was measured is kept in \(output)")
     }
+  }
+
+  /// Nothing was sent: what was made for it is not to be in the way of the next try.
+  private static func remove(_ output: String, _ machine: String) {
+    let files = FileManager.default
+    for path in ["\(output)/\(machine)", "\(output)/\(Session.fileName)"] { try? files.removeItem(atPath: path) }
+    if (try? files.contentsOfDirectory(atPath: output))?.isEmpty == true { try? files.removeItem(atPath: output) }
   }
 }
 

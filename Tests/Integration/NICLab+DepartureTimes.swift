@@ -8,7 +8,7 @@ extension NICLab {
   func expectDepartureTimes(packets: Int) throws {
     try fixNeighbours()
     func send(_ lead: String) throws -> (status: Int32, text: String, lateness: [Int64], dropped: Int) {
-      let sent = try latprobe("send 10.77.0.1 --rate 50 --count \(packets) --txtime \(lead)", "d")
+      let sent = try latprobe("send 10.77.0.1 --rate 50 --count \(packets) --txtime \(lead) --no-answers", "d")
       guard sent.status == 0 else { return (sent.status, sent.text, [], 0) }
       let recording = try load("d")
       let counts = recording.machine.pairing?.protocols.first { $0.name == "pacing" }?.counts ?? [:]

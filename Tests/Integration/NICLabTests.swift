@@ -35,7 +35,7 @@ extension IntegrationSuites {
         let unpaired = try lab.load("q")
         #expect(unpaired.machine.ledger.first?.filtered == 11 && state(unpaired) == "granted and not delivered")
 
-        let sent = try lab.latprobe("send 10.77.0.1 --rate 10 --count 11 --timestamps hardware", "s")
+        let sent = try lab.latprobe("send 10.77.0.1 --rate 10 --count 11 --timestamps hardware --no-answers", "s")
         #expect(sent.status == 1 && sent.text.contains("\nError: \(complaint) for its 11 packets"), "\(sent.text)")
         let unstamped = try lab.load("s")
         let machine = unstamped.machine
@@ -87,7 +87,7 @@ extension IntegrationSuites {
 
         try lab.run("phc_ctl eth0 adj 1000")
         try lab.repeated {
-          let sent = try lab.latprobe("send 10.77.0.1 --rate 50 --count 211 --timestamps hardware", "s")
+          let sent = try lab.latprobe("send 10.77.0.1 --rate 50 --count 211 --timestamps hardware --no-answers", "s")
           #expect(sent.status == 0, "\(sent.text)")
           let recording = try lab.load("s")
           let row = try #require(recording.machine.ledger.first)
@@ -325,7 +325,7 @@ final class NICLab {
     var sent: (status: Int32, text: String)?
     let received = try tap("eth0 --require-hw --filter icmp", "i") {
       let ping = try lab.startOutside(["ping", "-q", "-i", "0.1", "-c", "\(packets)", "10.77.0.2"])
-      sent = try latprobe("send 10.77.0.1 --rate 10 --count \(packets) --timestamps hardware", "s")
+      sent = try latprobe("send 10.77.0.1 --rate 10 --count \(packets) --timestamps hardware --no-answers", "s")
       _ = try ping.wait(limit: 60)
     }
     #expect(sent?.status == 0, "\(sent?.text ?? "")")
@@ -366,7 +366,7 @@ final class NICLab {
     let hooks = try lab.startRecording(
       ["--topology", "host-nic", "--dev", "eth0", "--filter", "udp dst port 862"], in: "/var/tmp/k")
     usleep(500_000)
-    let sent = try latprobe("send 10.77.0.1 --rate 10 --count \(packets) --timestamps hardware", "w")
+    let sent = try latprobe("send 10.77.0.1 --rate 10 --count \(packets) --timestamps hardware --no-answers", "w")
     usleep(500_000)
     try hooks.stop()
     let (kernel, wire) = (try load("k"), try load("w"))

@@ -13,7 +13,8 @@ extension IntegrationSuites {
 
     private func send(_ name: String, _ arguments: String..., to host: String = "10.77.0.2") throws -> Output {
       try Command(
-        [Testbed.latprobe, "send", host, "--netns", bed.a, "-o", bed.path(name)] + arguments, in: bed.folder
+        [Testbed.latprobe, "send", host, "--netns", bed.a, "--no-answers", "-o", bed.path(name)] + arguments,
+        in: bed.folder
       ).wait(limit: 30)
     }
 
@@ -116,11 +117,12 @@ extension IntegrationSuites {
         (["--size", "1473"], "Error: 1473 bytes and their headers do not fit into a packet of eth0: give --size less"),
       ] {
         let output = try Command(
-          [Testbed.latprobe, "send", "10.77.0.2", "--netns", bed.a, "--count", "1", "-o", bed.path("x"), "--force"]
-            + arguments, in: bed.folder
+          [Testbed.latprobe, "send", "10.77.0.2", "--netns", bed.a, "--count", "1", "-o", bed.path("x")] + arguments,
+          in: bed.folder
         ).wait(limit: 20)
         let lines = output.errors.split(separator: "\n").filter { $0.hasPrefix("Error") }
         #expect(output.status == 1 && lines.count == 1 && lines[0].hasPrefix(text), "\(output.errors)")
+        #expect(!FileManager.default.fileExists(atPath: bed.path("x")))
       }
       let nowhere = try send("n", "--count", "1", to: "203.0.113.1")
       #expect(

@@ -15,7 +15,7 @@ import Testing
   /// An agent that follows the protocol up to `moment`, then says `messages`, and then `endless` without end.
   private func agent(
     _ endpoint: Endpoint, _ moment: Moment, _ messages: @escaping @Sendable () -> [Message], endless: Message?,
-    answersLate: Bool
+    pause: UInt32, answersLate: Bool
   ) -> Background<Bool> {
     let isListening = Mutex(false)
     let background = Background<Bool> {
@@ -37,7 +37,10 @@ import Testing
       }
       if moment != .recording { try HostileGuestTests.hear(&connection) }
       for message in messages() { try connection.send(message) }
-      while let endless { try connection.send(endless) }
+      while let endless {
+        try connection.send(endless)
+        if pause > 0 { usleep(pause) }
+      }
       // Until the host has had enough.
       while (try? connection.receive(within: 5_000_000_000)) != nil {}
       return true
@@ -67,11 +70,12 @@ import Testing
   /// What the host makes of it: its error, and what is then in the session's folder.
   private func play(
     _ moment: Moment, limit: Int, _ messages: @escaping @Sendable () -> [Message], endless: Message? = nil,
-    answersLate: Bool = false, patience: Patience = Patience(), meanwhile: (GuestLink, Scratch) -> Void = { _, _ in }
+    pause: UInt32 = 0, answersLate: Bool = false, patience: Patience = Patience(),
+    meanwhile: (GuestLink, Scratch) -> Void = { _, _ in }
   ) throws -> (RemoteError?, [String]) {
     let scratch = try Scratch()
     let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
-    let agent = agent(endpoint, moment, messages, endless: endless, answersLate: answersLate)
+    let agent = agent(endpoint, moment, messages, endless: endless, pause: pause, answersLate: answersLate)
     let folder = try Scratch()
     var failure: RemoteError?
     do {
@@ -140,6 +144,16 @@ import Testing
     }
     #expect(error == nil && left == ["guest-b"])
     #expect(Date().timeIntervalSince(begin) < 15)
+  }
+
+  /// A guest that sends its recording byte by byte is not waited for until all of it is there.
+  @Test func aRecordingThatDrips() throws {
+    let begin = Date()
+    let (error, left) = try play(
+      .pull, limit: 1 << 40, { [.file(.stream(cpu: 1, sequence: 0), size: 1 << 30)] }, endless: .data([1]),
+      pause: 20_000, patience: Patience(files: 500_000_000))
+    #expect(error?.kind == .timeout && error?.description.contains("too slowly") == true, "\(error as Any)")
+    #expect(left.isEmpty && Date().timeIntervalSince(begin) < 15)
   }
 
   @Test func namesAndIdsMustBeThoseThatWerePrepared() throws {

@@ -38,12 +38,14 @@ import Testing
         adjust(&options)
         let listener = try Listener(endpoint)
         isListening.withLock { $0 = true }
-        guard var connection = try listener.accept(timeout: 10_000) else { return false }
-        connection.patience = patience
+        let say = { @Sendable line in self.said.withLock { $0.append(line) } }
+        let door = Door(listener, key: key, release: options.release, say: say)
+        guard var guest = try door.next(wait: 10_000) else { return false }
+        guest.connection.patience = patience
         AgentSession(
           options: options, recorder: recorder, signals: { self.signals.withLock { $0 } },
-          idle: { listener.turnAway() }, say: { line in self.said.withLock { $0.append(line) } }
-        ).serve(&connection)
+          idle: { door.turnAway() }, say: say
+        ).serve(guest)
         return true
       }
       background.withLock { $0 = started }

@@ -53,7 +53,7 @@ import Testing
     var trips = RoundTrips()
     trips.sent(packet(7), left: 100)
     var cut = try reflection(7, own: 7)
-    cut.received = nil
+    (cut.received, cut.isCut) = (nil, true)
     trips.came(cut, arrival(400, 7_010_000))
     let pairs = trips.takePairs().map(\.pair)
     #expect(pairs.map(\.name) == [3, 0, 2] && pairs.map(\.start) == [7_000_000, 7_009_700, 7_000_000])

@@ -18,6 +18,9 @@ struct lp_peer {
 int lp_peer_find(const char *host, const char *port, struct lp_peer *peer);
 // Name of the device by which packets to the peer leave now; -ENETUNREACH where there is none.
 int lp_peer_device(const struct lp_peer *peer, char device[16]);
+// Index of a device, 0 where there is none of that name; and whether it is up and has a carrier.
+uint32_t lp_way_device(const char *device, int *is_running);
+int lp_way_name(uint32_t index, char device[16]);
 // Megabits a second, as the driver has it; 0 where it does not know.
 uint32_t lp_device_speed(const char *device);
 
@@ -33,7 +36,7 @@ enum lp_tx_clock {
 // alone (`only_stamps`). `room`: bytes for what comes back and is not fetched yet.
 // What comes in is stamped by the device where it does (`LP_TX_HARDWARE`), else by the kernel.
 int lp_udp_open(const struct lp_peer *peer, enum lp_tx_clock clock, int only_stamps, int room);
-// Does not wait: -EAGAIN where the socket's own queue is full.
+// Does not wait: -EAGAIN where the socket's own queue is full. What the device's queue drops counts as sent.
 int lp_udp_send(int fd, const void *bytes, uint32_t length);
 
 // The queueing discipline of a device that sends packets at times of their own, wherever it is; else the device's root.
@@ -55,12 +58,24 @@ struct lp_tx_stamp {
 	uint32_t number; // of the send call, from 0
 	uint32_t
 		length; // bytes of the packet that are in the buffer, from its link layer header on
-	uint8_t clock;	// enum lp_tx_clock
+	uint32_t device; // index of the device that had the packet then; 0: not told
+	uint8_t clock;	 // enum lp_tx_clock
+};
+
+// What a router or a host on the way said of a packet that was sent (ICMP).
+struct lp_heard {
+	int32_t error; // what the kernel makes of it: ECONNREFUSED
+	uint8_t type;
+	uint8_t code;
+	uint8_t is_v6;	// type and code are ICMPv6's
+	uint8_t is_own; // this machine's own address said it
+	char from[46];	// address of who said it; empty: not told
 };
 
 // Fetches one stamp: 1; 0 where there is none now; 2 for a packet that came too late for its time, or whose time is not
-// allowed, and was dropped. What else the kernel has to say is passed over.
-int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp);
+// allowed, and was dropped; 3 for what was heard. What else the kernel has to say is passed over.
+int lp_udp_stamp(int fd, void *buffer, uint32_t size, struct lp_tx_stamp *stamp,
+		 struct lp_heard *heard);
 
 // An answer that came in.
 struct lp_answer {
@@ -100,6 +115,9 @@ int lp_reflector_receive(int fd, void *buffer, uint32_t size, struct lp_request 
 // Sends an answer to where the request came from, from where it was sent to.
 int lp_reflector_reply(int fd, const struct lp_request *request, const void *bytes,
 		       uint32_t length);
+
+// Whether the second bytes are somewhere in the first ones.
+int lp_contains(const void *bytes, uint32_t length, const void *part, uint32_t part_length);
 
 // How far CLOCK_REALTIME may be off, in microseconds, and whether anybody disciplines it.
 int64_t lp_clock_error(int *is_synchronized);

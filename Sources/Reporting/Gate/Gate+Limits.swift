@@ -14,7 +14,8 @@ extension Gate {
   ) -> Problem? {
     incompleteness(segment, result) ?? blindness(segment) ?? ledger(segment, result, limits) ?? time(
       requirement, segment, result, limits)
-      ?? offered(segment, result, limits) ?? fragments(requirement, segment, result) ?? matching(segment, limits)
+      ?? sending(requirement, segment, result, limits) ?? fragments(requirement, segment, result) ?? matching(
+        segment, limits)
       ?? samples(requirement, segment)
   }
 
@@ -132,20 +133,6 @@ extension Gate {
       remedy: isByUnit
         ? "the capture's times are that coarse: capture with nanoseconds (tcpdump --time-stamp-precision=nano)"
         : "align the clocks better, or ask for a segment on one machine")
-  }
-
-  /// A sender that left packets out offered less than it was asked for: what it lost says nothing of the rate asked for.
-  private static func offered(_ segment: SegmentResult, _ result: SessionResult, _ limits: Policy.Limits) -> Problem? {
-    guard segment.direction == "stamp" || segment.direction == "pacing",
-      let machine = result.machines.first(where: { $0.name == segment.from.machine })
-    else { return nil }
-    let (unsent, due) = machine.unsent
-    guard Double(unsent) > limits.unmatched * Double(due) else { return nil }
-    return Problem(
-      reason:
-        "\(unsent) of \(due) packets that were due were not sent (\(Text.percent(Double(unsent) / Double(due)))), "
-        + "allowed \(Text.percent(limits.unmatched))",
-      remedy: "give a lower --rate, and see that the device stays up")
   }
 
   /// Late packets took longer than the match window; leaving them out must not make a segment look faster.

@@ -43,6 +43,10 @@ package struct TrialRunner: Sendable {
       stopRequested: stopRequested)
     guard let done else { return nil }
     if done.trial.answered > 0 { return done.warnings }
+    if let heard = done.heard, !heard.isEmpty {
+      throw TrafficError(
+        "\(peer.name): no packet of \(frame) bytes was answered: \(Silence(peer: peer, heard: heard).reason)")
+    }
     let whole = Reflection.shortest + TrialRunner.overhead(isIPv6: peer.isIPv6)
     let cut =
       frame < whole && key == nil ? " With --stateful or --key it answers no frames below \(whole) bytes." : ""
@@ -58,7 +62,7 @@ package struct TrialRunner: Sendable {
 
   private func perform(
     _ plan: Benchmark.Plan, stopRequested: () -> Bool
-  ) throws -> (trial: Trial, warnings: [String])? {
+  ) throws -> (trial: Trial, warnings: [String], heard: HeardErrors?)? {
     let warmUp = plan.count == nil ? Int(plan.rate * Double(self.warmUp) / 1e9) : 0
     let counted = plan.count ?? max(1, Int(plan.rate * (plan.duration ?? 0)))
     let duration = plan.duration ?? Double(counted) / plan.rate
@@ -109,7 +113,10 @@ package struct TrialRunner: Sendable {
     }
     take(&socket, thread, id, size: size, &tally)
     if state.heard == ECONNREFUSED || socket.lastError == ECONNREFUSED {
-      throw TrafficError("\(peer.name): nobody listens there: start 'latprobe reflect'")
+      try hear(&socket)
+      var silence = Silence(peer: peer, heard: socket.heard)
+      silence.error = ECONNREFUSED
+      throw TrafficError("\(peer.name): \(silence.reason)")
     }
     if TrialRunner.noWay.contains(state.refused.error) {
       throw TrafficError(
@@ -126,7 +133,7 @@ package struct TrialRunner: Sendable {
     tally.finish(
       &trial, due: counted, refused: Int(state.refused.count), ownDrops: socket.drops, acceptedLoss: acceptedLoss)
     trial.refusal = state.refused.error
-    return (trial, state.warnings)
+    return (trial, state.warnings, socket.heard)
   }
 
   /// - Parameters:
@@ -136,7 +143,6 @@ package struct TrialRunner: Sendable {
     _ socket: UDPSocket.Sending, size: Int, rate: Double, from start: Int64, for length: Int64,
     _ stopRequested: () -> Bool
   ) {
-    let bytes = TestPacket(sequence: 0, time: 0).bytes(size: size, key: key)
     for number in 0..<Int(Double(length) * rate / 1e9) {
       let due = start + Int64(Double(number) * 1e9 / rate)
       while case let now = Instant<Monotonic>.now.nanoseconds, now < due, !stopRequested() {
@@ -144,7 +150,9 @@ package struct TrialRunner: Sendable {
       }
       guard !stopRequested() else { return }
       guard Instant<Monotonic>.now.nanoseconds < start + length else { return }
-      _ = socket.send(bytes)
+      // A reflector answers no number again and again.
+      let packet = TestPacket(sequence: UInt32(truncatingIfNeeded: number), time: Instant<Realtime>.now.nanoseconds)
+      _ = socket.send(packet.bytes(size: size, key: key))
     }
   }
 
@@ -158,10 +166,14 @@ package struct TrialRunner: Sendable {
       else { continue }
       answers.append((reflection.senderSequence, answer.time ?? Instant<Realtime>.now.nanoseconds))
     }
+    try? hear(&socket)
     // Last: whatever was answered is among them by now.
     for packet in thread.take() { tally.sent(packet) }
     for answer in answers { tally.came(answer.sequence, at: answer.time) }
   }
+
+  /// Takes what was said of packets, so that it takes no room from answers.
+  private func hear(_ socket: inout UDPSocket) throws(TrafficError) { while try socket.nextStamp() != nil {} }
 
   private func seeClocks(_ tally: inout TrialTally) {
     let clocks = ClockReading.now()
