@@ -9,7 +9,7 @@ SWIFT_FLAGS ?=
 CONFIGURATION ?= release
 
 # The Debian packages, the one place that names them: to build, and to run, show and test.
-BUILD_PACKAGES := libbpf-dev libelf-dev libpcap-dev zlib1g-dev libzstd-dev libssl-dev pkg-config make git
+BUILD_PACKAGES := libbpf-dev libelf-dev libpcap-dev zlib1g-dev libzstd-dev libssl-dev libseccomp-dev pkg-config make git
 RUN_PACKAGES = gnuplot-nox babeltrace2 tcpdump sockperf iperf3 nftables iproute2 iputils-ping ethtool clang-format python3 zstd \
 	$(PAIRING_PACKAGES) $(TRAFFIC_PACKAGES) $(LAB_PACKAGES)
 # What pairing is checked against, and the clients of the servers below.

@@ -31,7 +31,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
-    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
   ],
   targets: [
     // The one header that BPF C, C shims and Swift share.
@@ -44,6 +43,9 @@ let package = Package(
     .target(name: "CZlib", cSettings: strictC, linkerSettings: [.linkedLibrary("z")]),
     .target(name: "CZstd", cSettings: strictC, linkerSettings: [.linkedLibrary("zstd")]),
     .target(name: "CNetns", cSettings: strictC),
+    .target(name: "CPrivileges", cSettings: strictC),
+    .target(name: "CSeccomp", cSettings: strictC, linkerSettings: [.linkedLibrary("seccomp")]),
+    .target(name: "CDrawer", dependencies: ["CSeccomp"], cSettings: strictC),
     .target(name: "CPacketRing", cSettings: strictC),
     .target(name: "CTimestamp", cSettings: strictC),
     .target(name: "CTiming", dependencies: ["CTimestamp"], cSettings: strictC),
@@ -53,7 +55,12 @@ let package = Package(
     module("Digests", ["CCrypto"]),
     module("Recording", ["CLatprobeABI"]),
     module("Topology", ["Recording", yams]),
-    module("Probing", ["CBPF", "CNetns", "CPcap", "CTimestamp", "CLatprobeABI", "Clocks", "Recording", "Topology"]),
+    module(
+      "Probing",
+      [
+        "CBPF", "CNetns", "CPcap", "CPrivileges", "CSeccomp", "CTimestamp", "CLatprobeABI", "Clocks", "Recording",
+        "Topology",
+      ]),
     module(
       "Tap",
       ["CLatprobeABI", "CPacketRing", "CTimestamp", "CZlib", "CZstd", "Clocks", "Pairing", "Probing", "Recording"]),
@@ -66,9 +73,7 @@ let package = Package(
     module("Timing", ["CTiming", "Clocks"]),
     module("Analysis", ["Clocks", "Recording"]),
     module("Pairing", [yams]),
-    module(
-      "Reporting",
-      ["Analysis", "Recording", yams, .product(name: "Subprocess", package: "swift-subprocess")]),
+    module("Reporting", ["Analysis", "CDrawer", "Recording", yams]),
     .executableTarget(
       name: "latprobe",
       dependencies: [
@@ -93,7 +98,7 @@ let package = Package(
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Clocks", ["Clocks"]),
     tests("Digests", ["Digests"]),
-    tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "Recording", "Topology"]),
+    tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "CSeccomp", "Recording", "Topology"]),
     tests(
       "Integration",
       ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab", argumentParser]),

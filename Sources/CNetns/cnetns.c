@@ -21,16 +21,21 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-int lp_enter_netns(int netns_fd)
-{
-	return setns(netns_fd, CLONE_NEWNET) ? -errno : 0;
-}
-
 static int is_same_file(int one, int other)
 {
 	struct stat a, b;
 
 	return !fstat(one, &a) && !fstat(other, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int lp_enter_netns(int netns_fd)
+{
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	int is_there = home >= 0 && is_same_file(netns_fd, home);
+
+	if (home >= 0)
+		close(home);
+	return !is_there && setns(netns_fd, CLONE_NEWNET) ? -errno : 0;
 }
 
 int lp_netlink_open(int netns_fd)

@@ -96,6 +96,7 @@ package struct ProbeSet: ~Copyable {
   /// Bytes of one CPU's value in the map `flows`.
   private let flowCacheSize: Int
   private let hooks: [HookPoint]
+  package let runTimes = RunTimes()
   /// What the cost of a stamp is measured of: hook points of packets at devices that share programs, and descriptors of
   /// these.
   private let measured: [(hooks: Set<String>, programs: [Int32])]

@@ -32,7 +32,6 @@ package struct RecorderOptions: Sendable {
 /// Drains the probes into a recording until it is told to stop.
 package struct Recorder: ~Copyable {
   private static let drainInterval: Int64 = 20_000_000
-  private static let flushInterval: Int64 = 200_000_000
   private static let updateInterval: Int64 = 1_000_000_000
 
   private var probes: ProbeSet
@@ -92,7 +91,7 @@ package struct Recorder: ~Copyable {
     try probes.disable()
     if failure == nil { try follow(watch.take()) }
     machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-    if let found = cost.finish(try probes.totals()) { take(found) }
+    if let found = try cost.finish(probes) { take(found) }
     if failure == nil {
       do {
         while try pour(drain) > 0 {}
@@ -112,16 +111,16 @@ package struct Recorder: ~Copyable {
   ) throws -> String {
     var reason: String?
     let start = Instant<Monotonic>.now.nanoseconds
-    var nextFlush = start + Recorder.flushInterval
-    var nextUpdate = start + Recorder.updateInterval
+    var flushes = FlushSchedule(start: start)
+    // With the first flush, so that what is on disk is accounted for.
+    var nextUpdate = start + FlushSchedule.first
     while true {
       let bytes = try pour(drain)
       try companion.put(into: writer)
       try follow(watch.take())
       let now = Instant<Monotonic>.now.nanoseconds
       if let found = try cost.follow(probes, now: now, bytes: bytes) { take(found) }
-      if now >= nextFlush {
-        nextFlush = now + Recorder.flushInterval
+      if flushes.isDue(now) {
         try takeLedger()
         try writer.flush()
         let state = state(elapsed: Double(now - start) / 1e9)

@@ -7,8 +7,8 @@ internal import Recording
 /// What a stamp at a device costs on this machine: the time in the programs there as the kernel counts it
 /// (BPF_STATS_RUN_TIME), by their stamps.
 ///
-/// Counted from the first stamps on, and only until there are plenty, since counting reads a clock twice a run.
-struct StampCost: ~Copyable {
+/// Taken from the first stamps on, and only until there are plenty, since counting reads a clock twice a run.
+struct StampCost {
   /// Hook points that share programs: what one of them costs cannot be told from the other.
   struct Site {
     var hooks: Set<String>
@@ -55,9 +55,8 @@ struct StampCost: ~Copyable {
   /// With fewer stamps, runs for packets of other devices would make up the most of it.
   private static let enough: UInt64 = 100
 
-  /// Open while the kernel counts.
-  private var statistics: Int32 = -1
   private var isOver = false
+  private var hasBegun = false
   private var first = Totals()
   private var end: Int64 = 0
   /// Bytes of records since the kernel counts.
@@ -71,26 +70,25 @@ struct StampCost: ~Copyable {
   /// - Returns: what a stamp costs, once; nil before and after, and if it cannot be told.
   mutating func follow(_ probes: borrowing ProbeSet, now: Int64, bytes: Int) throws(ProbingError) -> Result? {
     guard !isOver else { return nil }
-    guard statistics >= 0 else {
+    guard hasBegun else {
       guard bytes > 0 else { return nil }
-      statistics = bpf_enable_stats(BPF_STATS_RUN_TIME)
-      // Before Linux 5.8, or without CAP_SYS_ADMIN.
-      isOver = statistics < 0
+      hasBegun = true
+      isOver = !probes.runTimes.isOpen
       first = try probes.totals()
       end = now + StampCost.stretch
       return nil
     }
     seen += bytes
     guard now >= end || seen >= StampCost.plenty else { return nil }
-    return finish(try probes.totals())
+    return try finish(probes)
   }
 
   /// For a recording that ends before there are plenty.
-  mutating func finish(_ last: Totals) -> Result? {
-    guard !isOver, statistics >= 0 else { return nil }
+  mutating func finish(_ probes: borrowing ProbeSet) throws(ProbingError) -> Result? {
+    guard !isOver, hasBegun else { return nil }
     isOver = true
-    close(statistics)
-    statistics = -1
+    let last = try probes.totals()
+    probes.runTimes.close()
     return StampCost.perStamp(first, last)
   }
 
@@ -111,6 +109,21 @@ struct StampCost: ~Copyable {
     }
     return Result(mean: mean, byHook: byHook)
   }
+}
 
-  deinit { if statistics >= 0 { close(statistics) } }
+/// Has the kernel count the time in BPF programs while it is open.
+package final class RunTimes {
+  private var file: Int32 = -1
+
+  /// Refused before Linux 5.8, and without CAP_SYS_ADMIN: then they are not counted.
+  package func open() { file = bpf_enable_stats(BPF_STATS_RUN_TIME) }
+
+  var isOpen: Bool { file >= 0 }
+
+  func close() {
+    if file >= 0 { Glibc.close(file) }
+    file = -1
+  }
+
+  deinit { close() }
 }

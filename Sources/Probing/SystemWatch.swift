@@ -81,6 +81,9 @@ package struct SystemWatch: ~Copyable {
     lookAtLinks(UInt64(clock.monotonic.nanoseconds)) { _ in true }
   }
 
+  /// Whether it goes into other namespaces to look, for which CAP_SYS_ADMIN is needed.
+  package var entersNamespaces: Bool { spaces.contains { $0.id == nil } }
+
   /// What changed since the last time, in the order in which it did.
   package mutating func take() -> [Change] {
     let now = Instant<Monotonic>.now.nanoseconds

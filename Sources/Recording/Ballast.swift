@@ -9,17 +9,15 @@
 /// Disk space held back beside the streams, so that the last `machine.json` can be written on a full disk.
 struct Ballast {
   static let fileName = ".ballast"
-  let path: String
   let size: Int
 
   /// The JSON's worst case: a ledger row for each hook and CPU, some 240 bytes as printed.
-  init(directory: String, machine: Machine) {
-    path = "\(directory)/\(Ballast.fileName)"
+  init(machine: Machine) {
     let rows = HookPoint.allCases.count * min(max(machine.cpus, 1), 8192)
     size = (64 << 10) + rows * 240
   }
 
-  func create() throws(RecordingError) {
+  func create(in folder: borrowing Folder) throws(RecordingError) {
     // Random bytes: a file system that compresses or finds holes must hold real blocks too.
     var bytes = [UInt8](repeating: 0, count: size)
     var state: UInt64 = 0x9E37_79B9_7F4A_7C15
@@ -29,11 +27,12 @@ struct Ballast {
       state ^= state << 17
       bytes[i] = UInt8(truncatingIfNeeded: state)
     }
-    let file = try File(path, flags: O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW)
+    let path = folder.path(of: Ballast.fileName)
+    let file = try folder.makeFile(Ballast.fileName)
     try file.write(all: bytes, path)
     // Delayed allocation reserves space only; blocks must be there.
     guard fsync(file.descriptor) == 0 else { throw Files.failure("cannot write", path) }
   }
 
-  func remove() { unsafe unlink(path) }
+  func remove(from folder: borrowing Folder) { try? folder.remove(Ballast.fileName) }
 }

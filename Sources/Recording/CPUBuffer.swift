@@ -103,14 +103,17 @@
 /// What is known of a stream file on disk; shared by the list of all and the CPU that writes it.
 final class StreamInfo {
   let path: String
+  /// In `ctf/`.
+  let name: String
   let begin: UInt64
   var size = 0
   var events: UInt64 = 0
   /// Last `events_discarded` of the file.
   var discarded: UInt64 = 0
 
-  init(path: String, begin: UInt64) {
+  init(path: String, name: String, begin: UInt64) {
     self.path = path
+    self.name = name
     self.begin = begin
   }
 }

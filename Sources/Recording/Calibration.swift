@@ -128,7 +128,7 @@ package struct Calibration: Codable, Sendable, Equatable {
   /// Writes it as `calibration.json` into `directory`, whole or not at all.
   package func write(to directory: String) throws(RecordingError) {
     let bytes = try JSONFile.encode(self, "\(directory)/\(Calibration.fileName)")
-    try Files.replace(directory, Calibration.fileName, bytes)
+    try Folder(directory).replace(Calibration.fileName, bytes)
   }
 
   package static func load(_ path: String) throws(RecordingError) -> Calibration {

@@ -9,12 +9,22 @@
 struct File: ~Copyable {
   let descriptor: Int32
 
-  init(_ path: String, flags: Int32, mode: mode_t = 0o644) throws(RecordingError) {
-    descriptor = unsafe open(path, flags | O_CLOEXEC, mode)
+  /// To read, by path; nothing waits for the other end of a pipe. What is written is made in a ``Folder``.
+  init(_ path: String, flags: Int32 = 0) throws(RecordingError) {
+    descriptor = unsafe open(path, O_RDONLY | flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
     if descriptor < 0 { throw Files.failure("cannot open", path) }
   }
 
+  init(descriptor: Int32) { self.descriptor = descriptor }
+
   deinit { close(descriptor) }
+
+  /// The descriptor, to be closed by the caller.
+  consuming func release() -> Int32 {
+    let descriptor = descriptor
+    discard self
+    return descriptor
+  }
 
   /// Size in bytes.
   func size(_ path: String) throws(RecordingError) -> Int {
@@ -39,14 +49,7 @@ struct File: ~Copyable {
 
   /// Writes all of `buffer`, normally in one call.
   func write(_ buffer: UnsafeRawBufferPointer, _ path: String, call: WriteCall = systemWrite) throws(RecordingError) {
-    var done = 0
-    while done < buffer.count {
-      let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[done...])
-      let count = unsafe call(descriptor, rest.bytes)
-      if count < 0 && errno == EINTR { continue }
-      if count <= 0 { throw Files.failure("cannot write", path, number: count == 0 ? EIO : errno) }
-      done += count
-    }
+    try unsafe Files.write(descriptor, buffer, path, call: call)
   }
 
   func write(all bytes: [UInt8], _ path: String) throws(RecordingError) {
@@ -110,7 +113,7 @@ enum Files {
     return kind(status)
   }
 
-  private static func kind(_ status: stat) -> EntryType {
+  static func kind(_ status: stat) -> EntryType {
     switch status.st_mode & S_IFMT {
     case S_IFDIR: .directory
     case S_IFREG: .file
@@ -122,6 +125,10 @@ enum Files {
   static func list(_ path: String) throws(RecordingError) -> [String] {
     guard let directory = unsafe opendir(path) else { throw failure("cannot list", path) }
     defer { unsafe closedir(directory) }
+    return unsafe names(directory)
+  }
+
+  static func names(_ directory: OpaquePointer) -> [String] {
     var names: [String] = []
     while let entry = unsafe readdir(directory) {
       let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
@@ -132,16 +139,17 @@ enum Files {
     return names.sorted()
   }
 
-  static func makeDirectory(_ path: String) throws(RecordingError) {
-    guard unsafe mkdir(path, 0o755) == 0 else { throw failure("cannot create the directory", path) }
-  }
-
-  static func makeDirectories(_ path: String) throws(RecordingError) {
-    if try target(path) == .directory { return }
-    let parent = parent(of: path)
-    if parent != path && !parent.isEmpty { try makeDirectories(parent) }
-    guard unsafe mkdir(path, 0o755) == 0 || errno == EEXIST else {
-      throw failure("cannot create the directory", path)
+  /// Writes all of `buffer`, normally in one call.
+  static func write(
+    _ descriptor: Int32, _ buffer: UnsafeRawBufferPointer, _ path: String, call: WriteCall
+  ) throws(RecordingError) {
+    var done = 0
+    while done < buffer.count {
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[done...])
+      let count = unsafe call(descriptor, rest.bytes)
+      if count < 0 && errno == EINTR { continue }
+      if count <= 0 { throw failure("cannot write", path, number: count == 0 ? EIO : errno) }
+      done += count
     }
   }
 
@@ -166,24 +174,12 @@ enum Files {
     return unsafe String(cString: resolved)
   }
 
-  static func remove(_ path: String) throws(RecordingError) {
-    guard unsafe unlink(path) == 0 || errno == ENOENT else { throw failure("cannot remove", path) }
-  }
-
-  static func removeDirectory(_ path: String) throws(RecordingError) {
-    guard unsafe rmdir(path) == 0 || errno == ENOENT else { throw failure("cannot remove the directory", path) }
-  }
-
-  static func move(_ from: String, to: String) throws(RecordingError) {
-    guard unsafe rename(from, to) == 0 else { throw failure("cannot rename to \(to)", from) }
-  }
-
   /// At most `limit` bytes, so that a hostile file cannot take all memory.
   static func read(_ path: String, limit: Int) throws(RecordingError) -> [UInt8] {
     if let type = try target(path), type != .file {
       throw RecordingError(.damaged, path: path, "is not a regular file")
     }
-    let file = try File(path, flags: O_RDONLY | O_NONBLOCK)
+    let file = try File(path)
     let size = try file.size(path)
     guard size <= limit else {
       throw RecordingError(.damaged, path: path, "has \(size) bytes, more than any latprobe writes (\(limit))")
@@ -193,24 +189,5 @@ enum Files {
       try unsafe file.read(into: UnsafeMutableRawBufferPointer(buffer), at: 0, path)
     }
     return Array(bytes.prefix(count))
-  }
-
-  /// Writes a file that is not there yet.
-  static func create(_ path: String, _ bytes: [UInt8]) throws(RecordingError) {
-    let file = try File(path, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW)
-    try file.write(all: bytes, path)
-  }
-
-  /// Replaces `name` in `directory`: readers see the old content or the new one, never a part.
-  static func replace(_ directory: String, _ name: String, _ bytes: [UInt8]) throws(RecordingError) {
-    let temporary = "\(directory)/.\(name).tmp"
-    do throws(RecordingError) {
-      let file = try File(temporary, flags: O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW)
-      try file.write(all: bytes, temporary)
-    } catch {
-      unsafe unlink(temporary)
-      throw error
-    }
-    try move(temporary, to: "\(directory)/\(name)")
   }
 }

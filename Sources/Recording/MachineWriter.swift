@@ -50,8 +50,7 @@ package final class MachineWriter {
   private let options: Options
   private let uuid = TraceID.random()
   private let ballast: Ballast
-  /// Held locked while the recorder lives, so that a repair keeps away.
-  private let metadata: File
+  private let folder: MachineFolder
   private let packetCapacity: Int
   private let startedAt: UInt64
   private var machine: Machine
@@ -80,54 +79,31 @@ package final class MachineWriter {
         .invalid, path: directory,
         "a size limit of \(limit) bytes is too small: allow at least \(Options.leastMaxSize)")
     }
-    guard Files.type(directory) == nil else {
-      throw RecordingError(.exists, path: directory, "exists already: choose another -o, or another machine name")
-    }
     let bounds = [options.packetSize, options.rotateSize, options.maxSize.map { ($0 - bytes.count) / 8 }]
     packetCapacity = max(4096, min(bounds.compactMap(\.self).min() ?? 0, Format.packetLimit)) & ~7
     self.options = options
     self.machine = machine
     startedAt = machine.startedAt
-    ballast = Ballast(directory: directory, machine: machine)
-    let path = "\(directory)/ctf/metadata"
-    var isOurs = false
-    do throws(RecordingError) {
-      try Files.makeDirectory(directory)
-      isOurs = true
-      try Files.makeDirectory("\(directory)/ctf")
-      try Files.create(path, bytes)
-      metadata = try File(path, flags: O_RDONLY)
-    } catch {
-      MachineWriter.removeStart(isOurs ? directory : nil, in: parent, session)
-      throw error.beforeAnything
-    }
-    // Whoever asks for the lock has it for a moment only. Where the file system has none, recording goes on.
-    flock(metadata.descriptor, LOCK_EX)
+    ballast = Ballast(machine: machine)
     size = bytes.count
     do throws(RecordingError) {
-      try ballast.create()
+      folder = try MachineFolder(directory: parent, name: machine.name, metadata: bytes)
+    } catch {
+      MachineFolder.removeLoneSession(parent, session)
+      throw error.beforeAnything
+    }
+    do throws(RecordingError) {
+      try ballast.create(in: folder.folder)
       try updateMachine(machine)
     } catch {
-      ballast.remove()
-      MachineWriter.removeStart(directory, in: parent, session)
+      ballast.remove(from: folder.folder)
+      folder.remove(from: parent)
+      MachineFolder.removeLoneSession(parent, session)
       throw error.beforeAnything
     }
   }
 
-  /// A start that failed leaves nothing in the way of the next one: no folder, and no `session.json` that stands alone.
-  private static func removeStart(_ folder: String?, in parent: String, _ session: Session) {
-    if let folder {
-      try? Files.remove("\(folder)/ctf/metadata")
-      try? Files.removeDirectory("\(folder)/ctf")
-      try? Files.removeDirectory(folder)
-    }
-    guard (try? Files.list(parent)) == [Session.fileName], (try? Session.load(from: parent))?.id == session.id else {
-      return
-    }
-    try? Files.remove("\(parent)/\(Session.fileName)")
-  }
-
-  deinit { ballast.remove() }
+  deinit { ballast.remove(from: folder.folder) }
 
   /// Takes a batch of records of one CPU, concatenated as drained.
   ///
@@ -194,7 +170,7 @@ package final class MachineWriter {
     self.machine.rotation = rotation
     self.machine.unwritten = unwritten
     let bytes = try JSONFile.encode(self.machine, "\(directory)/\(Machine.fileName)")
-    try Files.replace(directory, Machine.fileName, bytes)
+    try folder.folder.replace(Machine.fileName, bytes)
   }
 
   /// Writes what is left and the last `machine.json`, also on a full disk.
@@ -212,8 +188,8 @@ package final class MachineWriter {
     buffers = [:]
     machine.events = streams.reduce(0) { $0 + $1.events }
     if failure == nil { failure = RecordingError(.invalid, path: directory, "is closed") }
-    ballast.remove()
-    defer { flock(metadata.descriptor, LOCK_UN) }
+    ballast.remove(from: folder.folder)
+    defer { folder.unlock() }
     try updateMachine(machine)
     if let error { throw error }
   }
@@ -274,7 +250,7 @@ package final class MachineWriter {
     } catch {
       try? stream.file.truncate(to: info.size, info.path)
       if info.size == 0 {
-        try? Files.remove(info.path)
+        try? folder.streams.remove(info.name)
         streams.removeAll { $0 === info }
       }
       throw error
@@ -290,10 +266,10 @@ package final class MachineWriter {
   }
 
   private func openStream(_ buffer: CPUBuffer, begin: UInt64) throws(RecordingError) {
-    let path = "\(directory)/ctf/\(Format.streamName(cpu: buffer.cpu, sequence: buffer.nextSequence))"
-    let file = try File(path, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW)
+    let name = Format.streamName(cpu: buffer.cpu, sequence: buffer.nextSequence)
+    let file = try folder.streams.makeFile(name)
     buffer.nextSequence += 1
-    let info = StreamInfo(path: path, begin: begin)
+    let info = StreamInfo(path: folder.streams.path(of: name), name: name, begin: begin)
     streams.append(info)
     buffer.stream = OpenStream(file: file, info: info, lostBefore: buffer.lostTold, end: begin)
   }
@@ -322,7 +298,7 @@ package final class MachineWriter {
       guard let oldest = streams.indices.min(by: { streams[$0].begin < streams[$1].begin }) else { return }
       let info = streams[oldest]
       for buffer in buffers.values where buffer.stream?.info === info { buffer.stream = nil }
-      try Files.remove(info.path)
+      try folder.streams.remove(info.name)
       streams.remove(at: oldest)
       size -= info.size
       rotation.deletedStreams += 1

@@ -21,6 +21,8 @@ package struct RecordingError: Error, Sendable, Equatable, CustomStringConvertib
     case invalid
     /// Another latprobe is writing it.
     case busy
+    /// Root does not write where another user could exchange what it writes.
+    case foreign
   }
 
   package var kind: Kind

@@ -29,7 +29,7 @@ package struct RecordingExport {
     var entries: [Entry] = []
     for file in [.machine, .metadata] + files {
       let path = "\(directory)/\(file.path)"
-      entries.append(Entry(file: file, size: try File(path, flags: O_RDONLY).size(path)))
+      entries.append(Entry(file: file, size: try File(path, flags: O_NOFOLLOW).size(path)))
     }
     self.entries = entries
   }
@@ -39,7 +39,7 @@ package struct RecordingExport {
     _ entry: Entry, piece: Int, _ body: ([UInt8]) throws(E) -> Void
   ) throws where E: Error {
     let path = "\(directory)/\(entry.file.path)"
-    let file = try File(path, flags: O_RDONLY | O_NOFOLLOW)
+    let file = try File(path, flags: O_NOFOLLOW)
     var offset = 0
     while offset < entry.size {
       var bytes = [UInt8](repeating: 0, count: min(piece, entry.size - offset))

@@ -9,11 +9,21 @@ package enum RecordingFile: Sendable, Hashable {
   /// Below the machine's folder.
   package var path: String {
     switch self {
-    case .machine: Machine.fileName
-    case .metadata: "ctf/metadata"
-    case .stream(let cpu, let sequence): "ctf/\(Format.streamName(cpu: Int(cpu), sequence: Int(sequence)))"
+    case .machine: name
+    case .metadata, .stream: "\(MachineFolder.streamsName)/\(name)"
     }
   }
+
+  /// In its folder, the machine's or that of the streams.
+  var name: String {
+    switch self {
+    case .machine: Machine.fileName
+    case .metadata: "metadata"
+    case .stream(let cpu, let sequence): Format.streamName(cpu: Int(cpu), sequence: Int(sequence))
+    }
+  }
+
+  var isInStreams: Bool { self != .machine }
 
   /// Bytes that such a file never exceeds; nil for no limit of its own.
   var limit: Int? {

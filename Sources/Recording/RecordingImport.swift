@@ -16,8 +16,9 @@ package final class RecordingImport {
 
   /// Bytes that have come.
   package private(set) var size = 0
-  private let parent: String
-  private let directory: String
+  private let parent: Folder
+  private let folder: Folder
+  private let streams: Folder
   private let target: String
   private let machine: String
   private let session: String
@@ -45,20 +46,23 @@ package final class RecordingImport {
     guard MachineName.isSafe(machine) else {
       throw RecordingError(.invalid, path: parent, "\"\(machine)\" cannot be a machine's folder name")
     }
-    self.parent = parent
-    directory = "\(parent)/.\(machine).part"
-    target = "\(parent)/\(machine)"
+    let folder = try Folder(parent)
+    target = folder.path(of: machine)
+    guard folder.type(machine) == nil else {
+      throw RecordingError(.exists, path: target, "exists already: two machines of a session need two names")
+    }
+    self.folder = try folder.makeFolder(RecordingImport.partName(machine))
+    streams = try self.folder.makeFolder(MachineFolder.streamsName)
+    self.parent = folder
     self.machine = machine
     self.session = session
     self.bootID = bootID
     self.limit = limit
     self.sync = sync
-    guard Files.type(target) == nil else {
-      throw RecordingError(.exists, path: target, "exists already: two machines of a session need two names")
-    }
-    try Files.makeDirectory(directory)
-    try Files.makeDirectory("\(directory)/ctf")
   }
+
+  /// Of the folder while it is coming.
+  static func partName(_ machine: String) -> String { ".\(machine).part" }
 
   deinit {
     open = nil
@@ -68,7 +72,7 @@ package final class RecordingImport {
   /// Begins the next file; the one before must be whole.
   package func begin(_ file: RecordingFile, size bytes: UInt64) throws(RecordingError) {
     try endFile()
-    path = "\(directory)/\(file.path)"
+    path = folder.path(of: file.path)
     guard files.count < RecordingImport.fileLimit, files.insert(file).inserted else {
       throw RecordingError(.invalid, path: path, "comes twice, or is one file too many")
     }
@@ -79,7 +83,7 @@ package final class RecordingImport {
     }
     rest = Int(bytes)
     if file.limit == nil { streamSize += rest }
-    open = try File(path, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW)
+    if file.isInStreams { open = try streams.makeFile(file.name) } else { open = try folder.makeFile(file.name) }
   }
 
   package func append(_ bytes: [UInt8]) throws(RecordingError) {
@@ -102,23 +106,23 @@ package final class RecordingImport {
       throw RecordingError(.damaged, path: target, "came without machine.json or metadata")
     }
     let described = try JSONFile.decode(
-      Machine.self, "\(directory)/\(Machine.fileName)", reads: Machine.currentFormat)
+      Machine.self, folder.path(of: Machine.fileName), reads: Machine.currentFormat)
     guard described.name == machine else {
       throw RecordingError(.invalid, path: target, "calls itself another name in machine.json")
     }
     guard described.bootID == bootID else {
       throw RecordingError(.invalid, path: target, "was made by another kernel (boot id) than the one that prepared it")
     }
-    let metadata = "\(directory)/ctf/metadata"
+    let metadata = streams.path(of: "metadata")
     _ = try Metadata.identify(metadata)
     guard try Metadata.value("session_id", metadata) == session else {
       throw RecordingError(.differentSessions, path: target, "is of another session than \(session)")
     }
-    try syncDirectory("\(directory)/ctf")
-    try syncDirectory(directory)
-    try Files.move(directory, to: target)
+    try sync(streams)
+    try sync(folder)
+    try parent.move(RecordingImport.partName(machine), to: machine, in: parent)
     isFinished = true
-    try syncDirectory(parent)
+    try sync(parent)
     return described
   }
 
@@ -130,14 +134,15 @@ package final class RecordingImport {
   }
 
   /// The names in it; EINVAL: a file system without this.
-  private func syncDirectory(_ path: String) throws(RecordingError) {
-    let file = try File(path, flags: O_RDONLY | O_DIRECTORY)
-    guard sync(file.descriptor) == 0 || errno == EINVAL else { throw Files.failure("cannot write", path) }
+  private func sync(_ folder: borrowing Folder) throws(RecordingError) {
+    guard sync(folder.descriptor) == 0 || errno == EINVAL else { throw Files.failure("cannot write", folder.path) }
   }
 
   private func remove() {
-    for file in files { try? Files.remove("\(directory)/\(file.path)") }
-    try? Files.removeDirectory("\(directory)/ctf")
-    try? Files.removeDirectory(directory)
+    for file in files {
+      if file.isInStreams { try? streams.remove(file.name) } else { try? folder.remove(file.name) }
+    }
+    try? folder.removeFolder(MachineFolder.streamsName)
+    try? parent.removeFolder(RecordingImport.partName(machine))
   }
 }

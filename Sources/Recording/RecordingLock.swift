@@ -15,7 +15,7 @@ enum RecordingLock {
   /// - Parameter directory: `DIR/MACHINE`.
   static func isHeld(_ directory: String) -> Bool {
     let path = "\(directory)/ctf/metadata"
-    guard Files.type(path) == .file, let file = try? File(path, flags: O_RDONLY | O_NOFOLLOW) else { return false }
+    guard Files.type(path) == .file, let file = try? File(path, flags: O_NOFOLLOW) else { return false }
     // Shared, so that two who ask do not see each other.
     guard flock(file.descriptor, LOCK_SH | LOCK_NB) != 0 else {
       flock(file.descriptor, LOCK_UN)

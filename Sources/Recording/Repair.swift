@@ -58,7 +58,7 @@ package func repair(directory: String) throws(RecordingError) -> [RepairAction] 
   guard !machines.isEmpty else {
     throw RecordingError(.notARecording, path: directory, "holds no latprobe recording")
   }
-  var actions = try Repair.leftover("\(directory)/.\(Session.fileName).tmp")
+  var actions = try Repair.leftover(RecordingRemoval.sessionLeftover, in: Folder(directory))
   for machine in machines { actions += try Repair.machine(machine) }
   return actions
 }
@@ -68,9 +68,10 @@ enum Repair {
   static let temporaryName = ".repair.tmp"
 
   static func machine(_ directory: String) throws(RecordingError) -> [RepairAction] {
-    let metadata = "\(directory)/ctf/metadata"
-    let uuid = try Metadata.identify(metadata)
-    let lock = try File(metadata, flags: O_RDONLY)
+    let folder = try Folder(directory)
+    let uuid = try Metadata.identify("\(directory)/\(MachineFolder.streamsName)/metadata")
+    guard let streams = try folder.openFolder(MachineFolder.streamsName) else { return [] }
+    let lock = try streams.openFile("metadata")
     if flock(lock.descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
       throw RecordingLock.busy(directory)
     }
@@ -78,25 +79,27 @@ enum Repair {
     defer { flock(lock.descriptor, LOCK_UN) }
     var actions: [RepairAction] = []
     for name in [Ballast.fileName, ".\(Machine.fileName).tmp", temporaryName] {
-      actions += try leftover("\(directory)/\(name)")
+      actions += try leftover(name, in: folder)
     }
     var foreign: [String] = []
-    for stream in try StreamFile.list("\(directory)/ctf", foreign: &foreign) {
-      actions += try repair(stream, uuid: uuid, directory)
+    for stream in try StreamFile.list(streams.path, foreign: &foreign) {
+      actions += try repair(stream, uuid: uuid, folder, streams)
     }
     return actions
   }
 
-  static func leftover(_ path: String) throws(RecordingError) -> [RepairAction] {
-    guard Files.type(path) == .file else { return [] }
-    let size = try File(path, flags: O_RDONLY | O_NOFOLLOW).size(path)
-    try Files.remove(path)
+  static func leftover(_ name: String, in folder: borrowing Folder) throws(RecordingError) -> [RepairAction] {
+    guard folder.type(name) == .file else { return [] }
+    let path = folder.path(of: name)
+    let size = try folder.openFile(name).size(path)
+    try folder.remove(name)
     return [RepairAction(kind: .removedLeftover, path: path, offset: 0, bytes: size)]
   }
 
   private static func repair(
-    _ stream: StreamFile, uuid: TraceID, _ directory: String
+    _ stream: StreamFile, uuid: TraceID, _ folder: borrowing Folder, _ streams: borrowing Folder
   ) throws(RecordingError) -> [RepairAction] {
+    let name = Files.name(of: stream.path)
     let reader = try StreamReader(stream.path, cpu: stream.cpu, uuid: uuid)
     var sound: [Range<Int>] = []
     var damaged: [Range<Int>] = []
@@ -110,12 +113,12 @@ enum Repair {
     }
     var actions: [RepairAction] = []
     for range in damaged {
-      let place = try save(stream.path, range, in: "\(directory)/\(folderName)")
+      let place = try save(name, range, of: streams, in: folder.folder(folderName))
       actions.append(
         RepairAction(kind: .movedDamage(to: place), path: stream.path, offset: range.lowerBound, bytes: range.count))
     }
     if sound.isEmpty {
-      try Files.remove(stream.path)
+      try streams.remove(name)
       actions.append(RepairAction(kind: .removedStream, path: stream.path, offset: 0, bytes: tail?.count ?? 0))
       return actions
     }
@@ -123,52 +126,52 @@ enum Repair {
       actions.append(
         RepairAction(kind: .trimmedTail, path: stream.path, offset: tail.lowerBound, bytes: tail.count))
     }
-    if !damaged.isEmpty {
-      try rewrite(stream.path, keeping: sound, temporary: "\(directory)/\(temporaryName)")
-    } else if let tail {
-      try File(stream.path, flags: O_WRONLY | O_NOFOLLOW).truncate(to: tail.lowerBound, stream.path)
-    }
+    if let tail, damaged.isEmpty, try trim(name, to: tail.lowerBound, in: streams) { return actions }
+    if !actions.isEmpty { try rewrite(name, keeping: sound, of: streams, beside: folder) }
     return actions
   }
 
+  /// Cuts off the end, unless the file has another name too: then it may be another user's.
+  private static func trim(_ name: String, to size: Int, in streams: borrowing Folder) throws(RecordingError) -> Bool {
+    let path = streams.path(of: name)
+    let file = try streams.openFile(name, flags: O_WRONLY)
+    var (status, folder) = (stat(), stat())
+    guard unsafe fstat(file.descriptor, &status) == 0, unsafe fstat(streams.descriptor, &folder) == 0 else {
+      throw Files.failure("cannot look at it", path)
+    }
+    guard status.st_nlink == 1, status.st_uid == folder.st_uid, status.st_mode & S_IFMT == S_IFREG else { return false }
+    try file.truncate(to: size, path)
+    return true
+  }
+
   /// Copies a damaged part to a file of its own; returns its path.
-  private static func save(_ path: String, _ range: Range<Int>, in folder: String) throws(RecordingError) -> String {
-    if Files.type(folder) != .directory { try Files.makeDirectory(folder) }
-    let name = "\(folder)/\(Files.name(of: path))_\(range.lowerBound)"
-    var target = name
+  private static func save(
+    _ name: String, _ range: Range<Int>, of streams: borrowing Folder, in folder: borrowing Folder
+  ) throws(RecordingError) -> String {
+    var target = "\(name)_\(range.lowerBound)"
     var number = 2
-    while Files.type(target) != nil {
-      target = "\(name)_\(number)"
+    while folder.type(target) != nil {
+      target = "\(name)_\(range.lowerBound)_\(number)"
       number += 1
     }
-    let source = try File(path, flags: O_RDONLY | O_NOFOLLOW)
-    do throws(RecordingError) {
-      let file = try File(target, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW)
-      try copy(source, path, range, to: file, target)
-    } catch {
-      try? Files.remove(target)
-      throw error
-    }
-    return target
+    let file = try NewFile(in: folder, target)
+    try copy(streams.openFile(name), streams.path(of: name), range, to: file)
+    try file.finish()
+    return folder.path(of: target)
   }
 
   /// Replaces the stream by its sound packets alone, whole or not at all.
   private static func rewrite(
-    _ path: String, keeping sound: [Range<Int>], temporary: String
+    _ name: String, keeping sound: [Range<Int>], of streams: borrowing Folder, beside folder: borrowing Folder
   ) throws(RecordingError) {
-    let source = try File(path, flags: O_RDONLY | O_NOFOLLOW)
-    do throws(RecordingError) {
-      let file = try File(temporary, flags: O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW)
-      for range in sound { try copy(source, path, range, to: file, temporary) }
-    } catch {
-      try? Files.remove(temporary)
-      throw error
-    }
-    try Files.move(temporary, to: path)
+    let source = try streams.openFile(name)
+    let file = try NewFile(in: folder, name, temporaryName: temporaryName)
+    for range in sound { try copy(source, streams.path(of: name), range, to: file) }
+    try file.finish(in: streams)
   }
 
   private static func copy(
-    _ source: borrowing File, _ path: String, _ range: Range<Int>, to file: borrowing File, _ target: String
+    _ source: borrowing File, _ path: String, _ range: Range<Int>, to file: borrowing NewFile
   ) throws(RecordingError) {
     var chunk = [UInt8](repeating: 0, count: min(range.count, 1 << 20))
     var offset = range.lowerBound
@@ -179,7 +182,7 @@ enum Repair {
         unsafe pread(descriptor, $0.baseAddress, wanted, off_t(offset))
       }
       guard count > 0 else { throw Files.failure("cannot read", path, number: count == 0 ? EIO : errno) }
-      try file.write(all: Array(chunk.prefix(count)), target)
+      try file.write(Array(chunk.prefix(count)))
       offset += count
     }
   }

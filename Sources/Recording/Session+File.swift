@@ -55,10 +55,13 @@ enum JSONFile {
 extension Session {
   package static let fileName = "session.json"
 
-  /// Writes `session.json` into `directory`, whole or not at all.
+  /// Writes `session.json` into `directory`, whole or not at all; one of another session that is there already stays.
   package func write(to directory: String) throws(RecordingError) {
-    let bytes = try JSONFile.encode(self, "\(directory)/\(Session.fileName)")
-    try Files.replace(directory, Session.fileName, bytes)
+    let folder = try Folder(directory)
+    let bytes = try JSONFile.encode(self, folder.path(of: Session.fileName))
+    let file = try NewFile(in: folder, Session.fileName)
+    try file.write(bytes)
+    try file.finish(onlyNew: (try? Session.load(from: directory))?.id != id)
   }
 
   /// Reads `directory/session.json`.
@@ -84,85 +87,27 @@ extension Session {
 
   /// Throws where ``prepare(directory:force:)`` would; creates the directory, but removes nothing yet.
   package static func check(directory: String, force: Bool) throws(RecordingError) {
-    switch try Files.target(directory) {
-    case nil:
-      return try Files.makeDirectories(directory)
-    case .directory:
-      if try Files.list(directory).isEmpty { return }
-    default:
+    if let type = try Files.target(directory), type != .directory {
       throw RecordingError(.exists, path: directory, "exists and is not a directory: choose another -o")
     }
+    try check(Folder(directory, making: true), force: force)
+  }
+
+  static func check(_ folder: borrowing Folder, force: Bool) throws(RecordingError) {
+    let directory = folder.path
+    // Left by a start that was killed.
+    if try folder.names().allSatisfy({ $0 == RecordingRemoval.sessionLeftover }) { return }
     guard force else {
       throw RecordingError(
         .exists, path: directory, "is not empty: choose another -o, or replace the recording in it with --force")
     }
-    guard Files.type("\(directory)/\(fileName)") == .file,
-      (try? JSONFile.decode(Session.self, "\(directory)/\(fileName)", reads: .max)) != nil
+    guard folder.type(fileName) == .file,
+      (try? JSONFile.decode(Session.self, folder.path(of: fileName), reads: .max)) != nil
     else {
       throw RecordingError(
         .exists, path: directory,
         "is not empty and not a latprobe recording, so --force leaves it alone: choose another -o")
     }
     _ = try RecordingRemoval(directory)
-  }
-}
-
-/// Removes exactly the files that latprobe writes.
-private struct RecordingRemoval {
-  private let directory: String
-  private var files: [String] = []
-  private var folders: [String] = []
-
-  /// Looks at everything before anything is removed.
-  init(_ directory: String) throws(RecordingError) {
-    self.directory = directory
-    for name in try Files.list(directory) {
-      let path = "\(directory)/\(name)"
-      if name == Session.fileName || name == ".\(Session.fileName).tmp" {
-        // Last, so that an interrupted removal can be repeated.
-        continue
-      }
-      guard Files.type(path) == .directory, RecordingRemoval.isMachine(path) else { continue }
-      if RecordingLock.isHeld(path) { throw RecordingLock.busy(path) }
-      try collect(path)
-    }
-  }
-
-  func remove() throws(RecordingError) {
-    for file in files { try Files.remove(file) }
-    for folder in folders.reversed() { try Files.removeDirectory(folder) }
-    try Files.remove("\(directory)/.\(Session.fileName).tmp")
-    try Files.remove("\(directory)/\(Session.fileName)")
-  }
-
-  private static func isMachine(_ path: String) -> Bool {
-    Files.type("\(path)/\(Machine.fileName)") == .file || Files.type("\(path)/ctf/metadata") == .file
-  }
-
-  private mutating func collect(_ path: String) throws(RecordingError) {
-    folders.append(path)
-    for name in try Files.list(path) {
-      let entry = "\(path)/\(name)"
-      switch (name, Files.type(entry)) {
-      case (Machine.fileName, .file), (".\(Machine.fileName).tmp", .file), (Ballast.fileName, .file),
-        (Repair.temporaryName, .file):
-        files.append(entry)
-      case ("ctf", .directory), (Repair.folderName, .directory):
-        folders.append(entry)
-        for stream in try Files.list(entry) {
-          let file = "\(entry)/\(stream)"
-          let isOurs = stream == "metadata" || stream.hasPrefix("stream_")
-          guard isOurs, Files.type(file) == .file else { throw RecordingRemoval.foreign(file) }
-          files.append(file)
-        }
-      default: throw RecordingRemoval.foreign(entry)
-      }
-    }
-  }
-
-  private static func foreign(_ path: String) -> RecordingError {
-    RecordingError(
-      .exists, path: path, "was not written by latprobe, so --force removes nothing: move it away, or choose another -o"
-    )
   }
 }

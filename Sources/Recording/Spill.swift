@@ -15,9 +15,7 @@ final class Spill<Value: BitwiseCopyable> {
   init(in directory: String, write: @escaping WriteCall) throws(RecordingError) {
     self.directory = directory
     call = write
-    let path = "\(directory)/.latprobe-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
-    file = try File(path, flags: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
-    try Files.remove(path)
+    file = try Folder(directory).makeNamelessFile()
   }
 
   func append(_ values: [Value]) throws(RecordingError) {

@@ -39,7 +39,7 @@
     self.path = path
     self.cpu = cpu
     self.uuid = uuid
-    file = try File(path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    file = try File(path, flags: O_NOFOLLOW)
     size = try file.size(path)
     unsafe buffer = .allocate(byteCount: 256 << 10, alignment: 16)
   }

@@ -2,6 +2,7 @@
 internal import Digests
 internal import FoundationEssentials
 internal import Glibc
+internal import Recording
 
 /// A secret that host and agent share, from a file.
 package struct SharedKey: Sendable {
@@ -30,6 +31,11 @@ package struct SharedKey: Sendable {
     var status = stat()
     guard unsafe fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       throw RemoteError(.invalid, "the key file \(path) is no regular file")
+    }
+    guard [0, geteuid(), Invoker.current?.user].contains(status.st_uid) else {
+      throw RemoteError(
+        .invalid,
+        "the key file \(path) belongs to another user (uid \(status.st_uid)), who knows it: make a key of your own")
     }
     guard status.st_mode & 0o077 == 0 else {
       throw RemoteError(.invalid, "the key file \(path) may be read by others: 'chmod 600 \(path)'")

@@ -68,7 +68,11 @@ package final class Listener {
     let address = try SocketAddress(path: path)
     let file = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0)
     let mask = umask(0o077)
-    let bound = unsafe file >= 0 && address.withPointer({ unsafe bind(file, $0, $1) }) == 0
+    var bound = unsafe file >= 0 && address.withPointer({ unsafe bind(file, $0, $1) }) == 0
+    if !bound, errno == EADDRINUSE, isAbandoned(path, address) {
+      unsafe unlink(path)
+      bound = unsafe address.withPointer({ unsafe bind(file, $0, $1) }) == 0
+    }
     let error = errno
     umask(mask)
     guard bound, listen(file, Listener.backlog) == 0 else {
@@ -78,6 +82,17 @@ package final class Listener {
         "\(endpoint)", number, number == EADDRINUSE ? "another agent has it, or left it: remove \(path)" : "")
     }
     return file
+  }
+
+  /// Whether it is a socket of ours that nobody listens on: an agent that was killed leaves it.
+  private static func isAbandoned(_ path: String, _ address: SocketAddress) -> Bool {
+    var status = stat()
+    guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK, status.st_uid == geteuid() else {
+      return false
+    }
+    let file = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC, 0)
+    defer { close(file) }
+    return unsafe address.withPointer({ unsafe connect(file, $0, $1) }) != 0 && errno == ECONNREFUSED
   }
 
   /// The next host; nil if none came within `timeout` milliseconds.

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import FoundationEssentials
 internal import Glibc
+internal import Recording
 
 /// A new folder that only this user can enter, for one recording.
 struct StateFolder {
   let path: String
 
   init(below directory: String) throws(RemoteError) {
-    var name = Array("\(directory)/latprobe-XXXXXX".utf8CString)
-    guard unsafe mkdtemp(&name) != nil else {
-      throw RemoteError.system("a folder below \(directory)", errno, "give another --state")
+    let letters = Array("abcdefghijklmnopqrstuvwxyz0123456789")
+    do throws(RecordingError) {
+      let folder = try Folder(directory)
+      let name = "latprobe-" + String((0..<6).map { _ in letters[Int.random(in: letters.indices)] })
+      path = try folder.makeFolder(name).path
+    } catch {
+      throw RemoteError(.invalid, "no folder for the recording: \(error); give another --state")
     }
-    path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
   /// What lies below `directory` of recordings that no host has taken: how many, and their bytes.

@@ -1,31 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import Subprocess
+import Recording
 
 /// Running gnuplot and writing for it.
 enum Gnuplot {
   static let remedy = "install gnuplot (Debian: apt install gnuplot-nox) and run 'gnuplot *.gp' in"
+  private static let formats = ["svg", "png"]
 
-  /// Runs `NAME.gp` of each name in `directory`.
+  /// Draws each figure as `NAME.svg` and `NAME.png`.
+  ///
+  /// gnuplot gets script and data on its standard input and gives the picture on its standard output: a file that somebody
+  /// exchanges meanwhile is none that it reads.
   /// - Returns: one line for each picture that is missing, with the remedy; one for all if there is no gnuplot.
-  static func draw(_ names: [String], in directory: String, executable: String = "gnuplot") async -> [String] {
-    let place = Text.plain(directory)
+  static func draw(
+    _ figures: [Plots.Figure], in folder: borrowing Folder, by drawer: Drawer = .shared
+  ) throws(FileError) -> [String] {
+    let place = Text.plain(folder.path)
     var notes: [String] = []
-    for name in names {
-      do {
-        let result = try await run(
-          .name(executable), arguments: ["-e", "cd \(quoted(directory))", "\(name).gp"], output: .discarded,
-          error: .string(limit: 64 << 10))
-        guard !result.terminationStatus.isSuccess else { continue }
-        let lines = result.standardError.split(whereSeparator: \.isNewline).map { $0.drop { $0 == " " } }
-        let complaint = lines.first { $0.contains("line ") } ?? lines.last ?? "it does not say why"
-        notes.append("no plot \(name): gnuplot failed (\(Text.plain(String(complaint)))); the script is in \(place)")
-      } catch let error as SubprocessError where error.code == .executableNotFound {
-        return ["no plots: gnuplot is not installed; \(remedy) \(place)"]
-      } catch {
-        return ["no plots: gnuplot could not be run (\(Text.plain("\(error)"))); the scripts are in \(place)"]
+    for figure in figures {
+      formats: for format in formats {
+        switch drawer.draw(piped(figure, as: format)) {
+        case .picture(let bytes):
+          var file = try OutputFile(in: folder, "\(figure.name).\(format)")
+          file.append(bytes)
+          try file.finish()
+        case .missing: return ["no plots: gnuplot is not installed; \(remedy) \(place)"]
+        case .notRun(let reason): return ["no plots: gnuplot could not be run (\(reason)); the scripts are in \(place)"]
+        case .failed(let complaint):
+          let lines = complaint.split(whereSeparator: \.isNewline).map { $0.drop { $0 == " " } }
+          let line = lines.first { $0.contains("line ") } ?? lines.last ?? "it does not say why"
+          notes.append(
+            "no plot \(figure.name): gnuplot failed (\(Text.plain(String(line)))); the script is in \(place)")
+          break formats
+        }
       }
     }
     return notes
+  }
+
+  /// The script with its data in it, that draws to standard output.
+  static func piped(_ figure: Plots.Figure, as format: String) -> String {
+    // Nobody can have put it into the data.
+    let end = "EOD\(UInt64.random(in: 0...UInt64.max))"
+    var script = figure.script
+      .replacing("in 'svg png'", with: "in '\(format)'", maxReplacements: 1)
+      .replacing("set output '\(figure.name).' . format\n", with: "", maxReplacements: 1)
+    var blocks = ""
+    for (number, file) in figure.data.enumerated() {
+      blocks += "$d\(number) << \(end)\n\(file.text)\n\(end)\n"
+      script = script.replacing("'\(file.name)'", with: "'$d\(number)'")
+    }
+    return blocks + script
   }
 
   /// A single-quoted gnuplot string: nothing in it is special but the quote itself. No line breaks.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Glibc
+import Recording
 
 /// What went wrong with a file: one clear line.
 package struct FileError: Error, Equatable, CustomStringConvertible {
@@ -20,33 +21,52 @@ package struct FileError: Error, Equatable, CustomStringConvertible {
   }
 }
 
-/// A file written in large chunks beside its final place and moved there when it is complete: a full disk leaves
-/// an error and the old file (or none), never half a file.
-///
-/// Call ``finish()``; a file dropped before that is removed.
+extension FileError {
+  init(_ operation: String, _ path: String, _ error: RecordingError) {
+    if let code = error.errno { self.init(operation, path, errno: code) } else { self.init(error.description) }
+  }
+}
+
+extension Folder {
+  /// For a report: also below a folder of another user, as only its descriptor is used.
+  static func forOutput(_ path: String, below parents: Parents = .any) throws(FileError) -> Folder {
+    do throws(RecordingError) { return try Folder(path, making: true, below: parents) } catch {
+      throw FileError("create directory", path, error)
+    }
+  }
+
+  func outputFolder(_ name: String) throws(FileError) -> Folder {
+    do throws(RecordingError) { return try folder(name) } catch {
+      throw FileError("create directory", path(of: name), error)
+    }
+  }
+
+  func removeOutput(_ name: String) throws(FileError) {
+    do throws(RecordingError) { try remove(name) } catch { throw FileError("remove", path(of: name), error) }
+  }
+
+  func write(_ text: String, to name: String) throws(FileError) {
+    var file = try OutputFile(in: self, name)
+    file.append(text)
+    try file.finish()
+  }
+}
+
+/// A file written in large chunks that takes its place when it is complete (``NewFile``).
 struct OutputFile: ~Copyable {
   private static let chunk = 1 << 20
   private let path: String
-  private let descriptor: Int32
+  private let file: NewFile
   private var buffer: [UInt8] = []
-  private var isDone = false
-
-  private var temporaryPath: String { path + ".part" }
 
   /// - Throws: ``FileError`` if the file cannot be created.
-  init(path: String) throws(FileError) {
-    self.path = path
-    let opened = unsafe open(path + ".part", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard opened >= 0 else { throw FileError("create", path, errno: errno) }
-    descriptor = opened
-    buffer.reserveCapacity(OutputFile.chunk + 4096)
-  }
-
-  deinit {
-    if !isDone {
-      _ = close(descriptor)
-      _ = unsafe unlink(temporaryPath)
+  init(in folder: borrowing Folder, _ name: String, call: @escaping WriteCall = systemWrite) throws(FileError) {
+    let path = folder.path(of: name)
+    do throws(RecordingError) { file = try NewFile(in: folder, name, call: call) } catch {
+      throw FileError("create", path, error)
     }
+    self.path = path
+    buffer.reserveCapacity(OutputFile.chunk + 4096)
   }
 
   mutating func append(_ bytes: [UInt8]) { buffer.append(contentsOf: bytes) }
@@ -82,60 +102,14 @@ struct OutputFile: ~Copyable {
   }
 
   private mutating func flush() throws(FileError) {
-    var offset = 0
-    while offset < buffer.count {
-      let written = unsafe buffer.withUnsafeBytes { bytes in
-        unsafe Glibc.write(descriptor, bytes.baseAddress?.advanced(by: offset), bytes.count - offset)
-      }
-      if written < 0 {
-        if errno == EINTR { continue }
-        throw FileError("write", path, errno: errno)
-      }
-      offset += written
-    }
+    do throws(RecordingError) { try file.write(buffer) } catch { throw FileError("write", path, error) }
     buffer.removeAll(keepingCapacity: true)
   }
 
   /// Writes the rest and moves the file to its place.
   consuming func finish() throws(FileError) {
     try flush()
-    isDone = true
-    // Some file systems report a full disk only here.
-    guard close(descriptor) == 0 else {
-      let code = errno
-      _ = unsafe unlink(temporaryPath)
-      throw FileError("write", path, errno: code)
-    }
-    guard unsafe rename(temporaryPath, path) == 0 else {
-      let code = errno
-      _ = unsafe unlink(temporaryPath)
-      throw FileError("write", path, errno: code)
-    }
-  }
-
-  static func write(_ text: String, to path: String) throws(FileError) {
-    var file = try OutputFile(path: path)
-    file.append(text)
-    try file.finish()
-  }
-
-  /// Removes a file, if there is one.
-  static func remove(_ path: String) throws(FileError) {
-    guard unsafe unlink(path) == 0 || errno == ENOENT else { throw FileError("remove", path, errno: errno) }
-  }
-
-  /// Makes a directory and those above it.
-  static func makeDirectory(_ path: String) throws(FileError) {
-    var status = stat()
-    if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return }
-    if let slash = path.lastIndex(of: "/"), slash > path.startIndex {
-      try makeDirectory(String(path[..<slash]))
-    }
-    if unsafe mkdir(path, 0o755) != 0 {
-      let code = errno
-      // "a/" was made on the way down as "a".
-      if code == EEXIST, unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return }
-      throw FileError("create directory", path, errno: code)
-    }
+    let path = path
+    do throws(RecordingError) { try file.finish() } catch { throw FileError("write", path, error) }
   }
 }

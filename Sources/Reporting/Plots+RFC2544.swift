@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import Foundation
 import Recording
 
 extension Plots {
   /// Throughput beside the line's maximum, and loss by rate.
-  static func write(_ results: [FrameResult], conditions: String, to directory: String) async throws -> [String] {
-    let figures = [throughputFigure(results, conditions), lossFigure(results, conditions)].compactMap(\.self)
-    for figure in figures {
-      for file in figure.data { try OutputFile.write(file.text, to: "\(directory)/\(file.name)") }
-      try OutputFile.write(figure.script, to: "\(directory)/\(figure.name).gp")
-    }
-    return await Gnuplot.draw(figures.map(\.name), in: directory)
+  static func write(
+    _ results: [FrameResult], conditions: String, to folder: borrowing Folder
+  ) throws(FileError) -> [String] {
+    try draw([throughputFigure(results, conditions), lossFigure(results, conditions)].compactMap(\.self), in: folder)
   }
 
   /// Names of what ``write(_:conditions:to:)`` may have written there: the data of a frame size, or of any figure.
-  static func filesOfResults(in directory: String) -> [String] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-    return names.filter {
+  static func filesOfResults(in folder: borrowing Folder) throws -> [String] {
+    try folder.names().filter {
       $0.wholeMatch(of: /(throughput\.csv|loss-[0-9]+\.csv|(throughput|loss)\.(gp|svg|png))/) != nil
     }
   }

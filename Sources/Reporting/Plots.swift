@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
-import Foundation
 import Recording
 
 /// Static pictures by gnuplot: SVG and PNG, with data and script beside them so that `gnuplot NAME.gp` in the
@@ -16,9 +15,8 @@ enum Plots {
 
   /// - Returns: one line for each thing that was not drawn.
   /// - Throws: ``FileError``; a gnuplot that is missing or fails is no error but a line.
-  static func write(_ result: SessionResult, to directory: String) async throws -> [String] {
-    try OutputFile.makeDirectory(directory)
-    try removeEarlier(in: directory)
+  static func write(_ result: SessionResult, to folder: borrowing Folder) throws -> [String] {
+    try removeEarlier(in: folder)
     var notes: [String] = []
     var figures: [Figure] = []
     for direction in Report.directions(result) {
@@ -39,11 +37,16 @@ enum Plots {
       }
       if let figure = pitFigure(direction, result) { figures.append(figure) }
     }
+    return try notes + draw(figures, in: folder)
+  }
+
+  /// Writes each figure's data and script, then its pictures.
+  static func draw(_ figures: [Figure], in folder: borrowing Folder) throws(FileError) -> [String] {
     for figure in figures {
-      for file in figure.data { try OutputFile.write(file.text, to: "\(directory)/\(file.name)") }
-      try OutputFile.write(figure.script, to: "\(directory)/\(figure.name).gp")
+      for file in figure.data { try folder.write(file.text, to: file.name) }
+      try folder.write(figure.script, to: "\(figure.name).gp")
     }
-    return notes + (await Gnuplot.draw(figures.map(\.name), in: directory))
+    return try Gnuplot.draw(figures, in: folder)
   }
 
   /// Those with a distribution to draw: a single delay has none, and a logarithmic axis no place for 0 and less.
@@ -52,15 +55,12 @@ enum Plots {
   }
 
   /// Pictures of an earlier report, which may have had other directions; other files stay.
-  private static func removeEarlier(in directory: String) throws(FileError) {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-    for name in names
+  private static func removeEarlier(in folder: borrowing Folder) throws {
+    for name in try folder.names()
     where ["ccdf-", "delay-", "pit-"].contains(where: name.hasPrefix)
       && [".csv", ".gp", ".png", ".svg"].contains(where: name.hasSuffix)
     {
-      do { try FileManager.default.removeItem(atPath: "\(directory)/\(name)") } catch {
-        throw FileError("\(directory)/\(name): cannot be replaced: \(error.localizedDescription)")
-      }
+      try folder.removeOutput(name)
     }
   }
 

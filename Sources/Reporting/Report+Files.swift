@@ -4,26 +4,28 @@ import Recording
 
 /// The CSV files: a header line, raw nanoseconds, nothing between the commas where a figure cannot be given.
 extension Report {
-  static func writeTables(of result: SessionResult, to directory: String, delays: Bool) throws(FileError) {
-    try writeSegments(result.segments, to: directory + "/segments.csv")
+  static func writeTables(of result: SessionResult, to folder: borrowing Folder, delays: Bool) throws(FileError) {
+    try writeSegments(result.segments, to: folder, "segments.csv")
     if result.groups.isEmpty {
-      try OutputFile.remove(directory + "/groups.csv")
+      try folder.removeOutput("groups.csv")
     } else {
-      try writeSegments(result.groups, to: directory + "/groups.csv")
+      try writeSegments(result.groups, to: folder, "groups.csv")
     }
-    try writeCCDF(result, to: directory + "/ccdf.csv")
-    try writePIT(result, to: directory + "/pit.csv")
+    try writeCCDF(result, to: folder, "ccdf.csv")
+    try writePIT(result, to: folder, "pit.csv")
     if delays {
-      try writeDelays(result, to: directory + "/delays.csv")
+      try writeDelays(result, to: folder, "delays.csv")
     } else {
       // An earlier report's, which may be of another recording.
-      try OutputFile.remove(directory + "/delays.csv")
+      try folder.removeOutput("delays.csv")
     }
   }
 
   /// One row a segment. Columns have the names of `report.json`; each interval takes two of them and each
   /// `resolved` one.
-  private static func writeSegments(_ segments: [SegmentResult], to path: String) throws(FileError) {
+  private static func writeSegments(_ segments: [SegmentResult], to folder: borrowing Folder, _ name: String)
+    throws(FileError)
+  {
     var columns = [
       "segment", "direction", "from_machine", "to_machine", "neighbour", "count", "lost", "unmatched", "ambiguous",
       "duplicate", "late", "cut_off", "share", "error_ns", "n_eff", "min_ns", "mean_ns", "sd_ns", "mad_ns",
@@ -34,7 +36,7 @@ extension Report {
     columns += keys.flatMap { ["\($0)_low_ns", "\($0)_high_ns", "\($0)_resolved"] } + variationColumns
     // `name` is `segment` again, for those who read it before there was `segment`.
     columns += ["share_slowest", "probe_ns", "group", "meaning", "invalid", "name"]
-    var file = try OutputFile(path: path)
+    var file = try OutputFile(in: folder, name)
     file.append(columns.joined(separator: ","))
     try file.endRow()
     for segment in segments {
@@ -70,8 +72,9 @@ extension Report {
   }
 
   /// All distinct delays of each segment with the fraction of packets that took longer.
-  private static func writeCCDF(_ result: SessionResult, to path: String) throws(FileError) {
-    var file = try OutputFile(path: path)
+  private static func writeCCDF(_ result: SessionResult, to folder: borrowing Folder, _ name: String) throws(FileError)
+  {
+    var file = try OutputFile(in: folder, name)
     file.append("segment,direction,delay_ns,ccdf")
     try file.endRow()
     for segment in result.segments {
@@ -88,8 +91,8 @@ extension Report {
     try file.finish()
   }
 
-  private static func writePIT(_ result: SessionResult, to path: String) throws(FileError) {
-    var file = try OutputFile(path: path)
+  private static func writePIT(_ result: SessionResult, to folder: borrowing Folder, _ name: String) throws(FileError) {
+    var file = try OutputFile(in: folder, name)
     file.append("hook,machine,direction,bin_ns,count")
     try file.endRow()
     for histogram in result.intervals {
@@ -106,8 +109,10 @@ extension Report {
   }
 
   /// One row a packet and segment, segments in the result's order, packets by `start_ns`.
-  private static func writeDelays(_ result: SessionResult, to path: String) throws(FileError) {
-    var file = try OutputFile(path: path)
+  private static func writeDelays(_ result: SessionResult, to folder: borrowing Folder, _ name: String)
+    throws(FileError)
+  {
+    var file = try OutputFile(in: folder, name)
     file.append("packet,segment,direction,start_ns,delay_ns,error_ns")
     try file.endRow()
     let comma = UInt8(ascii: ",")

@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import Glibc
 package import Recording
 
 /// What `latprobe rfc2544` shows and writes.
 extension Report {
   /// One row a trial, in the order in which they were done.
   package static func writeTrials(_ trials: [Trial], to directory: String) throws(FileError) {
-    try OutputFile.makeDirectory(directory)
-    try OutputFile.write(trialsCSV(trials), to: directory + "/trials.csv")
+    try Folder.forOutput(directory, below: .trusted).write(trialsCSV(trials), to: "trials.csv")
   }
 
   /// Removes what an earlier run wrote there.
-  package static func removeResults(in directory: String) throws(FileError) {
-    let names = ["trials.csv", "throughput.csv", "loss-curve.csv"].map { "\(directory)/\($0)" }
-    let plots = Plots.filesOfResults(in: directory + "/plots").map { "\(directory)/plots/\($0)" }
-    for path in names + plots where unsafe unlink(path) != 0 && errno != ENOENT {
-      throw FileError("remove", path, errno: errno)
-    }
+  package static func removeResults(in directory: String) throws {
+    guard try Folder.isThere(directory) else { return }
+    let folder = try Folder.forOutput(directory, below: .trusted)
+    for name in ["trials.csv", "throughput.csv", "loss-curve.csv"] { try folder.removeOutput(name) }
+    guard let plots = try folder.openFolder("plots") else { return }
+    for name in try Plots.filesOfResults(in: plots) { try plots.removeOutput(name) }
   }
 
   /// Writes `throughput.csv` and `loss-curve.csv`, and draws both.
@@ -24,11 +22,11 @@ extension Report {
   /// - Returns: one line for each picture that is missing, with the remedy.
   package static func write(
     _ results: [FrameResult], conditions: String, to directory: String
-  ) async throws -> [String] {
-    try OutputFile.makeDirectory(directory + "/plots")
-    try OutputFile.write(throughputCSV(results), to: directory + "/throughput.csv")
-    try OutputFile.write(lossCSV(results), to: directory + "/loss-curve.csv")
-    return try await Plots.write(results, conditions: conditions, to: directory + "/plots")
+  ) throws(FileError) -> [String] {
+    let folder = try Folder.forOutput(directory, below: .trusted)
+    try folder.write(throughputCSV(results), to: "throughput.csv")
+    try folder.write(lossCSV(results), to: "loss-curve.csv")
+    return try Plots.write(results, conditions: conditions, to: folder.outputFolder("plots"))
   }
 
   static func trialsCSV(_ trials: [Trial]) -> String {

@@ -10,11 +10,11 @@ package enum Report {
   ///   - delays: also writes `delays.csv`, one row a packet and segment.
   /// - Returns: one line for each thing that is missing from the output, with its remedy (gnuplot, empty directions).
   /// - Throws: ``FileError`` on a full disk and the like; files that were complete by then stay.
-  package static func write(_ result: SessionResult, to directory: String, delays: Bool) async throws -> [String] {
-    try OutputFile.makeDirectory(directory)
-    try writeTables(of: result, to: directory, delays: delays)
-    try OutputFile.write(json(result).text, to: directory + "/report.json")
-    return try await Plots.write(result, to: directory + "/plots")
+  package static func write(_ result: SessionResult, to directory: String, delays: Bool) throws -> [String] {
+    let folder = try Folder.forOutput(directory)
+    try writeTables(of: result, to: folder, delays: delays)
+    try folder.write(json(result).text, to: "report.json")
+    return try Plots.write(result, to: folder.outputFolder("plots"))
   }
 
   /// Names of the directions in the result's order, those without any sample last.

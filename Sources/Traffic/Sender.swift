@@ -42,7 +42,6 @@ package struct SenderOptions: Sendable {
 
 /// Sends STAMP test packets on a schedule, and records when each has left.
 package struct Sender: ~Copyable {
-  private static let flushInterval: Int64 = 200_000_000
   private static let updateInterval: Int64 = 1_000_000_000
   /// Stamps that have not come in this time after the last packet never will: drivers give up after a second. Answers
   /// neither.
@@ -196,13 +195,13 @@ package struct Sender: ~Copyable {
       state = thread.state
     }
     let start = Instant<Monotonic>.now.nanoseconds
-    var nextFlush = start + Sender.flushInterval
-    var nextUpdate = start + Sender.updateInterval
+    var flushes = FlushSchedule(start: start)
+    // With the first flush, so that what is on disk is accounted for.
+    var nextUpdate = start + FlushSchedule.first
     var isTold = false
     while true {
       let now = Instant<Monotonic>.now.nanoseconds
-      if now >= nextFlush {
-        nextFlush = now + Sender.flushInterval
+      if flushes.isDue(now) {
         state = thread.state
         seeClocks()
         way.look(after: Double(now - start) / 1e9)

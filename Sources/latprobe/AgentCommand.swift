@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import ArgumentParser
 import Foundation
+import Probing
+import Recording
 import Remote
 
 struct AgentCommand: ParsableCommand {
@@ -67,6 +69,10 @@ struct AgentCommand: ParsableCommand {
     options.release = Latprobe.version
     StopSignal.watch()
     let listener = try Listener(endpoint)
+    // What it makes is for the host, and goes when the host has it.
+    Invoker.ignore()
+    // To attach, to go into namespaces, and to hear what changes there.
+    Privileges.keep([.bpf, .perfmon, .sysAdmin, .netAdmin, .netBroadcast])
     Console.error("listening on \(endpoint); Ctrl-C ends")
     let door = Door(listener, key: options.key, release: options.release) { Console.error($0) }
     while StopSignal.count == 0 {

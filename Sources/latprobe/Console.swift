@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Glibc
+import Probing
 import Reporting
 import Synchronization
 
@@ -30,6 +31,11 @@ enum Console {
     guard number == 0 else {
       throw FileError("standard output cannot be written: \(unsafe String(cString: strerror(number)))")
     }
+  }
+
+  /// Before anything is read that may be anybody's: from then on whoever took this process over could do little with it.
+  static func confine() {
+    if let complaint = Privileges.confineReader() { error("warning: \(complaint)") }
   }
 
   /// Replaces the line before it on a terminal; nothing elsewhere.

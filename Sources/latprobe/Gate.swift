@@ -46,6 +46,7 @@ struct GateCommand: ParsableCommand {
   }
 
   func run() throws {
+    Console.confine()
     var all = try policy.map { try Policy.load(path: $0) } ?? Policy(requirements: [])
     all.requirements += try inlineRequirements()
     // Directories with one session id are one run, in the order given.

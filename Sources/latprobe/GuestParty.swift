@@ -66,7 +66,7 @@ final class GuestParty {
     Digest.sha256([UInt8](try Data(contentsOf: URL(fileURLWithPath: topology.file))))
   }
 
-  /// Starts all guests; back once they record. If one does not, none is left recording and `directory` goes.
+  /// Starts all guests; back once they record. If one does not, none is left recording.
   func start(into directory: String) throws {
     self.directory = directory
     for link in links {
@@ -82,7 +82,6 @@ final class GuestParty {
       let failure = phases.compactMap { phase in if case .failed(let error) = phase { error } else { nil } }.first
       if let failure = failure ?? (StopSignal.count > 0 ? RemoteError(.cancelled, "stopped before the start") : nil) {
         cancel()
-        unsafe rmdir(directory)
         throw failure
       }
       usleep(2000)

@@ -54,6 +54,7 @@ final class GuestRecorder: AgentRecorder, Sendable {
     let session = Session(
       id: request.session, members: [machine.name], labels: [:], commandLine: CommandLine.arguments,
       createdAt: Date().timeIntervalSince1970)
+    Privileges.keep(setup.needed)
     try session.write(to: directory)
     let attached = setup.attached
     var options = RecorderOptions()

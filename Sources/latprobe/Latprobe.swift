@@ -3,7 +3,7 @@ import ArgumentParser
 import Reporting
 
 @main
-struct Latprobe: AsyncParsableCommand {
+struct Latprobe: ParsableCommand {
   static let version = "0.1.0"
 
   static let configuration = CommandConfiguration(
@@ -26,7 +26,7 @@ struct Latprobe: AsyncParsableCommand {
       RepairCommand.self,
     ])
 
-  static func main() async {
+  static func main() {
     let arguments = UsageError.withNegativeValues(Array(CommandLine.arguments.dropFirst()))
     if let complaint = UsageError.unknownCommand(arguments) {
       Console.error("Error: \(complaint)")
@@ -34,11 +34,7 @@ struct Latprobe: AsyncParsableCommand {
     }
     do {
       var command = try parseAsRoot(arguments)
-      if var command = command as? any AsyncParsableCommand {
-        try await command.run()
-      } else {
-        try command.run()
-      }
+      try command.run()
     } catch {
       end(error, arguments)
     }

@@ -87,6 +87,8 @@ struct PairCommand: ParsableCommand {
   @Flag(help: "Replace a recording that is in DIR.")
   var force = false
 
+  @OptionGroup var writing: WriteOptions
+
   @Flag(help: "Print the result as JSON, as report --json does.")
   var json = false
 
@@ -150,29 +152,31 @@ struct PairCommand: ParsableCommand {
   }
 
   func run() throws {
+    writing.apply()
+    let place = try RecordingPlace.named(output, force: force)
     let rules = try rules.map { try PairingRule(yaml: String(contentsOfFile: $0, encoding: .utf8), file: $0) }
     try PairCommand.refuseTwins(try kinds().map(\.rawValue) + rules.map(\.name))
     let pairer = Pairer(try kinds(), ports: try portsByKind(), rules: rules, stations: try addresses())
     if let netns { try NetworkNamespace.named(netns).enter() }
     switch try PairInputs(inputs, warn: { Console.error("warning: \($0)") }) {
-    case .captures(let files): try read(files, pairer)
-    case .devices(let devices): try listen(devices, pairer)
+    case .captures(let files): try read(files, pairer, place)
+    case .devices(let devices): try listen(devices, pairer, place)
     }
   }
 
-  private func read(_ files: [String], _ pairer: Pairer) throws {
+  private func read(_ files: [String], _ pairer: Pairer, _ place: borrowing RecordingPlace?) throws {
     guard netns == nil, filter == nil, duration == nil, count == nil, !requireHw else {
       throw ValidationError(
         "--netns, --filter, --duration, --count and --require-hw are for devices; of '\(files[0])' all packets are read"
       )
     }
     let spill = PairSpill(in: output ?? PairSpill.temporaryDirectory, byEnd: output != nil)
+    let hostname = ProcessInfo.processInfo.hostName
+    Console.confine()
     var reading = try PairImport(
       paths: files, pairer: pairer, spill: spill, expansion: Expansion(limit: maxExpansion))
-    let hostname = ProcessInfo.processInfo.hostName
     let session = session(of: MachineName.make(role: "wire", hostname: hostname))
     StopSignal.watch()
-    if let output { try Session.prepare(directory: output, force: force) }
     // Ctrl-C ends a whole pipeline: what the program in front of it has to say of losses comes last, so wait for its end.
     let isPipe = files.contains("-")
     let recording = try reading.run(hostname: hostname, session: session.id) {
@@ -180,10 +184,10 @@ struct PairCommand: ParsableCommand {
     }
     var failures = reading.failures.map(\.description)
     if let finding = nothingAskedFor(pairer) { failures.append("\(files.joined(separator: " ")): \(finding)") }
-    try finish(recording, session, spill, failures: failures)
+    try finish(recording, session, place, spill, failures: failures)
   }
 
-  private func listen(_ devices: [TapDevice], _ pairer: Pairer) throws {
+  private func listen(_ devices: [TapDevice], _ pairer: Pairer, _ place: borrowing RecordingPlace?) throws {
     var options = LivePairingOptions()
     if let filter { options.filter = try Filter(filter) }
     options.requiresHardware = requireHw
@@ -195,7 +199,7 @@ struct PairCommand: ParsableCommand {
     }
     let session = session(of: MachineName.make(role: "wire", hostname: ProcessInfo.processInfo.hostName))
     StopSignal.watch()
-    if let output { try Session.prepare(directory: output, force: force) }
+    Privileges.keep([])
     let line =
       "pairing on \(inputs.joined(separator: " ")) by the \(requireHw ? "devices' hardware clock" : "kernel's time")"
       + (duration == nil && count == nil ? "; Ctrl-C stops" : "")
@@ -211,7 +215,7 @@ struct PairCommand: ParsableCommand {
     if let finding = nothingAskedFor(pairer) { Console.error("warning: \(finding)") }
     var failures = pairing.failure.map { ["\($0)"] } ?? []
     if requireHw { failures += pairing.complaints }
-    try finish(recording, session, spill, failures: failures)
+    try finish(recording, session, place, spill, failures: failures)
   }
 
   /// What is there instead, where there is nothing of what was asked for.
@@ -243,7 +247,8 @@ struct PairCommand: ParsableCommand {
   /// Prints and writes what was paired, also where there were failures, which then end the command. Printed first: a disk
   /// that is full must not cost the result.
   private func finish(
-    _ recording: MachineRecording, _ session: Session, _ spill: PairSpill, failures: [String]
+    _ recording: MachineRecording, _ session: Session, _ place: borrowing RecordingPlace?, _ spill: PairSpill,
+    failures: [String]
   ) throws {
     var result = try analyse(session: session, recordings: [recording])
     if spill.count > 0 { result.segments = try pairSegments(recording.machine, spill) }
@@ -256,7 +261,7 @@ struct PairCommand: ParsableCommand {
     var failures = failures
     if let output {
       do {
-        try session.write(to: output)
+        try place?.begin(session)
         try recording.writePairs(session: session, directory: output, spill: spill)
         Console.error("recording in \(output). Next: latprobe report \(output)")
       } catch { failures.append("\(error)") }

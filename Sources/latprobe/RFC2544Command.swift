@@ -8,7 +8,7 @@ import Reporting
 import Timing
 import Traffic
 
-struct RFC2544Command: AsyncParsableCommand {
+struct RFC2544Command: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "rfc2544",
     abstract: "Find the highest rate without loss, the latency at it, loss by rate, and the longest burst.",
@@ -98,6 +98,8 @@ struct RFC2544Command: AsyncParsableCommand {
   @Flag(help: "Replace results that are in DIR.")
   var force = false
 
+  @OptionGroup var writing: WriteOptions
+
   private func frames() throws -> [Int] {
     try sizes.split(separator: ",").map { text in
       guard let size = Int(text), 64...65_553 ~= size else {
@@ -140,7 +142,9 @@ struct RFC2544Command: AsyncParsableCommand {
     }
   }
 
-  func run() async throws {
+  func run() throws {
+    writing.apply()
+    Drawer.shared.start()
     if let netns { try NetworkNamespace.named(netns).enter() }
     if !force, FileManager.default.fileExists(atPath: output + "/trials.csv") {
       throw TrafficError("\(output): there are results already; give another -o, or --force")
@@ -198,7 +202,7 @@ struct RFC2544Command: AsyncParsableCommand {
     if !results.isEmpty {
       let conditions =
         "to \(target.name)  ·  line \(Report.lineRate(rate))  ·  \(repeats) trials of \(trial)  ·  accepted loss \(acceptLoss) %"
-      for line in try await Report.write(results, conditions: conditions, to: output) {
+      for line in try Report.write(results, conditions: conditions, to: output) {
         Console.error("warning: \(line)")
       }
       try Console.output(

@@ -132,6 +132,8 @@ struct Record: ParsableCommand {
   @Flag(help: "Replace a recording that is there.")
   var force = false
 
+  @OptionGroup var writing: WriteOptions
+
   enum SampleBy: String, ExpressibleByArgument, CaseIterable { case packet, flow }
 
   func validate() throws {
@@ -181,8 +183,10 @@ struct Record: ParsableCommand {
   }
 
   func run() throws {
+    writing.apply()
     var choice = choice
     let topology = try choice.load()
+    let place = try RecordingPlace(output, force: force)
     if !containers.isEmpty { choice.containers = try Container.named(containers, among: Container.all()) }
     var setup = try RecordingSetup(
       choice, topology, note: { Console.error($0) }, warn: { Console.error("warning: \($0)") })
@@ -195,15 +199,14 @@ struct Record: ParsableCommand {
       id: id, members: [setup.machine.name] + party.peers.map(\.machine),
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
-    try Session.check(directory: output, force: force)
     let attached = setup.attached.joined(separator: " ")
     StopSignal.watch()
+    Privileges.keep(setup.needed)
     try party.start(into: output)
     let result: Result<Machine, any Error>
     do {
       // A recording that is there is kept until all guests have started.
-      try Session.prepare(directory: output, force: force)
-      try session.write(to: output)
+      try place.begin(session)
       var recorder = try setup.recorder(session: session, directory: output, options: recorderOptions)
       Console.error(
         "recording \(attached) to \(output)" + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))

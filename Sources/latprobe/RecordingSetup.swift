@@ -44,6 +44,7 @@ struct RecordingSetup: ~Copyable {
   let resolved: ResolvedTopology
   /// Described all but for peers, times and ledger; may be renamed.
   var machine: Machine
+  private let entersNamespaces: Bool
   private let probes: ProbeSet
   private let clocks: ClockKeeper
   private let watch: SystemWatch
@@ -86,6 +87,9 @@ struct RecordingSetup: ~Copyable {
     resolved.hooks.removeAll { plan.obstacle(to: $0) != nil }
     let watch = try SystemWatch(plan.watched(by: resolved.attachedHooks))
     probes = try ProbeSet(object, resolved, plan, options)
+    // While it still may.
+    probes.runTimes.open()
+    entersNamespaces = watch.entersNamespaces
     self.watch = watch
     self.warn = warn
 
@@ -100,6 +104,15 @@ struct RecordingSetup: ~Copyable {
     machine.identity = isNATProof ? Machine.natProof : "full"
     self.resolved = resolved
     clocks = ClockKeeper(side: choice.side, guests: guests.guests, warn: warn)
+  }
+
+  /// What recording takes of this process's rights: maps are read, a guest's counters are files of root's, and namespaces
+  /// whose changes are not heard are entered to look.
+  var needed: Set<Capability> {
+    var needed: Set<Capability> = [.bpf]
+    if machine.guests?.isEmpty == false { needed.insert(.dacReadSearch) }
+    if entersNamespaces { needed.insert(.sysAdmin) }
+    return needed
   }
 
   /// Names of the hook points that are attached.

@@ -58,6 +58,7 @@ struct ReflectCommand: ParsableCommand {
     StopSignal.watch()
     var reflector = try Reflector(
       host: listen?.host, port: listen?.port ?? TestPacket.port, options: options)
+    Privileges.keep([])
     Console.error("reflecting on \(listen?.host ?? "all addresses"), port \(reflector.port); Ctrl-C ends")
     defer { Console.error(reflector.counts.text) }
     try reflector.run { StopSignal.count > 0 }

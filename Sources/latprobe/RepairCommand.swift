@@ -15,7 +15,11 @@ struct RepairCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("Recordings.", valueName: "dir"))
   var directories: [String]
 
+  @OptionGroup var writing: WriteOptions
+
   func run() throws {
+    writing.apply()
+    Console.confine()
     for directory in directories {
       let actions = try repair(directory: directory)
       for action in actions { Console.error(action.description) }

@@ -4,7 +4,7 @@ import ArgumentParser
 import Recording
 import Reporting
 
-struct ReportCommand: AsyncParsableCommand {
+struct ReportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "report",
     abstract: "Show where the time went: a table, CSV files, report.json and plots.",
@@ -50,7 +50,14 @@ struct ReportCommand: AsyncParsableCommand {
   @Flag(name: .shortAndLong, help: "Show the ledger of every hook point.")
   var verbose = false
 
-  func run() async throws {
+  @OptionGroup var writing: WriteOptions
+
+  func run() throws {
+    writing.apply()
+    let output = output ?? (json ? nil : directories.first.map { "\($0)/report" })
+    // While it still may: what is read from here on may be anybody's.
+    if output != nil { Drawer.shared.start() }
+    Console.confine()
     let constants = try calibration.map { try Calibration.load($0) }
     var result = try analysed(
       directories,
@@ -63,8 +70,8 @@ struct ReportCommand: AsyncParsableCommand {
     } else {
       try Console.output(Report.table(result, verbose: verbose, terminal: .output))
     }
-    guard let directory = output ?? (json ? nil : directories.first.map { "\($0)/report" }) else { return }
-    for line in try await Report.write(result, to: directory, delays: delays) { Console.error("warning: \(line)") }
+    guard let directory = output else { return }
+    for line in try Report.write(result, to: directory, delays: delays) { Console.error("warning: \(line)") }
     Console.error("written to \(directory)")
   }
 }

@@ -116,6 +116,8 @@ struct SendCommand: ParsableCommand {
   @Flag(help: "Replace a recording that is in DIR.")
   var force = false
 
+  @OptionGroup var writing: WriteOptions
+
   func validate() throws {
     guard least...65507 ~= payload else {
       let reason = key == nil ? "" : ": authenticated packets cannot be cut"
@@ -136,6 +138,8 @@ struct SendCommand: ParsableCommand {
   }
 
   func run() throws {
+    writing.apply()
+    let place = try RecordingPlace(output, force: force)
     if let netns { try NetworkNamespace.named(netns).enter() }
     var options = SenderOptions()
     options.clock = txtime == nil ? timestamps : .kernel
@@ -159,8 +163,8 @@ struct SendCommand: ParsableCommand {
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
     if interval != .constant { Console.error("seed \(seed)") }
-    try Session.prepare(directory: output, force: force)
-    try session.write(to: output)
+    Privileges.keep(tuning.fifo == nil ? [] : [.sysNice])
+    try place.begin(session)
     Console.error(
       "sending to \(target.name), recording to \(output)" + (duration == nil && count == nil ? "; Ctrl-C stops" : ""))
     var last = RecordingProgress()

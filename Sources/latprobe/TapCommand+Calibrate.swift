@@ -9,6 +9,7 @@ import Tap
 extension TapCommand {
   /// Sends and records the frames, fits the constants and writes them beside the recording.
   func fit() throws {
+    let place = try RecordingPlace(output, force: force)
     if let netns { try NetworkNamespace.named(netns).enter() }
     StopSignal.watch()
     var calibrator = try Calibrator(devices, count: count ?? 1_000, requiresHardware: requireHw) {
@@ -18,8 +19,7 @@ extension TapCommand {
       id: UUID().uuidString.lowercased(), members: [calibrator.machine.name],
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
-    try Session.prepare(directory: output, force: force)
-    try session.write(to: output)
+    try place.begin(session)
     Console.error("sending \(count ?? 1_000) frames each way between \(devices[0]) and \(devices[1])")
     let machine = try calibrator.run(session: session, directory: output) { StopSignal.name }
     let recording = try MachineRecording.load(directory: "\(output)/\(machine.name)")

@@ -88,6 +88,8 @@ struct TapCommand: ParsableCommand {
   @Flag(help: "Replace a recording that is in DIR.")
   var force = false
 
+  @OptionGroup var writing: WriteOptions
+
   private var inputs: [CaptureInput]? { CaptureInput.parse(files) }
 
   func validate() throws {
@@ -133,10 +135,12 @@ struct TapCommand: ParsableCommand {
   }
 
   func run() throws {
+    writing.apply()
     if calibrate { try fit() } else if files.isEmpty { try listen() } else { try read() }
   }
 
   private func listen() throws {
+    let place = try RecordingPlace(output, force: force)
     if let netns { try NetworkNamespace.named(netns).enter() }
     for name in devices.map({ TapDevice($0).name })
     where !TapDevice.exists(name) && FileManager.default.fileExists(atPath: name) {
@@ -156,8 +160,8 @@ struct TapCommand: ParsableCommand {
       id: session ?? UUID().uuidString.lowercased(), members: [recorder.machine.name],
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
-    try Session.prepare(directory: output, force: force)
-    try session.write(to: output)
+    Privileges.keep([])
+    try place.begin(session)
     let line =
       "listening on \(devices.joined(separator: " ")) to \(output)"
       + (duration == nil && count == nil ? "; Ctrl-C stops" : "")
@@ -192,17 +196,19 @@ struct TapCommand: ParsableCommand {
       throw CaptureFailure(
         description: "'\(path)' is a device and no file: did you mean 'latprobe tap \(path) -o \(output)'?")
     }
+    let place = try RecordingPlace(output, force: force)
     let id = UUID().uuidString.lowercased()
+    let hostname = ProcessInfo.processInfo.hostName
+    Console.confine()
     var reading = try CaptureImport(
-      inputs ?? [], hostname: ProcessInfo.processInfo.hostName, session: id, isNATProof: isNATProof,
+      inputs ?? [], hostname: hostname, session: id, isNATProof: isNATProof,
       expansion: Expansion(limit: maxExpansion))
     let session = Session(
       id: id, members: [reading.machineName],
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
     StopSignal.watch()
-    try Session.prepare(directory: output, force: force)
-    try session.write(to: output)
+    try place.begin(session)
     // Ctrl-C ends a whole pipeline: what the program in front of it has to say of losses comes last, so wait for its end.
     let isPipe = files.contains { CaptureInput.isStandardInput($0) }
     let machine = try reading.run(session: session, directory: output) {

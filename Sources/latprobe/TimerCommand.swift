@@ -48,6 +48,8 @@ struct TimerCommand: ParsableCommand {
   @Flag(help: "Replace a recording that is in DIR.")
   var force = false
 
+  @OptionGroup var writing: WriteOptions
+
   @Flag(help: "Print the result as JSON, as report --json does.")
   var json = false
 
@@ -70,6 +72,8 @@ struct TimerCommand: ParsableCommand {
   }
 
   func run() throws {
+    writing.apply()
+    let place = try RecordingPlace.named(output, force: force)
     var options = TimerOptions()
     options.samples = samples
     options.interval = interval.nanoseconds
@@ -77,7 +81,6 @@ struct TimerCommand: ParsableCommand {
     options.tuning = tuning.thread
     options.directory = ioDir ?? options.directory
     StopSignal.watch()
-    if let output { try Session.prepare(directory: output, force: force) }
 
     let begin = ClockReading.now()
     var machine = Environment.machine(role: "timer", topology: "timer")
@@ -104,7 +107,7 @@ struct TimerCommand: ParsableCommand {
       try Console.output(Report.timerTable(result, terminal: .output))
     }
     if let output {
-      try session.write(to: output)
+      try place?.begin(session)
       let offset = begin.realtime.nanoseconds - begin.monotonic.nanoseconds
       let writer = try MachineWriter(
         directory: output, machine: recording.machine, session: session, utcOffset: offset)

@@ -92,25 +92,14 @@ import Testing
   }
 
   /// A path that is just long enough for `session.json` and too long for `ctf/metadata`.
-  @Test func aStartThatFailsLeavesNothing() throws {
+  /// What is in the way stays, and so does the session of those who are there.
+  @Test func aStartThatFailsRemovesNothingOfOthers() throws {
     let scratch = try Scratch()
-    var path = scratch.path
-    while path.utf8.count < 3800 { path += "/" + String(repeating: "d", count: 200) }
-    path += "/" + String(repeating: "e", count: 4077 - path.utf8.count - 1)
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    func start() throws -> RecordingError {
-      let session = sampleSession()
-      try session.write(to: path)
-      return try error {
-        try MachineWriter(directory: path, machine: sampleMachine(), session: session, utcOffset: utcOffset)
-      }
-    }
-    #expect(try start().description.contains("too long"))
-    #expect(try FileManager.default.contentsOfDirectory(atPath: path).isEmpty)
-    // Another member's recording keeps its session.json.
-    try FileManager.default.createDirectory(atPath: "\(path)/guest", withIntermediateDirectories: false)
-    _ = try start()
-    #expect(try FileManager.default.contentsOfDirectory(atPath: path).sorted() == ["guest", "session.json"])
+    try sampleSession().write(to: scratch.path)
+    try scratch.put("host-a", [1])
+    let problem = try error { try begin(scratch) }
+    #expect(problem.kind == .exists && problem.path.hasSuffix("/host-a"))
+    #expect(try scratch.list("") == ["host-a", "session.json"])
   }
 
   @Test func recordingsThatDoNotBelongTogetherAreRefused() throws {

@@ -25,9 +25,9 @@ import Testing
     return result
   }
 
-  @Test func csvFilesHoldRawNanoseconds() async throws {
+  @Test func csvFilesHoldRawNanoseconds() throws {
     let folder = try Folder()
-    _ = try await Report.write(small(), to: folder.path, delays: true)
+    _ = try Report.write(small(), to: folder.path, delays: true)
     #expect(
       try folder.names == ["ccdf.csv", "delays.csv", "pit.csv", "plots", "report.json", "segments.csv"])
     #expect(
@@ -61,17 +61,17 @@ import Testing
   }
 
   /// Those of another recording must not lie beside this one's figures.
-  @Test func delaysOfAnEarlierReportGo() async throws {
+  @Test func delaysOfAnEarlierReportGo() throws {
     let folder = try Folder()
-    _ = try await Report.write(small(), to: folder.path, delays: true)
+    _ = try Report.write(small(), to: folder.path, delays: true)
     #expect(try folder.names.contains("delays.csv"))
-    _ = try await Report.write(small(), to: folder.path, delays: false)
+    _ = try Report.write(small(), to: folder.path, delays: false)
     #expect(try folder.names == ["ccdf.csv", "pit.csv", "plots", "report.json", "segments.csv"])
   }
 
-  @Test func delaysOnlyOnRequest() async throws {
+  @Test func delaysOnlyOnRequest() throws {
     let folder = try Folder()
-    _ = try await Report.write(small(), to: folder.path + "/a/b//c/", delays: false)
+    _ = try Report.write(small(), to: folder.path + "/a/b//c/", delays: false)
     #expect(FileManager.default.fileExists(atPath: folder.path + "/a/b/c/segments.csv"))
     #expect(!FileManager.default.fileExists(atPath: folder.path + "/a/b/c/delays.csv"))
   }
@@ -79,7 +79,7 @@ import Testing
   @Test(arguments: [0, 7, 10, 997, Int64.max, -1, -997, Int64.min])
   func integersAreWrittenAsSwiftWritesThem(_ number: Int64) throws {
     let folder = try Folder()
-    var file = try OutputFile(path: folder.path + "/n")
+    var file = try OutputFile(in: folder.output(), "n")
     file.append(number)
     file.append(UInt8(ascii: " "))
     file.append(UInt64(bitPattern: number))
@@ -87,11 +87,18 @@ import Testing
     #expect(try folder.text("n") == "\(number) \(UInt64(bitPattern: number))")
   }
 
+  private func fill(_ folder: Folder) throws {
+    var file = try OutputFile(in: folder.output(), "x.csv") { _, _ in
+      errno = ENOSPC
+      return -1
+    }
+    file.append("new")
+    try file.finish()
+  }
+
   @Test func aFullDiskIsAnErrorAndLeavesNoHalfFile() throws {
     let folder = try Folder()
-    // /dev/full answers every write as a full disk does.
-    try FileManager.default.createSymbolicLink(atPath: folder.path + "/x.csv.part", withDestinationPath: "/dev/full")
-    let error = #expect(throws: FileError.self) { try OutputFile.write("data", to: folder.path + "/x.csv") }
+    let error = #expect(throws: FileError.self) { try fill(folder) }
     #expect(
       error?.description == "cannot write \(folder.path)/x.csv: No space left on device; "
         + "free some space or choose another output directory")
@@ -100,11 +107,10 @@ import Testing
 
   @Test func aFileThatFailsKeepsTheOldOne() throws {
     let folder = try Folder()
-    try OutputFile.write("old", to: folder.path + "/x.csv")
-    try FileManager.default.createSymbolicLink(atPath: folder.path + "/x.csv.part", withDestinationPath: "/dev/full")
-    #expect(throws: FileError.self) { try OutputFile.write("new", to: folder.path + "/x.csv") }
+    try folder.output().write("old", to: "x.csv")
+    #expect(throws: FileError.self) { try fill(folder) }
     #expect(try folder.text("x.csv") == "old")
-    try OutputFile.write("new", to: folder.path + "/x.csv")
+    try folder.output().write("new", to: "x.csv")
     #expect(try folder.text("x.csv") == "new")
     #expect(try folder.names == ["x.csv"])
   }
@@ -112,7 +118,7 @@ import Testing
   @Test func aFileDroppedHalfwayIsRemoved() throws {
     let folder = try Folder()
     func half() throws {
-      var file = try OutputFile(path: folder.path + "/x.csv")
+      var file = try OutputFile(in: folder.output(), "x.csv")
       file.append("half")
       throw FileError("given up")
     }
@@ -120,12 +126,36 @@ import Testing
     #expect(try folder.names == [])
   }
 
-  @Test func aFileInTheWayIsNamed() async throws {
+  /// A link, a pipe or another name of somebody's file in a report's place goes, and what it leads to stays.
+  @Test func whatLiesInAReportsPlaceIsReplaced() throws {
+    let (folder, other) = (try Folder(), try Folder())
+    try other.output().write("mine", to: "file")
+    let victim = other.path + "/file"
+    for (number, name) in ["segments.csv", "report.json", "ccdf.csv", "pit.csv"].enumerated() {
+      for place in [name, ".\(name).tmp"] {
+        let path = "\(folder.path)/\(place)"
+        switch number % 3 {
+        case 0: try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: victim)
+        case 1: try FileManager.default.linkItem(atPath: victim, toPath: path)
+        default: #expect(unsafe mkfifo(path, 0o666) == 0)
+        }
+      }
+    }
+    try FileManager.default.createSymbolicLink(atPath: folder.path + "/plots", withDestinationPath: other.path)
+    #expect(throws: FileError.self) { try Report.write(small(), to: folder.path, delays: false) }
+    try FileManager.default.removeItem(atPath: folder.path + "/plots")
+    _ = try Report.write(small(), to: folder.path, delays: false)
+    #expect(try other.text("file") == "mine" && other.names == ["file"])
+    #expect(try folder.text("segments.csv").contains("txg2-txh0"))
+    #expect(try folder.names == ["ccdf.csv", "pit.csv", "plots", "report.json", "segments.csv"])
+  }
+
+  @Test func aFileInTheWayIsNamed() throws {
     let folder = try Folder()
-    try OutputFile.write("", to: folder.path + "/taken")
+    try folder.output().write("", to: "taken")
     for path in ["/taken", "/taken/deeper"] {
-      let error = await #expect(throws: FileError.self) {
-        try await Report.write(small(), to: folder.path + path, delays: false)
+      let error = #expect(throws: FileError.self) {
+        try Report.write(small(), to: folder.path + path, delays: false)
       }
       #expect(error?.description.contains("cannot create directory \(folder.path)/taken") == true)
       #expect(error?.description.contains("choose another output directory") == true)

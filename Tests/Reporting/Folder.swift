@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
+import Recording
 
 /// A directory that goes when the test ends.
 final class Folder {
@@ -15,6 +16,9 @@ final class Folder {
   func bytes(_ name: String) throws -> [UInt8] {
     Array(try Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)")))
   }
+
+  /// To write in.
+  func output() throws -> Recording.Folder { try Recording.Folder(path) }
 
   func text(_ name: String) throws -> String { String(decoding: try bytes(name), as: UTF8.self) }
 

@@ -22,9 +22,9 @@ import Testing
     }
   }
 
-  @Test func everyPictureIsDrawn() async throws {
+  @Test func everyPictureIsDrawn() throws {
     let folder = try Folder()
-    let notes = try await Report.write(Synthetic.demo(), to: folder.path, delays: false)
+    let notes = try Report.write(Synthetic.demo(), to: folder.path, delays: false)
     #expect(notes == [])
     try check(["ccdf-east-west", "ccdf-rx", "delay-east-west", "delay-rx", "pit-east-west", "pit-rx"], in: folder)
     let svg = try folder.text("plots/ccdf-east-west.svg")
@@ -60,7 +60,7 @@ import Testing
     #expect(Plots.fileName("ccdf", "rx", group: "fd::1 -> fd::2", in: result) == "ccdf-rx-fd__1-to-fd__2")
   }
 
-  @Test func namesCannotBreakTheScript() async throws {
+  @Test func namesCannotBreakTheScript() throws {
     let folder = try Folder()
     let name = "it's {a} `date` $b @c \"<&>\" \\ % #"
     var result = Synthetic.session([
@@ -69,7 +69,7 @@ import Testing
     ])
     result.machines[0].hostname = name + "\n\u{1B}"
     result.intervals = [Synthetic.intervals(.txg2, direction: name, mean: 12_000, count: 997, seed: 2)]
-    #expect(try await Report.write(result, to: folder.path, delays: false) == [])
+    #expect(try Report.write(result, to: folder.path, delays: false) == [])
     let made = try FileManager.default.contentsOfDirectory(atPath: folder.path + "/plots").filter {
       $0.hasSuffix(".png")
     }
@@ -78,54 +78,86 @@ import Testing
     try check(made.map { String($0.dropLast(4)) }, in: folder)
   }
 
-  @Test func aFolderNameCannotBreakGnuplot() async throws {
+  @Test func aFolderNameCannotBreakGnuplot() throws {
     let folder = try Folder()
     let inner = "it's {a} \"b\" `c`"
     let segment = Synthetic.segment(.txg1, .txg2, delays: [3, 5, 700])
-    #expect(try await Report.write(Synthetic.session([segment]), to: "\(folder.path)/\(inner)", delays: false) == [])
+    #expect(try Report.write(Synthetic.session([segment]), to: "\(folder.path)/\(inner)", delays: false) == [])
     #expect(try folder.bytes("\(inner)/plots/ccdf-tx.png").count > 8_000)
   }
 
-  @Test func extremesAreDrawn() async throws {
+  @Test func extremesAreDrawn() throws {
     let folder = try Folder()
     let one = Synthetic.segment(.txg1, .txg2, direction: "one", delays: [1])
     let equal = Synthetic.segment(.txg1, .txg2, direction: "equal", delays: [Int64](repeating: 1_000, count: 23))
     let wide = Synthetic.segment(.txg1, .txg2, direction: "wide", delays: [-7, 0, 1, 1_000_000_000, 900_000_000_000])
     #expect(
-      try await Report.write(Synthetic.session([one, equal, wide]), to: folder.path, delays: false) == [
+      try Report.write(Synthetic.session([one, equal, wide]), to: folder.path, delays: false) == [
         "no plots for direction one: one packet makes no distribution"
       ])
     try check(["ccdf-equal", "delay-equal", "ccdf-wide", "delay-wide"], in: folder)
     #expect(try folder.text("plots/delay-wide.svg").contains("2 ≤ 0 ns not drawn"))
   }
 
-  @Test func aDirectionWithoutDataIsLeftOutAndSaid() async throws {
+  @Test func aDirectionWithoutDataIsLeftOutAndSaid() throws {
     let folder = try Folder()
     let empty = Synthetic.segment(.rxh1, .rxg0, direction: "rx", delays: [])
     let full = Synthetic.segment(.txg1, .txg2, delays: [100, 200, 300])
-    let notes = try await Report.write(Synthetic.session([full, empty]), to: folder.path, delays: false)
+    let notes = try Report.write(Synthetic.session([full, empty]), to: folder.path, delays: false)
     #expect(notes == ["no plots for direction rx: no packet has a delay > 0 ns there"])
     let files = try FileManager.default.contentsOfDirectory(atPath: folder.path + "/plots")
     #expect(files.contains("ccdf-tx.png"))
     #expect(!files.contains { $0.contains("rx") })
   }
 
-  @Test func withoutGnuplotTheRemedyIsNamed() async throws {
-    let notes = await Gnuplot.draw(["a", "b"], in: "/out/plots", executable: "no-such-gnuplot")
+  @Test func withoutGnuplotTheRemedyIsNamed() throws {
+    let folder = try Folder()
+    let figures = ["a", "b"].map { Plots.Figure(name: $0, script: "", data: []) }
+    let notes = try Gnuplot.draw(figures, in: folder.output(), by: Drawer("no-such-gnuplot"))
     #expect(
       notes == [
         "no plots: gnuplot is not installed; install gnuplot (Debian: apt install gnuplot-nox) "
-          + "and run 'gnuplot *.gp' in /out/plots"
+          + "and run 'gnuplot *.gp' in \(folder.path)"
       ])
   }
 
-  @Test func aFailingScriptIsReported() async throws {
+  @Test func aFailingScriptIsReported() throws {
     let folder = try Folder()
-    try OutputFile.write("plot nonsense((\n", to: folder.path + "/bad.gp")
-    let notes = await Gnuplot.draw(["bad"], in: folder.path)
+    let figure = Plots.Figure(name: "bad", script: "plot nonsense((\n", data: [])
+    let notes = try Gnuplot.draw([figure], in: folder.output())
     #expect(notes.count == 1)
     #expect(notes.first?.hasPrefix("no plot bad: gnuplot failed (") == true)
-    #expect(notes.first?.contains("line 1") == true)
+    #expect(notes.first?.contains("line ") == true)
+    #expect(try folder.names == [])
+  }
+
+  /// Whatever a script says: it starts no program and writes no file.
+  @Test(arguments: [
+    "system 'touch PROOF'", "set print 'PROOF'; print 1", "set output 'PROOF'", "print system('expr 4000 + 242')",
+  ])
+  func aScriptReachesNothing(_ line: String) throws {
+    let folder = try Folder()
+    let script = line.replacingOccurrences(of: "PROOF", with: "\(folder.path)/proof") + "\nset terminal svg\nplot 1\n"
+    try #require(FileManager.default.fileExists(atPath: folder.path))
+    let outcome = Drawer.shared.draw(script)
+    #expect(try folder.names == [])
+    if case .failed(let said) = outcome { #expect(!said.contains("4242")) }
+  }
+
+  /// gnuplot itself reads the scripts and data that lie beside the pictures.
+  @Test func theFilesDrawAgainByHand() throws {
+    let folder = try Folder()
+    _ = try Report.write(Synthetic.demo(), to: folder.path, delays: false)
+    let before = try folder.bytes("plots/ccdf-rx.svg")
+    try FileManager.default.removeItem(atPath: folder.path + "/plots/ccdf-rx.svg")
+    let gnuplot = Process()
+    gnuplot.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    gnuplot.arguments = ["gnuplot", "ccdf-rx.gp"]
+    gnuplot.currentDirectoryURL = URL(fileURLWithPath: folder.path + "/plots")
+    try gnuplot.run()
+    gnuplot.waitUntilExit()
+    #expect(gnuplot.terminationStatus == 0)
+    #expect(try folder.bytes("plots/ccdf-rx.svg") == before)
   }
 
   @Test func longIntervalsAreCountedBeyondTheEdge() throws {

@@ -49,6 +49,20 @@ int lp_hardware_stamping_set(const char *device, struct lp_hardware_stamping *se
 struct lp_hardware_stamping lp_hardware_stamping_all(void);
 struct lp_hardware_stamping lp_hardware_stamping_none(void);
 
+// A process that puts one direction of a device's setting back when it is told so, and when the process that started
+// it is gone, killed or not. It keeps the right to do so; its parent may give it up.
+struct lp_stamping_keeper {
+	int32_t process;
+	int32_t end; // closed with the parent
+};
+
+// 0, or -errno.
+int lp_stamping_keeper_start(const char *device, int receive,
+			     const struct lp_hardware_stamping *before,
+			     struct lp_stamping_keeper *keeper);
+// Back when the setting is.
+void lp_stamping_keeper_end(const struct lp_stamping_keeper *keeper);
+
 // What a device's driver counts, as `ethtool -S` shows it.
 struct lp_device_counter {
 	char name[33]; // ends with 0

@@ -11,8 +11,8 @@ package struct HardwareStamping: ~Copyable {
 
   package let device: String
   private let direction: Direction
-  /// What the device was set to before; nil if it was not changed.
-  private let before: lp_hardware_stamping?
+  /// Puts the setting back, also where this process is killed; nil if it was not changed.
+  private let keeper: lp_stamping_keeper?
   /// Why packets will have no hardware stamps; nil if the driver granted them.
   package let refusal: String?
 
@@ -26,7 +26,7 @@ package struct HardwareStamping: ~Copyable {
     let result = unsafe lp_timestamping_of(device, &found)
     if result < 0 || (direction == .received ? found.hardware_receive : found.hardware_transmit) == 0 {
       let reason = result < 0 ? HardwareStamping.text(result) : "its driver has none"
-      (before, refusal) = (nil, "the device has no hardware time stamps (\(reason))")
+      (keeper, refusal) = (nil, "the device has no hardware time stamps (\(reason))")
       return
     }
     var old = lp_hardware_stamping()
@@ -35,42 +35,49 @@ package struct HardwareStamping: ~Copyable {
     let wanted = direction.setting(old, from: lp_hardware_stamping_all())
     // Somebody else asked already: nothing to put back. Any other kind of stamping sent packets will do too.
     if direction.isSame(old, wanted) || direction == .sent && old.transmit != lp_hardware_stamping_none().transmit {
-      (before, refusal) = (nil, nil)
+      (keeper, refusal) = (nil, nil)
+      return
+    }
+    var keeper = lp_stamping_keeper()
+    // Before anything is changed.
+    let failure = unsafe lp_stamping_keeper_start(device, direction == .received ? 1 : 0, &old, &keeper)
+    guard failure == 0 else {
+      (self.keeper, refusal) = (
+        nil, "no process could be started that puts the device's setting back (\(HardwareStamping.text(failure)))"
+      )
       return
     }
     var setting = wanted
     let error = unsafe lp_hardware_stamping_set(device, &setting)
     guard error == 0 else {
+      unsafe lp_stamping_keeper_end(&keeper)
       let way =
         error == -EPERM
         ? "run with sudo"
         : error == -ERANGE ? "its driver stamps PTP messages at most" : HardwareStamping.text(error)
-      (before, refusal) = (nil, "the device refused hardware time stamps of all \(direction) packets (\(way))")
+      (self.keeper, refusal) = (nil, "the device refused hardware time stamps of all \(direction) packets (\(way))")
       return
     }
     guard direction.isSame(setting, wanted) else {
-      (before, refusal) = (
+      unsafe lp_stamping_keeper_end(&keeper)
+      (self.keeper, refusal) = (
         nil, "the device grants hardware time stamps of some \(direction) packets only (filter \(setting.receive))"
       )
-      _ = unsafe lp_hardware_stamping_set(device, &old)
       return
     }
-    (before, refusal) = (old, nil)
+    (self.keeper, refusal) = (keeper, nil)
   }
 
   /// Asks for nothing.
   package init(unasked device: String) {
     self.device = device
     direction = .sent
-    (before, refusal) = (nil, "not asked for")
+    (keeper, refusal) = (nil, "not asked for")
   }
 
   deinit {
-    guard let before else { return }
-    var setting = before
-    _ = unsafe lp_hardware_stamping_get(device, &setting)
-    setting = direction.setting(setting, from: before)
-    _ = unsafe lp_hardware_stamping_set(device, &setting)
+    guard var keeper = keeper else { return }
+    unsafe lp_stamping_keeper_end(&keeper)
   }
 
   private static func text(_ error: Int32) -> String { unsafe String(cString: strerror(-error)) }

@@ -17,7 +17,6 @@ package struct TapOptions: Sendable {
 
 /// Records what passes devices of this machine, each packet with whose time it has.
 package struct TapRecorder: ~Copyable {
-  private static let flushInterval: Int64 = 200_000_000
   private static let updateInterval: Int64 = 1_000_000_000
 
   private let options: TapOptions
@@ -88,14 +87,14 @@ package struct TapRecorder: ~Copyable {
     _ writer: MachineWriter, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
   ) throws -> String {
     let start = Instant<Monotonic>.now.nanoseconds
-    var nextFlush = start + TapRecorder.flushInterval
-    var nextUpdate = start + TapRecorder.updateInterval
+    var flushes = FlushSchedule(start: start)
+    // With the first flush, so that what is on disk is accounted for.
+    var nextUpdate = start + FlushSchedule.first
     // A reference of its own, so that the rounds may change this recorder.
     let source = source
     return try source.listen(for: options.recorder.duration, stopRequested: stopRequested) { now in
       try pour(writer)
-      if now >= nextFlush {
-        nextFlush = now + TapRecorder.flushInterval
+      if flushes.isDue(now) {
         takeLedger(writer)
         try writer.flush()
         let state = state(elapsed: Double(now - start) / 1e9, writer)
