@@ -96,7 +96,7 @@ extension IntegrationSuites {
         case "move": ["set", "va", "netns", bed.a]
         default: ["del", "va"]
         }
-      let moved = try Command(["ip", "-n", bed.bridge, "link"] + change).wait(limit: 10)
+      let moved = try bed.start(["ip", "-n", bed.bridge, "link"] + change).wait(limit: 10)
       #expect(moved.status == 0, "\(moved.errors)")
       for command in [tap, pair] {
         let output = try command.wait(limit: 20)
