@@ -80,6 +80,11 @@ struct StampCost {
     }
     seen += bytes
     guard now >= end || seen >= StampCost.plenty else { return nil }
+    // A stray packet before the traffic begins does not use up the stretch.
+    guard StampCost.perStamp(first, try probes.totals()) != nil else {
+      end = now + StampCost.stretch
+      return nil
+    }
     return try finish(probes)
   }
 
