@@ -93,26 +93,33 @@ extension SessionAnalysis {
     guard !keys.isEmpty else { return }
     let groups = FlowGroups(keys, known)
     for index in domains.indices {
-      let names = flows[index].ids.map(groups.name)
-      let leads = pathOfJourney[index].indices.map { lead($0, index) }
-      var counts = [[String: Int]](repeating: [:], count: paths.paths.count)
-      for (journey, path) in pathOfJourney[index].enumerated() where path != 255 {
-        guard let lead = leads[journey] else { continue }
-        counts[Int(path)][names[Int(flows[index].of[lead])], default: 0] += 1
+      // Flows by the number of their name.
+      var numbers: [String: Int] = [:]
+      var names: [String] = []
+      let ofFlow = flows[index].ids.map { id in
+        let name = groups.name(id)
+        if let known = numbers[name] { return known }
+        numbers[name] = names.count
+        names.append(name)
+        return names.count - 1
       }
-      var places = [[String: UInt8]](repeating: [:], count: counts.count)
+      let ofJourney = pathOfJourney[index].indices.map { journey in
+        lead(journey, index).map { ofFlow[Int(flows[index].of[$0])] } ?? -1
+      }
+      var counts = [[Int: Int]](repeating: [:], count: paths.paths.count)
+      for (path, name) in zip(pathOfJourney[index], ofJourney) where path != 255 && name >= 0 {
+        counts[Int(path)][name, default: 0] += 1
+      }
+      var places = [[Int: UInt8]](repeating: [:], count: counts.count)
       for path in counts.indices where counts[path].count > 1 {
-        let sorted = counts[path].sorted { ($1.value, $0.key) < ($0.value, $1.key) }
-        var shown = sorted.prefix(FlowGroups.most).map(\.key)
-        for (place, name) in shown.enumerated() { places[path][name] = UInt8(place) }
+        let sorted = counts[path].sorted { ($1.value, names[$0.key]) < ($0.value, names[$1.key]) }.map(\.key)
         let rest = sorted.dropFirst(FlowGroups.most)
-        if !rest.isEmpty { shown.append("\(rest.count) others") }
-        for (name, _) in rest { places[path][name] = UInt8(FlowGroups.most) }
-        groupNames[index][path] = shown
+        for (place, name) in sorted.enumerated() { places[path][name] = UInt8(min(place, FlowGroups.most)) }
+        groupNames[index][path] =
+          sorted.prefix(FlowGroups.most).map { names[$0] } + (rest.isEmpty ? [] : ["\(rest.count) others"])
       }
-      partOfJourney[index] = pathOfJourney[index].enumerated().map { journey, path in
-        guard path != 255, let lead = leads[journey] else { return .max }
-        return places[Int(path)][names[Int(flows[index].of[lead])]] ?? .max
+      partOfJourney[index] = zip(pathOfJourney[index], ofJourney).map { path, name in
+        path == 255 ? .max : places[Int(path)][name] ?? .max
       }
     }
   }

@@ -52,10 +52,12 @@ extension PathSet {
 
 /// How the packets of a flow passed devices, against the path that was chosen for it.
 private struct WayOfFlow {
-  /// Packets seen at two devices or more, and those of them that took another way than the path.
-  var packets = 0
+  /// So many flows have their own; the others go where most of these of the same path went.
+  static let most = 4_096
+
+  /// Packets that took another way than the path.
   var against = 0
-  /// Of the latter, by slot: packets seen there.
+  /// By slot: those seen there.
   var seen: [Int]
   /// The same by `slot * count + other`: packets that were at the slot before the other.
   var before: [Int]
@@ -84,19 +86,27 @@ extension SessionAnalysis {
     let places = paths.paths.map { path in
       domain.hooks.map { state in state.flatMap { path.hooks.firstIndex(of: $0.point.hook) } ?? -1 }
     }
+    // The one clock of each slot; those that several machines recorded have none in common with another.
+    let clocks = domain.hooks.indices.map { slot in
+      let own = domain.hooks[slot]?.errors.keys.map { $0 } ?? []
+      return own.count == 1 ? own[0] : -1 - slot
+    }
+    // Packets seen at two devices or more, and those of them that took another way.
+    var packets = [Int](repeating: 0, count: flows.ids.count)
+    var against = packets
     var ways: [Int: WayOfFlow] = [:]
-    var present: [(slot: Int, time: UInt64, clocks: Set<Int>)] = []
+    var present: [(slot: Int, time: UInt64)] = []
     for journey in 0..<journeys.count {
       present.removeAll(keepingCapacity: true)
       for slot in slots {
         guard let stamp = journeys.cell(journey, slot), !journeys.isRepeated(journey, slot) else { continue }
-        present.append((slot, domain.stamps[stamp].time, Set(domain.hooks[slot]?.errors.keys.map { $0 } ?? [])))
+        present.append((slot, domain.stamps[stamp].time))
       }
       guard present.count > 1, let stamp = journeys.cell(journey, present[0].slot) else { continue }
       let flow = Int(flows.of[stamp])
       let path = Int(pathOfFlow[flow])
       guard path < places.count, !paths.paths[path].isWire else { continue }
-      ways[flow, default: WayOfFlow(count)].packets += 1
+      packets[flow] += 1
       present.sort { $0.time < $1.time }
       var isAgainst = false
       for (index, here) in present.enumerated() {
@@ -105,14 +115,14 @@ extension SessionAnalysis {
         guard index > 0 else { continue }
         let last = present[index - 1]
         // By more than two processors' clocks may differ.
-        if places[path][last.slot] > place, here.time - last.time > 100, last.clocks == here.clocks,
-          here.clocks.count == 1
-        {
+        if places[path][last.slot] > place, here.time - last.time > 100, clocks[last.slot] == clocks[here.slot] {
           isAgainst = true
         }
       }
       guard isAgainst else { continue }
-      ways[flow]?.against += 1
+      against[flow] += 1
+      if ways[flow] == nil, ways.count >= WayOfFlow.most { continue }
+      ways[flow, default: WayOfFlow(count)].against += 1
       for (index, first) in present.enumerated() {
         ways[flow]?.seen[first.slot] += 1
         for second in present[(index + 1)...] where second.time > first.time {
@@ -120,9 +130,16 @@ extension SessionAnalysis {
         }
       }
     }
-    for (flow, way) in ways.sorted(by: { $0.key < $1.key }) where 2 * way.against > way.packets {
-      guard let path = path(of: way, flow, domain, flows) else { continue }
-      pathOfFlow[flow] = UInt8(path)
+    // By the path that was chosen, how many flows went where.
+    var moved: [UInt8: [UInt8: Int]] = [:]
+    for (flow, way) in ways.sorted(by: { $0.key < $1.key }) where 2 * against[flow] > packets[flow] {
+      guard let path = path(of: way, flow, domain, flows).map({ UInt8($0) }) else { continue }
+      moved[pathOfFlow[flow], default: [:]][path, default: 0] += 1
+      pathOfFlow[flow] = path
+    }
+    for flow in against.indices where 2 * against[flow] > packets[flow] && ways[flow] == nil {
+      let most = moved[pathOfFlow[flow]]?.max { ($0.value, $1.key) < ($1.value, $0.key) }
+      if let most { pathOfFlow[flow] = most.key }
     }
   }
 

@@ -190,7 +190,7 @@ extension Report {
       if let slowest = shared.max(by: { $0.slowShare ?? 0 < $1.slowShare ?? 0 }), let slow = slowest.slowShare {
         words.append(
           "the slowest 1 % of packets spent \(percent(slow)) of theirs "
-            + (slowest.name == first.name ? "there" : "in \(name(slowest))"))
+            + (slowest.name == first.name && share >= 0.5 ? "there" : "in \(name(slowest))"))
       }
     } else if let most = segments.filter({ $0.invalid == nil }).max(by: { $0.count < $1.count }),
       let median = most.summary?.quantile(0.5), let high = most.summary?.quantile(0.99), median.isResolved,
