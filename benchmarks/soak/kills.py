@@ -149,13 +149,28 @@ class Round:
         return int(sum(sizes) > 0)
 
 
+def await_start(folder, process):
+    """Until it records (the agent: until its host does)."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end and process.poll() is None:
+        for name in ("log", "host"):
+            if os.path.exists(f"{folder}/{name}"):
+                with open(f"{folder}/{name}") as file:
+                    if re.search("^(recording|sending to)|^listening on .* to ", file.read(), re.M):
+                        return
+        time.sleep(0.01)
+
+
 def one(command, before):
     problems, ids = [], set()
     folder = tempfile.mkdtemp(prefix=f"{NAME}-", dir="/var/tmp")
     try:
         work = Round(folder, command)
         process = work.start()
-        end = time.monotonic() + random.uniform(0, 2.5)
+        # Some before they record, most while they do.
+        if random.random() < 0.75:
+            await_start(folder, process)
+        end = time.monotonic() + random.uniform(0, 1.5)
         while time.monotonic() < end:
             ids |= bpf_ids(process.pid)
             time.sleep(0.02)
@@ -185,6 +200,7 @@ def main():
     commands = sys.argv[2:] or ["record", "tap", "send", "agent"]
     if os.geteuid() != 0:
         sys.exit("kills: root makes the namespaces: run it with sudo")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     background = []
     failed = 0
     try:
