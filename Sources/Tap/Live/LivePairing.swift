@@ -101,7 +101,14 @@ package struct LivePairing: ~Copyable {
     machine.filter = options.filter?.expression
     machine.hooks = source.hooks
     machine.ledger = source.ledger
-    machine.changes = source.changes
+    // What is paired has times of CLOCK_REALTIME, and a line of its own where that was set.
+    let clock = ClockReading.now()
+    let ahead = options.requiresHardware ? 0 : clock.realtime.nanoseconds - clock.monotonic.nanoseconds
+    machine.changes = source.changes.filter { $0.what != .clockSet }.map { change in
+      var change = change
+      change.time = UInt64(clamping: Int64(clamping: change.time).addingReportingOverflow(ahead).partialValue)
+      return change
+    }
     machine.interfaces = source.interfaces
     let leftOut = source.devices.reduce(0) { $0 + $1.leftOut }
     var recording = collector.finish(machine, stoppedBy: reason, leftOut: leftOut)
