@@ -301,7 +301,7 @@ import Testing
     let nothing = ErrorEstimate(bits: 0xc000)
     for (own, theirs, text) in [
       (bad, good, "this machine's clock is"), (good, bad, "the reflector's clock is"), (bad, bad, "neither this"),
-      (good, nothing, "the reflector's clock is"),
+      (good, nothing, "the reflector says that its clock is synchronised, and not how well"),
     ] {
       var delays = OneWayDelays(isSameClock: false)
       // None are told any more after one that cannot be.
