@@ -109,6 +109,7 @@ import Testing
     try writeSmall(two)
     let twice = try error { try RecordedSession.load(paths: [one.path, two.path]) }
     #expect(twice.kind == .differentSessions)
+    try FileManager.default.removeItem(atPath: two.path + "/session.json")
     try sampleSession(id: "other-id").write(to: two.path)
     let different = try error { try RecordedSession.load(paths: [one.path, two.path]) }
     #expect(different.kind == .differentSessions)
