@@ -4,7 +4,8 @@ package import Recording
 /// The pairs of a tap as segments from `wire-in` to `wire-out`, one a name, so that reports and gates work on them.
 ///
 /// A pair's delay runs to the first byte of the answer. Where answers take several packets, NAME`-last` runs to the last
-/// byte. What became of the requests that have no pair is known by protocol: each of its segments shows all of it.
+/// byte. What became of the requests that have no pair is known by name, where the request tells that; else by protocol, and
+/// each of its segments shows all of it.
 func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
   guard let pairing = recording.machine.pairing else { return [] }
   let pairs = recording.pairs
@@ -113,7 +114,8 @@ extension Machine {
   fileprivate func segment(
     of name: Recording.Pairing.Name, _ suffix: String, _ pairing: Recording.Pairing
   ) -> SegmentResult {
-    let counts = pairing.protocols.first { $0.name == name.ofProtocol }?.counts ?? [:]
+    let ofProtocol = pairing.protocols.first { $0.name == name.ofProtocol }?.counts ?? [:]
+    let counts = name.counts ?? ofProtocol
     var segment = SegmentResult(
       name: name.name + suffix, direction: name.ofProtocol, from: Point(hook: .wireIn, machine: self.name),
       to: Point(hook: .wireOut, machine: self.name), isNeighbour: false)
@@ -126,7 +128,8 @@ extension Machine {
       segment.unmatched += max(0, (counts["unanswered"] ?? 0) - told)
     }
     if name.name == "round-trip-less-residence" { segment.unmatched += counts["without_residence"] ?? 0 }
-    segment.ambiguous = counts["ambiguous"] ?? 0
+    // Whose answer it was is what nobody knows.
+    segment.ambiguous = ofProtocol["ambiguous"] ?? 0
     segment.duplicate = (counts["repeated_requests"] ?? 0) + (counts["repeated_responses"] ?? 0)
     segment.errorBound = name.error ?? 0
     return segment

@@ -5,6 +5,8 @@ struct ByteView {
   private let array: [UInt8]
   private let start: Int
   let count: Int
+  /// So many bytes at the beginning hold no line end, as was found before.
+  var searched = 0
 
   init(_ array: [UInt8]) { self.init(array, 0..<array.count) }
 
@@ -54,7 +56,7 @@ struct ByteView {
 
   /// The line that starts at `from`, without its end (`\n` or `\r\n`), and where the next one starts.
   func line(from first: Int) -> (line: ByteView, next: Int)? {
-    guard let end = firstIndex(of: UInt8(ascii: "\n"), from: first) else { return nil }
+    guard let end = firstIndex(of: UInt8(ascii: "\n"), from: max(first, searched)) else { return nil }
     let text = end > first && self[end - 1] == UInt8(ascii: "\r") ? end - 1 : end
     return (self[first..<text], end + 1)
   }
@@ -71,6 +73,23 @@ struct ByteView {
     return words
   }
 
+  func split(_ separator: UInt8) -> [ByteView] {
+    var parts: [ByteView] = []
+    var index = 0
+    while let end = firstIndex(of: separator, from: index) {
+      parts.append(self[index..<end])
+      index = end + 1
+    }
+    return parts + [self[index..<count]]
+  }
+
+  /// What stands behind the last blank.
+  var lastWord: ByteView? {
+    let text = trimmed
+    guard let start = (0..<text.count).last(where: { text[$0] == 0x20 }) else { return text.isEmpty ? nil : text }
+    return text.dropFirst(start + 1)
+  }
+
   var trimmed: ByteView {
     var (low, high) = (0, count)
     while low < high, self[low] == 0x20 || self[low] == 0x09 { low += 1 }
@@ -84,12 +103,43 @@ struct ByteView {
     return String(decoding: array[start..<start + count], as: UTF8.self)
   }
 
-  /// A decimal number without sign, of at most 18 digits.
+  var isDigits: Bool { count > 0 && (0..<count).allSatisfy { (0x30...0x39).contains(self[$0]) } }
+  var isCapitals: Bool {
+    count > 0 && (0..<count).allSatisfy { (0x41...0x5a).contains(self[$0]) || self[$0] == 0x5f }
+  }
+
+  /// Small letters and `_`, as memcached's commands.
+  var isCommand: Bool { count > 0 && (0..<count).allSatisfy { (0x61...0x7a).contains(self[$0]) || self[$0] == 0x5f } }
+
+  var isHexadecimal: Bool {
+    count > 0
+      && (0..<count).allSatisfy {
+        switch self[$0] {
+        case 0x30...0x39, 0x41...0x46, 0x61...0x66: true
+        default: false
+        }
+      }
+  }
+
+  var withoutLeadingZeros: ByteView { dropFirst((0..<count).first { self[$0] != 0x30 } ?? count) }
+
+  /// A name as HTTP (RFC 9110, 5.6.2) and SIP (RFC 3261, 25.1) have them for methods.
+  var isToken: Bool {
+    count > 0
+      && (0..<count).allSatisfy { index in
+        switch self[index] {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a: true
+        default: "!#$%&'*+-.^_`|~".utf8.contains(self[index])
+        }
+      }
+  }
+
+  /// A decimal number without sign, of at most 18 digits, zeros in front left out.
   var number: Int? {
-    guard count > 0, count <= 18 else { return nil }
+    guard isDigits else { return nil }
     var value = 0
     for index in 0..<count {
-      guard (0x30...0x39).contains(self[index]) else { return nil }
+      guard value < 100_000_000_000_000_000 else { return nil }
       value = value * 10 + Int(self[index] - 0x30)
     }
     return value

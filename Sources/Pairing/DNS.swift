@@ -37,8 +37,11 @@ struct DNSMessage {
 
   var hasQuestion: Bool { match.count > 2 }
 
-  func key(client: Endpoint, server: Endpoint) -> ExchangeKey {
-    ExchangeKey(client: client, server: server, match: match)
+  /// Whether the answer is a zone, in several messages (RFC 5936, RFC 1995).
+  static func isTransfer(_ match: [UInt8]) -> Bool {
+    guard match.count >= 6 else { return false }
+    let type = ByteView(match).u16(match.count - 4)
+    return type == 252 || type == 251
   }
 
   /// For people: `id 4711 a.example type 1`.
@@ -62,43 +65,62 @@ final class DNS: DatagramDialogue {
   /// What tshark calls `dns.retransmission_timer`.
   static let repeatWindow: Int64 = 7_000_000_000
   fileprivate var exchanges: KeyedExchanges
-  private struct Asker: Hashable {
-    var client: Endpoint
-    var server: Endpoint
-    var id: UInt16
-  }
-  /// The key of the last question, for answers that leave the question out.
-  private var latest: BoundedTable<Asker, ExchangeKey>
+  private let name: PairName
+  /// The question of the last request with an id, for answers that leave the question out.
+  private var latest: BoundedTable<ExchangeKey, [UInt8]>
 
   init(_ book: Book, limits: PairingLimits) {
-    exchanges = KeyedExchanges(book, limit: limits.pending, repeatWindow: DNS.repeatWindow)
+    exchanges = KeyedExchanges(
+      book, limits, repeatWindow: DNS.repeatWindow, copyWindow: KeyedExchanges.networkCopies)
+    name = book.named("dns")
     latest = BoundedTable(limit: limits.pending)
   }
 
   func take(_ packet: Dissected, isRequest: Bool) {
-    let book = exchanges.book
-    let message: DNSMessage
     do {
-      message = try DNSMessage(packet.payload)
+      take(try DNSMessage(packet.payload), of: packet, first: packet.time, last: packet.time)
     } catch {
-      if error == .short && packet.isCut { book.tally.truncated += 1 } else { book.tally.malformed += 1 }
+      exchanges.unreadable(packet, isCut: error == .short && packet.isCut)
+    }
+  }
+
+  func refuse(_ quoted: Dissected) {
+    if let message = try? DNSMessage(quoted.payload), !message.isResponse,
+      exchanges.refuse(key(message.match, client: quoted.source, server: quoted.destination, quoted.vlans))
+    {
       return
     }
-    take(message, from: packet.source, to: packet.destination, first: packet.time, last: packet.time)
+    exchanges.missed(ExchangeEnds(client: quoted.source, server: quoted.destination), quoted.time, count: 1)
+  }
+
+  private func key(_ match: [UInt8], client: Endpoint, server: Endpoint, _ vlans: VLANTags) -> ExchangeKey {
+    ExchangeKey(client: client, server: server, match: match, vlans: vlans)
   }
 
   /// - Parameters:
   ///   - first: when its first byte came.
   ///   - last: when it was complete.
-  fileprivate func take(_ message: DNSMessage, from: Endpoint, to: Endpoint, first: Int64, last: Int64) {
+  fileprivate func take(_ message: DNSMessage, of packet: Dissected, first: Int64, last: Int64) {
+    take(message, from: packet.source, to: packet.destination, packet.vlans, first: first, last: last)
+  }
+
+  fileprivate func take(
+    _ message: DNSMessage, from: Endpoint, to: Endpoint, _ vlans: VLANTags, first: Int64, last: Int64
+  ) {
+    let id = Array(message.match.prefix(2))
     if message.isResponse {
-      var key = message.key(client: to, server: from)
-      if !message.hasQuestion, let whole = latest[Asker(client: to, server: from, id: message.id)] { key = whole }
-      exchanges.response(key, time: first, last: last)
+      let asker = key(id, client: to, server: from, VLANTags())
+      let match = message.hasQuestion ? message.match : latest[asker] ?? message.match
+      exchanges.response(
+        key(match, client: to, server: from, vlans), time: first, last: last,
+        continues: DNSMessage.isTransfer(match))
     } else {
-      let key = message.key(client: from, server: to)
-      _ = latest.insert(key, for: Asker(client: from, server: to, id: message.id))
-      exchanges.request(key, name: "dns", label: .question(key.match), time: last)
+      let asker = key(id, client: from, server: to, VLANTags())
+      _ = latest.insert(message.match, for: asker)
+      let bare = key(id, client: from, server: to, vlans)
+      exchanges.request(
+        key(message.match, client: from, server: to, vlans), name: name, label: .question(message.match), time: last,
+        other: message.hasQuestion ? bare : nil)
     }
   }
 
@@ -110,14 +132,17 @@ final class DNSStream: StreamDialogue {
   private let dns: DNS
   private let client: Endpoint
   private let server: Endpoint
+  private let vlans: VLANTags
   private var message: DNSMessage?
   /// The last requests, to know again what comes once more.
   private var recent: [(range: Range<Int>, key: ExchangeKey)] = []
+  private static let mostRecent = 8
 
-  init(_ dns: DNS, client: Endpoint, server: Endpoint) {
+  init(_ dns: DNS, _ ends: StreamEnds) {
     self.dns = dns
-    self.client = client
-    self.server = server
+    client = ends.client
+    server = ends.server
+    vlans = ends.vlans
   }
 
   func step(_ side: Side, _ bytes: ByteView) -> StreamStep {
@@ -129,17 +154,17 @@ final class DNSStream: StreamDialogue {
     return .end(2 + length)
   }
 
-  func message(_ side: Side, _ times: StreamMessage) -> Bool {
-    guard let message, message.isResponse == (side == .server) else { return false }
+  func message(_ side: Side, _ times: StreamMessage) -> StreamFit {
+    guard let message, message.isResponse == (side == .server) else { return .mismatch }
     let (from, to) = side == .client ? (client, server) : (server, client)
-    dns.take(message, from: from, to: to, first: times.first, last: times.complete)
+    dns.take(message, from: from, to: to, vlans, first: times.first, last: times.complete)
     if side == .client {
-      let key = message.key(client: client, server: server)
-      if recent.count == 64 { recent.removeFirst() }
+      let key = ExchangeKey(client: client, server: server, match: message.match, vlans: vlans)
+      if recent.count == DNSStream.mostRecent { recent.removeFirst() }
       recent.append((times.range, key))
       if times.isRepeated { dns.exchanges.markRepeated(key) }
     }
-    return true
+    return .fits
   }
 
   func repeated(_ side: Side, _ range: Range<Int>) {
@@ -147,7 +172,14 @@ final class DNSStream: StreamDialogue {
     for request in recent where request.range.overlaps(range) { dns.exchanges.markRepeated(request.key) }
   }
 
+  func unread(_ side: Side, _ time: Int64) {
+    if side == .server { dns.exchanges.missed(ExchangeEnds(client: client, server: server), time) }
+  }
+
   /// Requests wait in the table of all connections, which tells them apart without order.
   var waiting: Int { 0 }
-  func forget() -> Int { 0 }
+  func forget(as fate: Fate, _ time: Int64) {
+    guard fate != .unanswered else { return }
+    dns.exchanges.missed(ExchangeEnds(client: client, server: server), time)
+  }
 }

@@ -1,95 +1,103 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /// HTTP/1.0 and 1.1 on a TCP connection: answers in the order of the requests. Interim answers (1xx) settle nothing.
+///
+/// Headers are read line by line, so that each byte is looked at once, however the header is cut into segments.
 final class HTTPStream: OrderedDialogue {
-  /// What follows the header, or the part of the body before.
-  private enum Body {
+  /// What comes next.
+  private enum Place {
+    case start
+    /// The lines of the header, up to an empty one.
     case header
-    /// Chunk sizes are next.
+    /// Chunk sizes.
     case chunks
     /// The lines after the last chunk, up to an empty one.
     case trailer
     case untilClose
   }
   var requests: OrderedRequests
-  private var body: (client: Body, server: Body) = (.header, .header)
+  private var places: (client: Place, server: Place) = (.start, .start)
+  private var framing: (client: HTTPFraming, server: HTTPFraming) = (HTTPFraming(), HTTPFraming())
   private var method = ""
   private var status = 0
-  /// The connection speaks something else behind this answer.
-  private var isUpgrade = false
 
-  init(_ book: Book, client: Endpoint, server: Endpoint) {
-    requests = OrderedRequests(book, client: client, server: server)
+  /// What is known of a method, in ``StreamRequest/code``.
+  private static let (head, connect): (UInt8, UInt8) = (1, 2)
+  /// Longer names of methods are not told.
+  private static let longestMethod = 64
+
+  init(_ book: Book, _ ends: StreamEnds) { requests = OrderedRequests(book, ends) }
+
+  func reset() {
+    places = (.start, .start)
+    framing = (HTTPFraming(), HTTPFraming())
   }
 
-  func reset() { (body, isUpgrade) = ((.header, .header), false) }
-
-  func endsAtClose(_ side: Side) -> Bool { side == .server && body.server == .untilClose }
+  func endsAtClose(_ side: Side) -> Bool { side == .server && places.server == .untilClose }
 
   func step(_ side: Side, _ bytes: ByteView) -> StreamStep {
-    switch side == .client ? body.client : body.server {
-    case .header: return header(side, bytes)
+    let place = side == .client ? places.client : places.server
+    if place == .untilClose { return .part(bytes.count) }
+    // What follows CONNECT is HTTP only if the server refuses.
+    if place == .start, side == .client, requests.last?.code == HTTPStream.connect { return .wait }
+    guard let (line, next) = bytes.line(from: 0) else { return .more }
+    switch place {
+    case .start:
+      // An empty line is to be passed over before a request (RFC 9112, 2.2), and some servers send one behind a body.
+      if line.isEmpty { return .pass(next) }
+      if side == .client && line.starts(with: "PRI * HTTP/2.0") { return .leave }
+      guard side == .client ? readRequest(line) : readStatus(line) else { return .malformed }
+      set(side, .header)
+      return .part(next)
+    case .header:
+      let reads = side == .client ? framing.client.read(line) : framing.server.read(line)
+      guard reads else { return .malformed }
+      return line.isEmpty ? body(side, next) : .part(next)
     case .chunks:
-      guard let (line, next) = bytes.line(from: 0) else { return .more }
       let end = line.firstIndex(of: UInt8(ascii: ";")) ?? line.count
-      guard let text = line[0..<end].trimmed.text, let size = Int(text, radix: 16), size >= 0, size < 1 << 40 else {
-        return .malformed
-      }
-      if size == 0 {
-        set(side, .trailer)
-        return .part(next)
-      }
-      return .part(next + size + 2)
-    case .trailer:
-      guard let (line, next) = bytes.line(from: 0) else { return .more }
-      return line.isEmpty ? .end(next) : .part(next)
+      let digits = line[0..<end].trimmed
+      guard digits.isHexadecimal, let text = digits.withoutLeadingZeros.text, let size = Int("0" + text, radix: 16),
+        size < 1 << 40
+      else { return .malformed }
+      if size == 0 { set(side, .trailer) }
+      return .part(size == 0 ? next : next + size + 2)
+    case .trailer: return line.isEmpty ? .end(next) : .part(next)
     case .untilClose: return .part(bytes.count)
     }
   }
 
-  private func set(_ side: Side, _ value: Body) {
-    if side == .client { body.client = value } else { body.server = value }
+  private func set(_ side: Side, _ value: Place) {
+    if side == .client { places.client = value } else { places.server = value }
   }
 
-  private func header(_ side: Side, _ bytes: ByteView) -> StreamStep {
-    guard let (start, first) = bytes.line(from: 0) else { return .more }
-    // Before a request an empty line is to be passed over (RFC 9112, 2.2).
-    if start.isEmpty { return side == .client ? .part(first) : .malformed }
-    guard side == .client ? readRequest(start) : readStatus(start) else { return .malformed }
-
-    var length: Int?
-    var isChunked = false
-    var at = first
-    while true {
-      guard let (line, next) = bytes.line(from: at) else { return .more }
-      at = next
-      if line.isEmpty { break }
-      guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { continue }
-      let (name, value) = (line[0..<colon], line.dropFirst(colon + 1).trimmed)
-      if name.isWord("content-length") {
-        guard let number = value.number, length == nil || length == number else { return .malformed }
-        length = number
-      } else if name.isWord("transfer-encoding") {
-        isChunked = value.count >= 7 && value.dropFirst(value.count - 7).isWord("chunked")
-      }
-    }
-    if side == .server && hasNoBody { return .end(at) }
-    if isChunked {
+  /// The header has ended.
+  private func body(_ side: Side, _ next: Int) -> StreamStep {
+    let read = side == .client ? framing.client : framing.server
+    if side == .client { framing.client = HTTPFraming() } else { framing.server = HTTPFraming() }
+    if side == .server && hasNoBody { return .end(next) }
+    switch read.body {
+    case .malformed: return .malformed
+    case .chunked:
       set(side, .chunks)
-      return .part(at)
+      return .part(next)
+    case .length(let length): return .end(next + length)
+    case .untilClose:
+      // A request cannot be ended so.
+      guard side == .server else { return .malformed }
+      set(side, .untilClose)
+      return .part(next)
+    case .none:
+      if side == .client { return .end(next) }
+      set(side, .untilClose)
+      return .part(next)
     }
-    if let length { return .end(at + length) }
-    if side == .client { return .end(at) }
-    set(side, .untilClose)
-    return .part(at)
   }
 
   private func readRequest(_ line: ByteView) -> Bool {
-    let words = line.words(4)
-    guard words.count == 3, words[2].starts(with: "HTTP/1."), words[0].count <= 24, let text = words[0].text,
-      text.utf8.allSatisfy({ (0x41...0x5a).contains($0) || $0 == 0x2d })
+    guard let blank = line.firstIndex(of: UInt8(ascii: " ")), line[0..<blank].isToken,
+      let version = line.lastWord, version.starts(with: "HTTP/1."), version.count == 8, line.count > blank + 9
     else { return false }
-    method = text
+    method = blank <= HTTPStream.longestMethod ? line[0..<blank].text ?? "other" : "other"
     return true
   }
 
@@ -102,27 +110,33 @@ final class HTTPStream: OrderedDialogue {
     return true
   }
 
-  private var hasNoBody: Bool {
-    let method = requests.first?.name
-    isUpgrade = status == 101 || (method == "http-CONNECT" && (200..<300).contains(status))
-    return status < 200 || status == 204 || status == 304 || method == "http-HEAD" || isUpgrade
+  /// The connection speaks something else behind this answer.
+  private var isUpgrade: Bool {
+    status == 101 || (requests.first?.code == HTTPStream.connect && (200..<300).contains(status))
   }
 
-  func message(_ side: Side, _ message: StreamMessage) -> Bool {
-    set(side, .header)
+  private var hasNoBody: Bool {
+    status < 200 || status == 204 || status == 304 || requests.first?.code == HTTPStream.head || isUpgrade
+  }
+
+  func message(_ side: Side, _ message: StreamMessage) -> StreamFit {
+    set(side, .start)
     if side == .client {
-      requests.append(StreamRequest("http-\(method)", message))
-      return true
+      var request = StreamRequest(requests.book.named("http-\(method)"), message)
+      request.code = method == "HEAD" ? HTTPStream.head : method == "CONNECT" ? HTTPStream.connect : 0
+      requests.append(request)
+      return .fits
     }
     if status < 200 && status != 101 {
       requests.book.tally.provisional += 1
-      return true
+      return .fits
     }
     guard requests.count > 0 else {
       requests.book.tally.unmatchedResponses += 1
-      return false
+      return .mismatch
     }
+    let isUpgrade = isUpgrade
     requests.settle(with: message)
-    return !isUpgrade
+    return isUpgrade ? .leave : .fits
   }
 }

@@ -6,25 +6,41 @@ final class ICMPEcho: DatagramDialogue {
   /// Identifier, sequence number and 16 bytes of data.
   private static let keySize = 20
   private var exchanges: KeyedExchanges
+  private let name: PairName
 
-  init(_ book: Book, limits: PairingLimits) { exchanges = KeyedExchanges(book, limit: limits.pending) }
+  init(_ book: Book, limits: PairingLimits) {
+    exchanges = KeyedExchanges(book, limits, copyWindow: KeyedExchanges.networkCopies)
+    name = book.named("icmp")
+  }
 
   func take(_ packet: Dissected, isRequest: Bool) {
     guard case .icmp(let type, let code, let isIPv6) = packet.transport, code == 0 else { return }
     let isRequest = type == (isIPv6 ? 128 : 8)
     guard isRequest || type == (isIPv6 ? 129 : 0) else { return }
-    guard packet.payloadLength >= 4 else { return exchanges.book.tally.malformed += 1 }
+    guard packet.payloadLength >= 4 else { return exchanges.unreadable(packet, isCut: false) }
     // Fewer bytes than the other side's are another key.
     guard packet.payload.count >= min(packet.payloadLength, ICMPEcho.keySize) else {
-      return exchanges.cutShort(isAnswer: !isRequest)
+      return exchanges.unreadable(packet, isCut: true)
     }
-    let (client, server) = isRequest ? (packet.source, packet.destination) : (packet.destination, packet.source)
-    let key = ExchangeKey(client: client, server: server, match: packet.payload.prefix(ICMPEcho.keySize).bytes)
     if isRequest {
       let label = PairLabel.echo(id: packet.payload.u16(0), sequence: packet.payload.u16(2))
-      exchanges.request(key, name: "icmp", label: label, time: packet.time)
+      exchanges.request(
+        key(packet, client: packet.source, server: packet.destination), name: name, label: label, time: packet.time)
     } else {
-      exchanges.response(key, time: packet.time, last: packet.time)
+      exchanges.response(
+        key(packet, client: packet.destination, server: packet.source), time: packet.time, last: packet.time)
+    }
+  }
+
+  private func key(_ packet: Dissected, client: Endpoint, server: Endpoint) -> ExchangeKey {
+    ExchangeKey(
+      client: client, server: server, match: packet.payload.prefix(ICMPEcho.keySize).bytes, vlans: packet.vlans)
+  }
+
+  func refuse(_ quoted: Dissected) {
+    guard case .icmp(let type, _, let isIPv6) = quoted.transport, type == (isIPv6 ? 128 : 8) else { return }
+    if !exchanges.refuse(key(quoted, client: quoted.source, server: quoted.destination)) {
+      exchanges.missed(ExchangeEnds(client: quoted.source, server: quoted.destination), quoted.time, count: 1)
     }
   }
 

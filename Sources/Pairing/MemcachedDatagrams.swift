@@ -15,27 +15,28 @@ final class MemcachedDatagrams: DatagramDialogue {
   private var answers: BoundedTable<ExchangeKey, Answer>
   /// A longer answer counts as malformed: 1 MiB in datagrams of 1 400 bytes are 749.
   private static let mostDatagrams = 4_096
+  /// Between two datagrams of one answer.
+  private static let patience: Int64 = 5_000_000_000
 
   init(_ book: Book, limits: PairingLimits) {
-    exchanges = KeyedExchanges(book, limit: limits.pending)
+    exchanges = KeyedExchanges(book, limits)
     answers = BoundedTable(limit: min(limits.pending, 1_024))
   }
 
   private var book: Book { exchanges.book }
 
   func take(_ packet: Dissected, isRequest: Bool) {
-    let bytes = packet.payload
-    guard bytes.count >= 8 else {
-      if packet.isCut { book.tally.truncated += 1 } else { book.tally.malformed += 1 }
-      return
+    while let old = answers.popOldest(where: { span(from: $0.last, to: packet.time) > MemcachedDatagrams.patience }) {
+      settle(old)
     }
+    let bytes = packet.payload
+    guard bytes.count >= 8 else { return exchanges.unreadable(packet, isCut: packet.isCut) }
     let (number, total) = (bytes.u16(2), Int(bytes.u16(4)))
     guard total >= 1, total <= MemcachedDatagrams.mostDatagrams, Int(number) < total else {
-      book.tally.malformed += 1
-      return
+      return exchanges.unreadable(packet, isCut: false)
     }
     let (client, server) = isRequest ? (packet.source, packet.destination) : (packet.destination, packet.source)
-    let key = ExchangeKey(client: client, server: server, match: bytes[0..<2].bytes)
+    let key = ExchangeKey(client: client, server: server, match: bytes[0..<2].bytes, vlans: packet.vlans)
     if isRequest {
       // memcached takes requests of one datagram only.
       guard total == 1 else { return book.tally.malformed += 1 }
@@ -47,32 +48,48 @@ final class MemcachedDatagrams: DatagramDialogue {
     }
   }
 
+  /// What a request is called, and whether it is due no answer.
+  private func command(_ body: ByteView) -> (name: String, isSilent: Bool)? {
+    if let header = MemcachedHeader(body) { return (header.name, header.isQuiet) }
+    guard !body.isEmpty, let command = MemcachedCommand(body.line(from: 0)?.line ?? body) else { return nil }
+    return (command.name, command.isSilent)
+  }
+
   private func request(_ key: ExchangeKey, _ body: ByteView, _ packet: Dissected) {
-    let name: String
-    var isSilent = false
-    if let header = MemcachedHeader(body) {
-      name = header.name
-      isSilent = header.isQuiet
-    } else if let command = MemcachedCommand(body.line(from: 0)?.line ?? body) {
-      name = command.name
-      isSilent = command.isSilent
-    } else {
-      if packet.isCut { book.tally.truncated += 1 } else { book.tally.malformed += 1 }
-      return
+    guard let (command, isSilent) = command(body) else {
+      return exchanges.unreadable(packet, isCut: packet.isCut)
     }
+    let name = book.named("memcached-\(command)")
     if let old = answers.remove(key) { settle(old) }
     if isSilent {
-      book.tally.requests += 1
-      book.tally.silent += 1
+      book.count(name) {
+        $0.requests += 1
+        $0.silent += 1
+      }
     } else {
       let label = PairLabel.number("request", UInt32(key.match[0]) << 8 | UInt32(key.match[1]))
-      exchanges.request(key, name: "memcached-\(name)", label: label, time: packet.time, content: body.bytes.hashValue)
+      exchanges.request(key, name: name, label: label, time: packet.time, content: body.bytes.hashValue)
     }
+  }
+
+  func refuse(_ quoted: Dissected) {
+    let ends = ExchangeEnds(client: quoted.source, server: quoted.destination)
+    if quoted.payload.count >= 2,
+      exchanges.refuse(
+        ExchangeKey(
+          client: ends.client, server: ends.server, match: quoted.payload[0..<2].bytes, vlans: quoted.vlans))
+    {
+      return
+    }
+    exchanges.missed(ends, quoted.time, count: 1)
   }
 
   private func part(_ key: ExchangeKey, _ number: UInt16, _ total: Int, _ time: Int64) {
     var answer = answers.remove(key) ?? Answer(key: key, total: total, last: time)
-    guard answer.total == total else { return book.tally.malformed += 1 }
+    guard answer.total == total else {
+      book.tally.malformed += 1
+      return exchanges.missed(key.ends, time, count: 1)
+    }
     guard answer.seen.insert(number).inserted else {
       book.tally.repeatedResponses += 1
       _ = answers.insert(answer, for: key)
@@ -89,7 +106,7 @@ final class MemcachedDatagrams: DatagramDialogue {
 
   /// Of an answer that stays incomplete, the first byte still tells the response time.
   private func settle(_ answer: Answer) {
-    guard let first = answer.first else { return }
+    guard let first = answer.first else { return exchanges.missed(answer.key.ends, answer.last, count: 1) }
     exchanges.response(answer.key, time: first, last: nil)
   }
 

@@ -2,7 +2,7 @@
 
 /// A request on a TCP connection that waits for its answer.
 struct StreamRequest {
-  var name: String
+  var name: PairName
   /// When it was complete.
   var time: Int64
   var range: Range<Int>
@@ -13,7 +13,7 @@ struct StreamRequest {
   var code: UInt8 = 0
   var tag: [UInt8] = []
 
-  init(_ name: String, _ message: StreamMessage) {
+  init(_ name: PairName, _ message: StreamMessage) {
     self.name = name
     time = message.complete
     range = message.range
@@ -23,91 +23,116 @@ struct StreamRequest {
 
 /// The requests that wait on one TCP connection, in their order.
 struct OrderedRequests {
-  let client: Endpoint
-  let server: Endpoint
+  let ends: StreamEnds
   let book: Book
   private var list: [StreamRequest] = []
   private var head = 0
-  /// How many quiet ones wait with each tag.
-  private var quietTags: [[UInt8]: Int] = [:]
+  /// How many wait with each tag, and how many of these are quiet.
+  private var tags: [[UInt8]: (all: Int, quiet: Int)] = [:]
 
-  init(_ book: Book, client: Endpoint, server: Endpoint) {
+  init(_ book: Book, _ ends: StreamEnds) {
     self.book = book
-    self.client = client
-    self.server = server
+    self.ends = ends
   }
 
   var count: Int { list.count - head }
   var first: StreamRequest? { head < list.count ? list[head] : nil }
+  var last: StreamRequest? { head < list.count ? list[list.count - 1] : nil }
 
   /// The `index`-th of those that wait.
   subscript(index: Int) -> StreamRequest { list[head + index] }
 
   mutating func append(_ request: StreamRequest) {
-    book.tally.requests += 1
-    if request.isRepeated { book.tally.repeatedRequests += 1 }
+    book.count(request.name) {
+      $0.requests += 1
+      if request.isRepeated { $0.repeatedRequests += 1 }
+    }
     list.append(request)
-    if request.isQuiet { quietTags[request.tag, default: 0] += 1 }
+    if !request.tag.isEmpty || request.isQuiet { count(request, 1) }
   }
 
   /// Whether a single quiet request waits with this tag, so that one need not look for others.
-  func hasOneQuiet(_ tag: [UInt8]) -> Bool { quietTags[tag] == 1 }
+  func hasOneQuiet(_ tag: [UInt8]) -> Bool { tags[tag]?.quiet == 1 }
+
+  /// Whether any request that has a tag waits with this one.
+  func has(_ tag: [UInt8]) -> Bool { tags[tag] != nil }
+
+  private mutating func count(_ request: StreamRequest, _ change: Int) {
+    let old = tags[request.tag] ?? (0, 0)
+    let new = (all: old.all + change, quiet: old.quiet + (request.isQuiet ? change : 0))
+    tags[request.tag] = new.all > 0 ? new : nil
+  }
 
   private mutating func forgetTag(of request: StreamRequest) {
-    guard request.isQuiet, let count = quietTags[request.tag] else { return }
-    quietTags[request.tag] = count > 1 ? count - 1 : nil
+    if !request.tag.isEmpty || request.isQuiet { count(request, -1) }
   }
 
   /// A request that is due no answer.
-  func countSilent() {
-    book.tally.requests += 1
-    book.tally.silent += 1
+  func countSilent(_ name: PairName) {
+    book.count(name) {
+      $0.requests += 1
+      $0.silent += 1
+    }
   }
 
+  /// - Complexity: O(log of those that wait, and those that are in the range).
   mutating func markRepeated(_ range: Range<Int>) {
-    for index in head..<list.count where list[index].range.overlaps(range) {
-      book.tally.repeatedRequests += 1
-      list[index].isRepeated = true
+    var (low, high) = (head, list.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if list[middle].range.upperBound > range.lowerBound { high = middle } else { low = middle + 1 }
+    }
+    while low < list.count, list[low].range.lowerBound < range.upperBound {
+      book.count(list[low].name) { $0.repeatedRequests += 1 }
+      list[low].isRepeated = true
+      low += 1
     }
   }
 
   /// Takes the `index`-th request out and pairs it with an answer.
+  /// - Complexity: O(index).
   mutating func settle(_ index: Int = 0, with answer: StreamMessage) {
     let request = list[head + index]
     forgetTag(of: request)
-    if index == 0 {
-      head += 1
-      if head == list.count || head > 4_096 {
-        list.removeFirst(head)
-        head = 0
-      }
-    } else {
-      list.remove(at: head + index)
-    }
+    for place in stride(from: head + index, to: head, by: -1) { list[place] = list[place - 1] }
+    dropFirst(1)
     book.settle(
       Pair(
-        name: request.name, start: request.time, end: answer.first, endLast: answer.isWhole ? answer.complete : nil,
-        label: .stream(request.range), retransmitted: request.isRepeated,
-        client: client, server: server))
+        name: request.name.name, start: request.time, end: answer.first,
+        endLast: answer.isWhole ? answer.complete : nil, label: .stream(request.range),
+        retransmitted: request.isRepeated, client: ends.client, server: ends.server), of: request.name)
   }
 
   /// Takes out the quiet requests among the first `upTo`: no answer to them will come any more. Returns how many.
+  /// - Complexity: O(upTo).
   mutating func dropQuiet(upTo: Int) -> Int {
-    let range = head..<head + upTo
-    let kept = list[range].filter { !$0.isQuiet }
-    let dropped = upTo - kept.count
-    guard dropped > 0 else { return 0 }
-    for request in list[range] { forgetTag(of: request) }
-    list.replaceSubrange(range, with: kept)
-    book.tally.silent += dropped
+    var kept = head + upTo
+    for place in stride(from: head + upTo - 1, through: head, by: -1) {
+      let request = list[place]
+      if request.isQuiet {
+        forgetTag(of: request)
+        book.lose(request.name, .silent)
+      } else {
+        kept -= 1
+        list[kept] = request
+      }
+    }
+    let dropped = kept - head
+    dropFirst(dropped)
     return dropped
   }
 
-  /// Forgets all; returns how many of them were due an answer.
-  mutating func removeAll() -> Int {
-    _ = dropQuiet(upTo: count)
-    defer { (list, head) = ([], 0) }
-    return count
+  private mutating func dropFirst(_ requests: Int) {
+    head += requests
+    guard head == list.count || head > 4_096 else { return }
+    list.removeFirst(head)
+    head = 0
+  }
+
+  /// Forgets all, quiet ones as silent.
+  mutating func removeAll(as fate: Fate) {
+    for request in list[head...] { book.lose(request.name, request.isQuiet ? .silent : fate) }
+    (list, head, tags) = ([], 0, [:])
   }
 }
 
@@ -121,10 +146,10 @@ protocol OrderedDialogue: StreamDialogue {
 extension OrderedDialogue {
   func repeated(_ side: Side, _ range: Range<Int>) { if side == .client { requests.markRepeated(range) } }
   /// Its first byte tells the response time all the same.
-  func cutOff(_ answer: StreamMessage) { _ = message(.server, answer) }
+  func cutOff(_ answer: StreamMessage) -> StreamFit { message(.server, answer) }
   var waiting: Int { requests.count }
-  func forget() -> Int {
+  func forget(as fate: Fate, _ time: Int64) {
     reset()
-    return requests.removeAll()
+    requests.removeAll(as: fate)
   }
 }

@@ -87,8 +87,8 @@ enum PairLabel: Sendable, Equatable, CustomStringConvertible {
   }
 }
 
-/// What became of one protocol's messages. `requests` = `paired` + `unanswered` + `silent` + `abandoned` + `evicted`
-/// once the pairer has finished.
+/// What became of one protocol's messages, or of those of one name. `requests` = `paired` + `unanswered` + `refused` +
+/// `silent` + `abandoned` + `evicted` once the pairer has finished.
 package struct PairTally: Sendable, Equatable {
   /// Distinct requests: further copies are `repeatedRequests`. Forwarding: messages that entered a station.
   package var requests = 0
@@ -97,6 +97,8 @@ package struct PairTally: Sendable, Equatable {
   package var retransmitted = 0
   /// No answer came, in time or before the capture ended.
   package var unanswered = 0
+  /// What came instead of an answer is a refusal: a reset by the other side, an ICMP error.
+  package var refused = 0
   /// Due no answer: quiet memcached commands, SIP ACK, a message at its last station.
   package var silent = 0
   /// The answer can no longer be told: lost to a gap, to a cut packet, to malformed or ambiguous bytes, to disorder.
@@ -125,7 +127,7 @@ package struct PairTally: Sendable, Equatable {
   package init() {}
 
   /// Requests still waiting; 0 once the pairer has finished.
-  package var waiting: Int { requests - paired - unanswered - silent - abandoned - evicted }
+  package var waiting: Int { requests - paired - unanswered - refused - silent - abandoned - evicted }
 }
 
 /// What became of the captured packets before any protocol looked at them.
@@ -157,6 +159,8 @@ package struct PairLedger: Sendable, Equatable {
   package var packets = PacketTally()
   /// By protocol, in the order in which they were asked for.
   package var protocols: [(name: String, tally: PairTally)] = []
+  /// The same by the names of pairs, where a request alone tells which name its pair will have.
+  package var names: [(name: String, ofProtocol: String, tally: PairTally)] = []
 
   package init() {}
 
@@ -172,6 +176,8 @@ package struct PairingLimits: Sendable {
   /// Requests waiting for an answer: by protocol over datagrams, and on each TCP connection.
   package var pending = 65_536
   package var pendingOnConnection = 4_096
+  /// Of all connections together.
+  package var pendingOnConnections = 262_144
   package var connections = 65_536
   /// TCP payload held back behind missing segments, or for a message that is not complete: on one direction of a
   /// connection, and altogether.
@@ -188,33 +194,4 @@ package struct PairingLimits: Sendable {
   package var quiet: Int64 = 20_000_000
 
   package init() {}
-}
-
-/// Nanoseconds from one time to another, at the limits of Int64 if it is more than that.
-func span(from start: Int64, to end: Int64) -> Int64 {
-  let (difference, overflow) = end.subtractingReportingOverflow(start)
-  return overflow ? (end < start ? .min : .max) : difference
-}
-
-/// Where the pairs of one protocol go, and what is counted about it.
-final class Book {
-  let name: String
-  var tally = PairTally()
-  var pairs: [Pair] = []
-
-  init(_ name: String) { self.name = name }
-
-  /// Notes a pair that settles its request; false if its times make no sense, so that the request is abandoned.
-  @discardableResult
-  func settle(_ pair: Pair) -> Bool {
-    guard pair.isOrdered else {
-      tally.disordered += 1
-      tally.abandoned += 1
-      return false
-    }
-    tally.paired += 1
-    if pair.retransmitted { tally.retransmitted += 1 }
-    pairs.append(pair)
-    return true
-  }
 }

@@ -39,7 +39,7 @@ package final class Pairer {
   private struct Listener {
     var book: Book
     var datagrams: (any DatagramDialogue)?
-    var stream: ((_ client: Endpoint, _ server: Endpoint) -> any StreamDialogue)?
+    var stream: ((StreamEnds) -> any StreamDialogue)?
   }
   private let limits: PairingLimits
   private let budget = BufferBudget()
@@ -55,18 +55,12 @@ package final class Pairer {
   private var all: [any DatagramDialogue] = []
   /// What passed that no protocol was asked for.
   package private(set) var strangers = Strangers()
-  private var connections: BoundedTable<ConnectionKey, TCPConnection>
-
-  private struct ConnectionKey: Hashable {
-    var low: Endpoint
-    var high: Endpoint
-    var book: String
-
-    init(_ a: Endpoint, _ b: Endpoint, _ book: String) {
-      (low, high) = a < b ? (a, b) : (b, a)
-      self.book = book
-    }
-  }
+  private var acknowledgments: TCPAcknowledgment?
+  private var flows: BoundedTable<TCPFlow.Key, TCPFlow>
+  /// The tags of flows that have some, by their key without.
+  private var tagged: BoundedTable<TCPFlow.Key, VLANTags>
+  /// How often the capture has told of losses.
+  private var losses = 0
 
   /// - Parameters:
   ///   - ports: the server's ports where they are not the usual ones.
@@ -77,7 +71,8 @@ package final class Pairer {
     stations: [[IPAddress]] = [], limits: PairingLimits = PairingLimits()
   ) {
     self.limits = limits
-    connections = BoundedTable(limit: limits.connections)
+    flows = BoundedTable(limit: limits.connections)
+    tagged = BoundedTable(limit: limits.connections)
     for kind in protocols { add(kind, ports: ports[kind] ?? kind.defaultPorts, stations: stations) }
     for rule in rules { add(rule) }
   }
@@ -99,36 +94,36 @@ package final class Pairer {
     let book = Book(kind.rawValue)
     books.append(book)
     var listener = Listener(book: book)
-    func watch(_ dialogue: any DatagramDialogue) {
-      watchers.append(dialogue)
-      all.append(dialogue)
-    }
     func listen(_ dialogue: any SIPDialogue) {
       listener.datagrams = dialogue
-      listener.stream = { SIPStream(dialogue, client: $0, server: $1) }
+      listener.stream = { SIPStream(dialogue, $0) }
     }
     switch kind {
     case .dns:
       let dns = DNS(book, limits: limits)
       listener.datagrams = dns
-      listener.stream = { DNSStream(dns, client: $0, server: $1) }
+      listener.stream = { DNSStream(dns, $0) }
     case .icmp:
       let echo = ICMPEcho(book, limits: limits)
       icmp.append(echo)
       all.append(echo)
     case .memcached:
       listener.datagrams = MemcachedDatagrams(book, limits: limits)
-      listener.stream = { MemcachedStream(book, client: $0, server: $1) }
-    case .redis: listener.stream = { RedisStream(book, client: $0, server: $1) }
-    case .http: listener.stream = { HTTPStream(book, client: $0, server: $1) }
+      listener.stream = { MemcachedStream(book, $0) }
+    case .redis: listener.stream = { RedisStream(book, $0) }
+    case .http: listener.stream = { HTTPStream(book, $0) }
     case .sip: listen(SIPResponses(book, limits: limits))
     case .sipForward: listen(SIPForwarding(book, stations: stations, limits: limits))
     case .stamp: listener.datagrams = STAMP(book, limits: limits)
     case .udpEcho:
       let rule = PairingRule(name: kind.rawValue, transport: .udp, ports: ports)
       listener.datagrams = RuleDialogue(book, rule: rule, limits: limits)
-    case .tcpHandshake: watch(TCPHandshake(book, ports: ports, limits: limits))
-    case .tcpAcknowledgment: watch(TCPAcknowledgment(book, ports: ports, limits: limits))
+    case .tcpHandshake:
+      let handshake = TCPHandshake(book, ports: ports, limits: limits)
+      watchers.append(handshake)
+      all.append(handshake)
+    case .tcpAcknowledgment:
+      acknowledgments = TCPAcknowledgment(book, ports: ports, limits: limits, budget: budget)
     }
     if let datagrams = listener.datagrams { all.append(datagrams) }
     for port in Set(ports) {
@@ -141,6 +136,7 @@ package final class Pairer {
     var ledger = PairLedger()
     ledger.packets = tally
     ledger.protocols = books.map { ($0.name, $0.tally) }
+    ledger.names = books.flatMap { book in book.names.map { ($0.name, book.name, $0.tally) } }
     return ledger
   }
 
@@ -181,7 +177,10 @@ package final class Pairer {
       guard ports.contains(where: { udp[$0] != nil }) else { return false }
       if packet.mayBeSeveral { tally.perhapsSeveral += 1 }
     case .tcp:
-      guard !watchers.isEmpty || ports.contains(where: { tcp[$0] != nil || segments[$0] != nil }) else { return false }
+      guard
+        !watchers.isEmpty || acknowledgments != nil
+          || ports.contains(where: { tcp[$0] != nil || segments[$0] != nil })
+      else { return false }
     }
     tally.askedFor += 1
     return true
@@ -189,7 +188,9 @@ package final class Pairer {
 
   private func dispatch(_ packet: Dissected) {
     switch packet.transport {
-    case .icmp: for dialogue in icmp { dialogue.take(packet, isRequest: false) }
+    case .icmp:
+      for dialogue in icmp { dialogue.take(packet, isRequest: false) }
+      if let refused = packet.refused { refuse(refused) }
     case .udp:
       let isRequest = udp[packet.destination.port] != nil
       guard let listeners = udp[isRequest ? packet.destination.port : packet.source.port] else { return }
@@ -206,51 +207,82 @@ package final class Pairer {
     }
   }
 
-  private func take(_ packet: Dissected, _ header: Dissected.TCPHeader) {
-    let isAnswer = header.isSYN && header.isACK
-    if !isAnswer, let listeners = tcp[packet.destination.port] {
-      for listener in listeners { take(packet, header, listener, packet.source, packet.destination) }
-    } else if let listeners = tcp[packet.source.port] {
-      for listener in listeners { take(packet, header, listener, packet.destination, packet.source) }
+  /// Who asked for a packet that could not be delivered is told so.
+  private func refuse(_ quoted: Dissected) {
+    switch quoted.transport {
+    case .icmp: for dialogue in icmp { dialogue.refuse(quoted) }
+    case .udp: for listener in udp[quoted.destination.port] ?? [] { listener.datagrams?.refuse(quoted) }
+    case .tcp: for watcher in watchers { watcher.refuse(quoted) }
     }
   }
 
-  private func take(
-    _ packet: Dissected, _ header: Dissected.TCPHeader, _ listener: Listener, _ client: Endpoint, _ server: Endpoint
-  ) {
-    let key = ConnectionKey(client, server, listener.book.name)
-    var connection = connections[key]
-    if let old = connection, old.isReplaced(by: header) {
-      old.end(evicted: false)
-      _ = connections.remove(key)
-      connection = nil
+  // MARK: TCP
+
+  private func take(_ packet: Dissected, _ header: Dissected.TCPHeader) {
+    let isToServer = tcp[packet.destination.port] != nil && !(header.isSYN && header.isACK)
+    guard
+      isToServer || tcp[packet.source.port] != nil
+        || acknowledgments?.watches(packet.source, packet.destination) == true
+    else { return }
+    guard let (flow, key) = flow(of: packet) else {
+      if !header.isRST { begin(packet, header) }
+      return
     }
-    if connection == nil, let stream = listener.stream {
-      let new = TCPConnection(
-        client: client, server: server, dialogue: stream(client, server), book: listener.book, limits: limits,
-        budget: budget, isStart: header.isSYN)
-      if let evicted = connections.insert(new, for: key) {
-        evicted.end(evicted: true)
-        tally.evictedConnections += 1
+    flows.touch(key)
+    switch flow.take(packet, header, losses: losses) {
+    case .goesOn: break
+    case .ended: _ = flows.remove(key)
+    case .replaced(let packets):
+      _ = flows.remove(key)
+      for (packet, header) in packets { take(packet, header) }
+    }
+  }
+
+  /// The one with the same tags, else one where either direction has none.
+  private func flow(of packet: Dissected) -> (TCPFlow, TCPFlow.Key)? {
+    var key = TCPFlow.Key(packet.source, packet.destination, packet.vlans)
+    if let flow = flows[key] { return (flow, key) }
+    guard !packet.vlans.isEmpty || tagged.count > 0 else { return nil }
+    key.vlans = packet.vlans.isEmpty ? tagged[key] ?? VLANTags() : VLANTags()
+    guard let flow = flows[key], flow.fits(packet) else { return nil }
+    return (flow, key)
+  }
+
+  private func begin(_ packet: Dissected, _ header: Dissected.TCPHeader) {
+    let isToServer =
+      tcp[packet.destination.port] != nil || tcp[packet.source.port] == nil ? !(header.isSYN && header.isACK) : false
+    let (client, server) =
+      isToServer ? (packet.source, packet.destination) : (packet.destination, packet.source)
+    let ends = StreamEnds(client: client, server: server, vlans: packet.vlans)
+    let connections = (tcp[server.port] ?? []).compactMap { listener in
+      listener.stream.map {
+        TCPConnection(
+          ends, dialogue: $0(ends), book: listener.book, limits: limits, budget: budget, isStart: header.isSYN)
       }
-      connection = new
-    } else {
-      connections.touch(key)
     }
-    connection?.take(packet, header)
-    if header.isRST, let connection {
-      connection.end(evicted: false)
-      _ = connections.remove(key)
+    let watcher = acknowledgments.flatMap { $0.watches(client, server) ? $0 : nil }
+    guard !connections.isEmpty || watcher != nil else { return }
+    let new = TCPFlow(ends, connections, watcher, limits, budget, losses: losses)
+    var key = TCPFlow.Key(client, server, packet.vlans)
+    if let evicted = flows.insert(new, for: key) {
+      evicted.end(.evicted)
+      tally.evictedConnections += 1
     }
+    _ = new.take(packet, header, losses: losses)
+    guard !packet.vlans.isEmpty else { return }
+    key.vlans = VLANTags()
+    _ = tagged.insert(packet.vlans, for: key)
   }
 
   /// Packets are missing here, and nobody knows of whom: a gap on all TCP connections. What waits for an answer over datagrams
   /// is told apart by its key and goes on waiting.
-  package func miss() { connections.forEach { $0.miss() } }
+  ///
+  /// - Complexity: O(1): each connection is told with its next packet.
+  package func miss() { losses += 1 }
 
   /// The capture is over: whatever still waits has no answer.
   package func finish() {
-    for connection in connections.removeAll() { connection.end(evicted: false) }
+    for flow in flows.removeAll() { flow.end(.over, losses: losses) }
     for dialogue in all { dialogue.finish() }
   }
 }

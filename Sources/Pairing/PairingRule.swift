@@ -63,36 +63,49 @@ extension PairingRule.Field {
 final class RuleDialogue: DatagramDialogue {
   private let rule: PairingRule
   private var exchanges: KeyedExchanges
+  private let name: PairName
 
   init(_ book: Book, rule: PairingRule, limits: PairingLimits) {
     self.rule = rule
-    exchanges = KeyedExchanges(book, limit: limits.pending, timeout: rule.timeout)
+    exchanges = KeyedExchanges(book, limits, timeout: rule.timeout)
+    name = book.named(rule.name)
   }
 
   func take(_ packet: Dissected, isRequest: Bool) {
     guard packet.payloadLength > 0 else { return }
     // Both ports may be the server's: then an answer is what a request waits for.
     if isRequest, rule.ports.contains(packet.source.port), case .match(let match) = read(rule.response, packet),
-      exchanges.isWaiting(ExchangeKey(client: packet.destination, server: packet.source, match: match))
+      exchanges.isWaiting(answerKey(packet, match))
     {
       return take(packet, match, isRequest: false)
     }
     switch read(isRequest ? rule.request : rule.response, packet) {
     case .match(let match): take(packet, match, isRequest: isRequest)
     case .other: break
-    case .short: exchanges.book.tally.malformed += 1
-    case .cut: exchanges.cutShort(isAnswer: !isRequest)
+    case .short: exchanges.unreadable(packet, isCut: false)
+    case .cut: exchanges.unreadable(packet, isCut: true)
     }
   }
 
   private func take(_ packet: Dissected, _ match: [UInt8], isRequest: Bool) {
     if isRequest {
-      let key = ExchangeKey(client: packet.source, server: packet.destination, match: match)
-      exchanges.request(key, name: rule.name, label: .bytes(match), time: packet.time)
+      exchanges.request(requestKey(packet, match), name: name, label: .bytes(match), time: packet.time)
     } else {
-      let key = ExchangeKey(client: packet.destination, server: packet.source, match: match)
-      exchanges.response(key, time: packet.time, last: packet.time)
+      exchanges.response(answerKey(packet, match), time: packet.time, last: packet.time)
     }
+  }
+
+  private func requestKey(_ packet: Dissected, _ match: [UInt8]) -> ExchangeKey {
+    ExchangeKey(client: packet.source, server: packet.destination, match: match, vlans: packet.vlans)
+  }
+
+  private func answerKey(_ packet: Dissected, _ match: [UInt8]) -> ExchangeKey {
+    ExchangeKey(client: packet.destination, server: packet.source, match: match, vlans: packet.vlans)
+  }
+
+  func refuse(_ quoted: Dissected) {
+    if case .match(let match) = read(rule.request, quoted), exchanges.refuse(requestKey(quoted, match)) { return }
+    exchanges.missed(ExchangeEnds(client: quoted.source, server: quoted.destination), quoted.time, count: 1)
   }
 
   private enum Reading {

@@ -1,69 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/// Finds the end of a RESP2 or RESP3 value, piece by piece, so that long strings need not be held.
-struct RESPScanner {
-  enum Step {
-    case more
-    /// So many bytes belong to the value, which goes on; may reach beyond the bytes at hand.
-    case part(Int)
-    case end(Int)
-    case malformed
-  }
-  /// How many values are still to come, by level.
-  private var open: [Int] = []
-  /// The type of the outermost value.
-  private(set) var type: UInt8 = 0
-  /// Deeper answers count as malformed; Redis itself nests four levels.
-  private static let deepest = 32
-
-  mutating func step(_ bytes: ByteView) -> Step {
-    guard let (line, next) = bytes.line(from: 0) else { return .more }
-    guard !line.isEmpty else { return .malformed }
-    let kind = line[0]
-    if open.isEmpty { type = kind }
-    let rest = line.dropFirst(1)
-    switch UnicodeScalar(kind) {
-    case "+", "-", ":", "_", ",", "#", "(": return value(next)
-    case "$", "=", "!":
-      if isNull(rest) { return value(next) }
-      guard let size = rest.number, size < 1 << 31 else { return .malformed }
-      return value(next + size + 2)
-    case "*", "~", ">", "%", "|":
-      if isNull(rest) { return value(next) }
-      guard let count = rest.number, count < 1 << 24 else { return .malformed }
-      let values = kind == UInt8(ascii: "%") || kind == UInt8(ascii: "|") ? 2 * count : count
-      // Attributes stand before the value they belong to and are none themselves.
-      if kind == UInt8(ascii: "|") {
-        if open.isEmpty { open.append(1) }
-        open[open.count - 1] += 1
-      }
-      if values == 0 { return value(next) }
-      guard open.count < RESPScanner.deepest else { return .malformed }
-      open.append(values)
-      return .part(next)
-    default: return .malformed
-    }
-  }
-
-  private func isNull(_ text: ByteView) -> Bool { text.starts(with: "-1") && text.count == 2 }
-
-  private mutating func value(_ bytes: Int) -> Step {
-    while let left = open.last {
-      if left > 1 {
-        open[open.count - 1] = left - 1
-        return .part(bytes)
-      }
-      open.removeLast()
-    }
-    return .end(bytes)
-  }
-}
-
 /// Redis: answers in the order of the commands; push messages answer nothing.
 final class RedisStream: OrderedDialogue {
   var requests: OrderedRequests
   private var scanners: (client: RESPScanner, server: RESPScanner) = (RESPScanner(), RESPScanner())
-  /// The first two words of the command that has begun.
+  /// The first words of the command that has begun: its name, and what CLIENT is told to do.
   private var words: [String] = []
   private var hasBegun = false
 
@@ -73,76 +14,86 @@ final class RedisStream: OrderedDialogue {
     "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR", "SYNC", "PSYNC",
     "REPLCONF",
   ]
+  /// Longer words are no command's.
+  private static let longestWord = 64
 
-  init(_ book: Book, client: Endpoint, server: Endpoint) {
-    requests = OrderedRequests(book, client: client, server: server)
-  }
+  init(_ book: Book, _ ends: StreamEnds) { requests = OrderedRequests(book, ends) }
 
   func reset() { (scanners, words, hasBegun) = ((RESPScanner(), RESPScanner()), [], false) }
 
   func step(_ side: Side, _ bytes: ByteView) -> StreamStep {
-    if side == .server {
-      switch scanners.server.step(bytes) {
-      case .more: return .more
-      case .part(let count): return .part(count)
-      case .end(let count): return .end(count)
-      case .malformed: return .malformed
+    if side == .server { return step(&scanners.server, bytes) }
+    if !hasBegun && bytes[0] != UInt8(ascii: "*") { return inline(bytes) }
+    if hasBegun, wantsWord, let (line, next) = bytes.line(from: 0) {
+      if let size = line.dropFirst(1).number, size <= RedisStream.longestWord {
+        guard bytes.count >= next + size + 2 else { return .short }
+        words.append(bytes[next..<next + size].text?.uppercased() ?? "")
+      } else {
+        words.append("")
       }
     }
-    if !hasBegun && bytes[0] != UInt8(ascii: "*") { return inline(bytes) }
-    // The first two strings of the array are wanted whole.
-    if hasBegun, words.count < 2, let (line, next) = bytes.line(from: 0), let size = line.dropFirst(1).number,
-      size <= 64
-    {
-      guard bytes.count >= next + size + 2 else { return .more }
-      words.append(bytes[next..<next + size].text?.uppercased() ?? "")
-    } else if hasBegun, words.count < 2, bytes.line(from: 0) != nil {
-      words.append("")
-    }
-    switch scanners.client.step(bytes) {
-    case .more: return .more
+    switch step(&scanners.client, bytes) {
     case .part(let count):
       hasBegun = true
       return .part(count)
     case .end(let count): return leaves ? .leave : .end(count)
+    case let other: return other
+    }
+  }
+
+  private func step(_ scanner: inout RESPScanner, _ bytes: ByteView) -> StreamStep {
+    switch scanner.step(bytes) {
+    case .more: return .more
+    case .part(let count): return .part(count)
+    case .end(let count): return .end(count)
     case .malformed: return .malformed
     }
   }
+
+  /// Other words decide nothing, and may be cut short.
+  private var wantsWord: Bool { words.isEmpty || (words.count == 1 && words[0] == "CLIENT") }
 
   private var leaves: Bool {
     guard let verb = words.first else { return false }
     return RedisStream.leaving.contains(verb) || (verb == "CLIENT" && words.dropFirst().first == "REPLY")
   }
 
-  /// A command typed as plain words.
+  /// A command typed as plain words. What the server does not know it answers, too.
   private func inline(_ bytes: ByteView) -> StreamStep {
     guard let (line, next) = bytes.line(from: 0) else { return .more }
-    let parts = line.words(2).map { $0.text?.uppercased() ?? "" }
-    if parts.isEmpty && line.isEmpty { return .part(next) }
-    guard let verb = parts.first, RedisStream.isVerb(verb) else { return .malformed }
-    words = parts
+    let parts = line.trimmed.words(2).map { $0.trimmed.text?.uppercased() ?? "" }
+    guard let verb = parts.first else { return .pass(next) }
+    guard !verb.isEmpty else { return .malformed }
+    words = parts.map { String($0.filter { $0 != "\"" && $0 != "'" }) }
     return leaves ? .leave : .end(next)
   }
 
+  /// Names have `.` (modules), `_` (SORT_RO) and digits, too.
   private static func isVerb(_ word: String) -> Bool {
-    !word.isEmpty && word.utf8.count <= 24 && word.utf8.allSatisfy { (0x41...0x5a).contains($0) || $0 == 0x2e }
+    !word.isEmpty && word.utf8.count <= 32
+      && word.utf8.allSatisfy {
+        (0x41...0x5a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2e || $0 == 0x5f || $0 == 0x2d
+      }
   }
 
-  func message(_ side: Side, _ message: StreamMessage) -> Bool {
+  func message(_ side: Side, _ message: StreamMessage) -> StreamFit {
     if side == .client {
       let verb = words.first ?? ""
       let isEmpty = words.isEmpty
       (words, hasBegun) = ([], false)
       // `*0` is no command.
-      if !isEmpty { requests.append(StreamRequest("redis-\(RedisStream.isVerb(verb) ? verb : "other")", message)) }
-      return true
+      if !isEmpty {
+        let name = requests.book.named("redis-\(RedisStream.isVerb(verb) ? verb : "other")")
+        requests.append(StreamRequest(name, message))
+      }
+      return .fits
     }
-    if scanners.server.type == UInt8(ascii: ">") { return true }
+    if scanners.server.type == UInt8(ascii: ">") { return .fits }
     guard requests.count > 0 else {
       requests.book.tally.unmatchedResponses += 1
-      return false
+      return .mismatch
     }
     requests.settle(with: message)
-    return true
+    return .fits
   }
 }

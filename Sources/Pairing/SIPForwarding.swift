@@ -6,26 +6,39 @@
 /// Both sides of a call number their requests on their own (RFC 3261, 12.2.1.1); From's tag tells whose a request is.
 final class SIPForwarding: SIPDialogue {
   private struct Visit {
-    var from: Endpoint
-    var to: Endpoint
+    var hop: SIPHop
     /// The ends of the leg, as stations.
     var leg: (from: Endpoint, to: Endpoint)
-    var time: Int64
+    /// Somebody saw it enter the station that it comes from.
+    var hasEntered = false
     var isRepeated = false
     var hasLeft = false
+    /// It is not to leave: an answer, at the station where its request began.
+    var isAtEnd = false
   }
   private struct Message {
-    var name: String
+    var name: PairName
+    /// Of a request: its own key; of an answer: that of its request.
+    var transaction: [UInt8]
     var time: Int64
     var visits: [Visit] = []
   }
+  /// A station that has sent a final answer to a request.
+  private struct Final: Hashable {
+    var transaction: [UInt8]
+    var station: Endpoint
+  }
   let book: Book
   private var messages: BoundedTable<[UInt8], Message>
+  /// Of all messages.
+  private var visits = 0
+  private var finals: BoundedTable<Final, Bool>
+  private var unread: UnreadAnswers<Endpoint>
   /// Addresses of one station stand for the first of them.
   private let stations: [IPAddress: IPAddress]
   /// Stations that have forwarded something.
   private var forwarders: Set<Endpoint> = []
-  private let limit: Int
+  private let limits: PairingLimits
   /// Timer B and F of RFC 3261 give up after 32 s; what comes later is another message.
   private static let timeout: Int64 = 64_000_000_000
   /// A message with more visits goes round in circles.
@@ -33,8 +46,10 @@ final class SIPForwarding: SIPDialogue {
 
   init(_ book: Book, stations: [[IPAddress]], limits: PairingLimits) {
     self.book = book
-    limit = limits.pending
-    messages = BoundedTable(limit: limit)
+    self.limits = limits
+    messages = BoundedTable(limit: limits.pending)
+    finals = BoundedTable(limit: limits.pending)
+    unread = UnreadAnswers(limit: limits.pending)
     var names: [IPAddress: IPAddress] = [:]
     for station in stations { for address in station { names[address] = station[0] } }
     self.stations = names
@@ -44,58 +59,100 @@ final class SIPForwarding: SIPDialogue {
     Endpoint(address: stations[end.address] ?? end.address, port: end.port)
   }
 
-  func take(_ message: SIPMessage, from: Endpoint, to: Endpoint, first: Int64, last: Int64) {
-    while let old = messages.popOldest(where: { span(from: $0.time, to: last) > SIPForwarding.timeout }) { close(old) }
+  func take(_ message: SIPMessage, _ hop: SIPHop) {
+    while let old = messages.popOldest(where: { span(from: $0.time, to: hop.last) > SIPForwarding.timeout }) {
+      close(old)
+    }
     guard message.status != 100 else { return }
-    guard let fromTag = message.fromTag ?? (message.header == nil ? nil : []) else {
+    guard let fromTag = message.fromTag else {
       book.tally.truncated += 1
-      return
+      return missed(from: hop.from, to: hop.to, hop.last, count: 1)
     }
-    let key = message.match + [0] + Array(message.name.utf8) + [0] + fromTag
-    if messages[key] == nil, let evicted = messages.insert(Message(name: message.name, time: last), for: key) {
-      for visit in evicted.visits where !visit.hasLeft { book.tally.evicted += 1 }
+    let transaction = message.match + [0] + fromTag
+    let key = transaction + [0] + Array(message.name.utf8)
+    let ends = legEnds(hop.from, hop.to)
+    var visit = Visit(hop: hop, leg: (from: station(ends.from), to: station(ends.to)))
+    if let status = message.status {
+      if status >= 200 {
+        _ = finals.insert(true, for: Final(transaction: transaction, station: visit.leg.from))
+      }
+      // It goes on only where its request came in.
+      let request = messages[transaction + [0] + Array(message.method.utf8)]
+      visit.isAtEnd = request?.visits.contains { $0.leg.to == visit.leg.to } != true
     }
-    let ends = legEnds(from, to)
-    let leg = (from: station(ends.from), to: station(ends.to))
-    messages.update(key) { entry in
-      if let again = entry.visits.firstIndex(where: {
-        $0.leg == leg && $0.from.address == from.address && $0.to.address == to.address
-      }) {
-        book.tally.repeatedRequests += 1
-        entry.visits[again].isRepeated = true
-        return
-      }
-      if let entered = entry.visits.firstIndex(where: { $0.leg.to == leg.from && !$0.hasLeft }) {
-        leave(&entry.visits[entered], message, first: first, last: last)
-      } else if entry.visits.contains(where: { $0.leg.to == leg.from }) {
-        // A fork: further copies of what has left already.
-        book.tally.repeatedResponses += 1
-      }
-      guard entry.visits.count < SIPForwarding.mostVisits else {
-        book.tally.malformed += 1
-        return
-      }
-      book.tally.requests += 1
-      entry.visits.append(Visit(from: from, to: to, leg: leg, time: last))
+    if messages[key] == nil {
+      let new = Message(name: book.named("sip-forward-\(message.name)"), transaction: transaction, time: hop.last)
+      if let evicted = messages.insert(new, for: key) { evict(evicted) }
     }
+    messages.update(key) { take(visit, of: message, into: &$0) }
+    while visits > limits.pending, let oldest = messages.popOldest(where: { _ in true }) { evict(oldest) }
   }
 
-  private func leave(_ visit: inout Visit, _ message: SIPMessage, first: Int64, last: Int64) {
+  private func evict(_ message: Message) {
+    visits -= message.visits.count
+    for visit in message.visits where !visit.hasLeft { book.lose(message.name, .evicted) }
+  }
+
+  private func take(_ new: Visit, of message: SIPMessage, into entry: inout Message) {
+    var new = new
+    if let again = entry.visits.firstIndex(where: {
+      $0.leg == new.leg && $0.hop.from.address == new.hop.from.address && $0.hop.to.address == new.hop.to.address
+        && agree($0, new)
+    }) {
+      book.count(entry.name) { $0.repeatedRequests += 1 }
+      entry.visits[again].isRepeated = true
+      return
+    }
+    guard entry.visits.count < SIPForwarding.mostVisits else { return book.tally.malformed += 1 }
+    book.count(entry.name) { $0.requests += 1 }
+    if let entered = entry.visits.firstIndex(where: { $0.leg.to == new.leg.from && !$0.hasLeft && agree($0, new) }) {
+      new.hasEntered = true
+      leave(&entry.visits[entered], message, entry.name, by: new.hop)
+    } else if entry.visits.contains(where: { $0.leg.to == new.leg.from }) {
+      // A fork: further copies of what has left already.
+      book.count(entry.name) { $0.repeatedResponses += 1 }
+      new.hasEntered = true
+    }
+    // Two clocks: it was seen to leave a little before it was seen to enter.
+    if let left = entry.visits.firstIndex(where: {
+      $0.leg.from == new.leg.to && $0.leg.to != new.leg.from && !$0.hasEntered && agree($0, new)
+        && span(from: $0.hop.last, to: new.hop.last) <= limits.disorder
+    }) {
+      entry.visits[left].hasEntered = true
+      leave(&new, message, entry.name, by: entry.visits[left].hop)
+    }
+    entry.visits.append(new)
+    visits += 1
+  }
+
+  /// Where both packets have VLAN tags, those are the same.
+  private func agree(_ one: Visit, _ other: Visit) -> Bool {
+    one.hop.vlans.isEmpty || other.hop.vlans.isEmpty || one.hop.vlans == other.hop.vlans
+  }
+
+  private func leave(_ visit: inout Visit, _ message: SIPMessage, _ name: PairName, by hop: SIPHop) {
     visit.hasLeft = true
     let pair = Pair(
-      name: "sip-forward-\(message.name)", start: visit.time, end: first, endLast: last, label: .text(message.label),
-      retransmitted: visit.isRepeated, client: visit.from, server: visit.to)
-    if book.settle(pair), forwarders.count < limit { forwarders.insert(visit.leg.to) }
+      name: name.name, start: visit.hop.last, end: hop.first, endLast: hop.last, label: .text(message.label),
+      retransmitted: visit.isRepeated, client: visit.hop.from, server: visit.hop.to)
+    if book.settle(pair, of: name), forwarders.count < limits.pending { forwarders.insert(visit.leg.to) }
+  }
+
+  func missed(from: Endpoint, to: Endpoint, _ time: Int64, count: Int) {
+    unread.note(station(legEnds(from, to).from), time, count: count)
   }
 
   private func close(_ message: Message) {
     // These end at every station: the ACK of a refusal, CANCEL and its answer.
-    let isHopByHop = message.name == "ACK" || message.name.hasSuffix("CANCEL")
+    visits -= message.visits.count
+    let isHopByHop = message.name.name.hasSuffix("-ACK") || message.name.name.hasSuffix("CANCEL")
     for visit in message.visits where !visit.hasLeft {
-      if isHopByHop || !forwarders.contains(visit.leg.to) {
-        book.tally.silent += 1
+      let station = visit.leg.to
+      let isDealtWith = finals[Final(transaction: message.transaction, station: station)] != nil
+      if isHopByHop || visit.isAtEnd || isDealtWith || !forwarders.contains(station) {
+        book.lose(message.name, .silent)
       } else {
-        book.tally.unanswered += 1
+        book.lose(message.name, unread.excuses(station, since: visit.hop.last) ? .abandoned : .unanswered)
       }
     }
   }

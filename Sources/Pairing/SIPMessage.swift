@@ -15,68 +15,30 @@ struct SIPMessage {
   /// Of From, in requests and answers alike; empty where From has none, nil where it was not seen.
   var fromTag: [UInt8]?
   var number: Int
-  /// What the header says of the body, and where that begins; nil where the header has not ended.
+  /// What the header says of the body.
   var contentLength: Int?
-  var header: Int?
 
+  /// Of a datagram.
   init(_ bytes: ByteView) throws(Failure) {
-    guard let (start, first) = bytes.line(from: 0) else { throw .short }
-    let isResponse = start.starts(with: "SIP/2.0 ")
-    if isResponse {
-      guard let number = start.words(2).last?.number, (100..<700).contains(number) else { throw .malformed }
-      status = number
-    } else {
-      let words = start.words(4)
-      guard words.count == 3, words[2].starts(with: "SIP/2.0") else { throw .malformed }
-    }
-    var callID: ByteView?
-    var sequence: (number: Int, method: String)?
-    var at = first
+    var reader = SIPReader()
+    var at = 0
     while let (line, next) = bytes.line(from: at) {
       at = next
-      if line.isEmpty {
-        header = at
-        break
-      }
-      guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { continue }
-      let (name, value) = (line[0..<colon].trimmed, line.dropFirst(colon + 1).trimmed)
-      if name.isWord("call-id") || name.isWord("i") {
-        callID = value
-      } else if name.isWord("from") || name.isWord("f") {
-        fromTag = SIPMessage.tag(of: value)
-      } else if name.isWord("cseq") {
-        let words = value.words(2)
-        guard words.count == 2, let number = words[0].number, words[1].count <= 24, let method = words[1].text,
-          method.utf8.allSatisfy({ (0x41...0x5a).contains($0) || $0 == 0x2d })
-        else { throw .malformed }
-        sequence = (number, method)
-      } else if name.isWord("content-length") || name.isWord("l") {
-        guard let length = value.number else { throw .malformed }
-        contentLength = length
-      }
+      guard reader.read(line) else { throw .malformed }
+      if reader.isWhole { break }
     }
-    guard let callID, let sequence else { throw header == nil ? .short : .malformed }
-    guard !callID.isEmpty, callID.count <= 256 else { throw .malformed }
-    self.callID = callID.bytes
-    (number, method) = sequence
-    if !isResponse {
-      guard let verb = start.words(1).first?.text, verb == method else { throw .malformed }
-    }
+    self = try reader.message()
   }
 
-  /// The tag behind an address, `"A" <sip:a@x>;tag=7` or `sip:a@x;tag=7`.
-  private static func tag(of value: ByteView) -> [UInt8] {
-    var rest = value
-    while let end = rest.firstIndex(of: UInt8(ascii: ">")) { rest = rest.dropFirst(end + 1) }
-    while let semicolon = rest.firstIndex(of: UInt8(ascii: ";")) {
-      rest = rest.dropFirst(semicolon + 1)
-      let parameter = rest.prefix(rest.firstIndex(of: UInt8(ascii: ";")) ?? rest.count)
-      guard let equals = parameter.firstIndex(of: UInt8(ascii: "=")) else { continue }
-      if parameter.prefix(equals).trimmed.isWord("tag") {
-        return parameter.dropFirst(equals + 1).trimmed.prefix(256).bytes
-      }
-    }
-    return []
+  fileprivate init(
+    status: Int?, method: String, callID: [UInt8], fromTag: [UInt8]?, number: Int, contentLength: Int?
+  ) {
+    self.status = status
+    self.method = method
+    self.callID = callID
+    self.fromTag = fromTag
+    self.number = number
+    self.contentLength = contentLength
   }
 
   /// `INVITE`, `180-INVITE`: the method, or status and the method answered to.
@@ -88,72 +50,145 @@ struct SIPMessage {
   var match: [UInt8] { callID + [0] + Array("\(number) \(method)".utf8) }
 }
 
-/// The two ends of a leg as stations: addresses, since the ports of a message and its answer may differ; with ports where
-/// both stations are on one address.
-func legEnds(_ from: Endpoint, _ to: Endpoint) -> (from: Endpoint, to: Endpoint) {
-  if from.address == to.address { return (from, to) }
-  return (Endpoint(address: from.address, port: 0), Endpoint(address: to.address, port: 0))
-}
+/// Reads the header of a SIP message line by line (RFC 3261, 7.3 and 25.1): names whatever their case, short forms, blanks
+/// around the colon, folded lines.
+struct SIPReader {
+  private enum Field {
+    case callID
+    case from
+    case sequence
+    case length
+    case other
+  }
+  private(set) var isWhole = false
+  private(set) var hasStarted = false
+  private var status: Int?
+  private var verb: [UInt8] = []
+  private var field = Field.other
+  private var value: [UInt8] = []
+  private var callID: [UInt8]?
+  private var fromTag: [UInt8]?
+  private var sequence: (number: Int, method: String)?
+  private var contentLength: Int?
+  private var isMalformed = false
 
-/// Who takes SIP messages, however they came.
-protocol SIPDialogue: DatagramDialogue {
-  var book: Book { get }
-  /// - Parameters:
-  ///   - first: when its first byte came.
-  ///   - last: when it was complete.
-  func take(_ message: SIPMessage, from: Endpoint, to: Endpoint, first: Int64, last: Int64)
-}
+  /// Longer values are none.
+  private static let longest = 4_096
 
-extension SIPDialogue {
-  func take(_ packet: Dissected, isRequest: Bool) {
-    // Empty lines keep a NAT's binding alive (RFC 5626).
-    guard packet.payload.count > 4 else { return }
-    do {
-      let message = try SIPMessage(packet.payload)
-      take(message, from: packet.source, to: packet.destination, first: packet.time, last: packet.time)
-    } catch {
-      if error == .short && packet.isCut { book.tally.truncated += 1 } else { book.tally.malformed += 1 }
+  /// Takes the next line; false if it can be none of a SIP message.
+  mutating func read(_ line: ByteView) -> Bool {
+    guard hasStarted else {
+      // Empty lines before a message are passed over (RFC 3261, 7.5).
+      hasStarted = !line.isEmpty
+      return line.isEmpty || start(line)
     }
-  }
-}
-
-/// SIP on a TCP connection, requests and answers in both directions.
-final class SIPStream: StreamDialogue {
-  private let dialogue: any SIPDialogue
-  private let client: Endpoint
-  private let server: Endpoint
-  private var messages: (client: SIPMessage?, server: SIPMessage?)
-
-  init(_ dialogue: any SIPDialogue, client: Endpoint, server: Endpoint) {
-    self.dialogue = dialogue
-    self.client = client
-    self.server = server
-  }
-
-  func step(_ side: Side, _ bytes: ByteView) -> StreamStep {
-    if bytes[0] == 0x0d || bytes[0] == 0x0a { return .part(1) }
-    let message: SIPMessage
-    do {
-      message = try SIPMessage(bytes)
-    } catch {
-      return error == .short ? .more : .malformed
+    if !line.isEmpty, line[0] == 0x20 || line[0] == 0x09 {
+      if field != .other { take([0x20] + line.trimmed.bytes) }
+      return !isMalformed
     }
-    guard let header = message.header else { return .more }
-    guard let body = message.contentLength, body < 1 << 24 else { return .malformed }
-    if side == .client { messages.client = message } else { messages.server = message }
-    return .end(header + body)
+    endField()
+    if line.isEmpty {
+      isWhole = true
+      if fromTag == nil { fromTag = [] }
+    } else if let colon = line.firstIndex(of: UInt8(ascii: ":")) {
+      let name = line[0..<colon].trimmed
+      if name.isWord("call-id") || name.isWord("i") {
+        field = .callID
+      } else if name.isWord("from") || name.isWord("f") {
+        field = .from
+      } else if name.isWord("cseq") {
+        field = .sequence
+      } else if name.isWord("content-length") || name.isWord("l") {
+        field = .length
+      }
+      if field != .other { take(line.dropFirst(colon + 1).trimmed.bytes) }
+    }
+    return !isMalformed
   }
 
-  func message(_ side: Side, _ times: StreamMessage) -> Bool {
-    let (message, from, to) =
-      side == .client ? (messages.client, client, server) : (messages.server, server, client)
-    guard let message else { return false }
-    dialogue.take(message, from: from, to: to, first: times.first, last: times.complete)
+  private mutating func start(_ line: ByteView) -> Bool {
+    let words = line.words(2)
+    guard words.count == 2 else { return false }
+    if words[0].isWord("sip/2.0") {
+      guard let number = words[1].number, (100..<700).contains(number) else { return false }
+      status = number
+      return true
+    }
+    guard words[0].isToken, words[0].count <= 32, let version = line.lastWord, version.isWord("sip/2.0") else {
+      return false
+    }
+    verb = words[0].bytes
     return true
   }
 
-  // Messages are told apart by what stands in them, in tables of all connections.
-  func repeated(_ side: Side, _ range: Range<Int>) {}
-  var waiting: Int { 0 }
-  func forget() -> Int { 0 }
+  private mutating func take(_ bytes: [UInt8]) {
+    if value.count + bytes.count > SIPReader.longest { isMalformed = true } else { value += bytes }
+  }
+
+  private mutating func endField() {
+    defer { (field, value) = (.other, []) }
+    let text = ByteView(value).trimmed
+    switch field {
+    case .callID:
+      if text.isEmpty || text.count > 256 { isMalformed = true }
+      callID = text.bytes
+    case .from: fromTag = SIPReader.tag(of: text)
+    case .sequence:
+      let words = ByteView(text.bytes.map { $0 == 0x09 ? 0x20 : $0 }).words(3)
+      guard words.count == 2, let number = words[0].number, words[1].isToken, words[1].count <= 32,
+        let method = words[1].text
+      else { return isMalformed = true }
+      sequence = (number, method)
+    case .length:
+      guard let length = text.number else { return isMalformed = true }
+      contentLength = length
+    case .other: break
+    }
+  }
+
+  /// What was read; of a header that was cut off, what came before.
+  func message() throws(SIPMessage.Failure) -> SIPMessage {
+    var reader = self
+    reader.endField()
+    // The rest of a folded line may have been cut off.
+    if !isWhole && field == .from && reader.fromTag == [] { reader.fromTag = nil }
+    guard !reader.isMalformed else { throw .malformed }
+    guard let callID = reader.callID, let sequence = reader.sequence else { throw isWhole ? .malformed : .short }
+    guard status != nil || verb == Array(sequence.method.utf8) else { throw .malformed }
+    return SIPMessage(
+      status: status, method: sequence.method, callID: callID, fromTag: reader.fromTag, number: sequence.number,
+      contentLength: contentLength)
+  }
+
+  /// The tag behind an address, `"A" <sip:a@x>;tag=7` or `sip:a@x;tag=7`.
+  private static func tag(of value: ByteView) -> [UInt8] {
+    var parameter: Int?
+    var (isQuoted, isBracketed) = (false, false)
+    var index = 0
+    while index <= value.count {
+      let byte = index < value.count ? value[index] : UInt8(ascii: ";")
+      if isQuoted && index < value.count {
+        if byte == UInt8(ascii: "\\") { index += 1 } else if byte == UInt8(ascii: "\"") { isQuoted = false }
+      } else if byte == UInt8(ascii: "\"") && index < value.count {
+        isQuoted = true
+      } else if byte == UInt8(ascii: "<") {
+        isBracketed = true
+      } else if byte == UInt8(ascii: ">") {
+        isBracketed = false
+      } else if byte == UInt8(ascii: ";"), !isBracketed || index == value.count {
+        if let parameter, let tag = value[parameter..<index].tagValue { return tag }
+        parameter = index + 1
+      }
+      index += 1
+    }
+    return []
+  }
+}
+
+extension ByteView {
+  /// Of a parameter that is `tag`.
+  fileprivate var tagValue: [UInt8]? {
+    guard let equals = firstIndex(of: UInt8(ascii: "=")), self[0..<equals].trimmed.isWord("tag") else { return nil }
+    return dropFirst(equals + 1).trimmed.prefix(256).bytes
+  }
 }

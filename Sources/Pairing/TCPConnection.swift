@@ -3,6 +3,8 @@
 /// Bytes held by all connections together.
 final class BufferBudget {
   var used = 0
+  /// Requests that wait on all connections, and segments that are not acknowledged.
+  var waiting = 0
 }
 
 private struct Directions {
@@ -26,8 +28,7 @@ private struct Directions {
 /// It is *in step* from its handshake on. A gap, a packet cut short or bytes that make no sense put it out of step: what
 /// waits is given up and counted, and payload is passed over until it is sure which request comes first again (``resumes``).
 final class TCPConnection {
-  let client: Endpoint
-  let server: Endpoint
+  let ends: StreamEnds
   private let dialogue: any StreamDialogue
   private let book: Book
   private let limits: PairingLimits
@@ -37,19 +38,26 @@ final class TCPConnection {
   /// The protocol has left this connection.
   private var isOver = false
   private var lastPayload: (side: Side, time: Int64)?
-  private var synSequence: UInt32?
+  private var now: Int64 = .min
+  /// This side's bytes wait until the other one has spoken.
+  private var waitingSide: Side?
   /// Messages of the client in step, and the most requests that ever waited at once.
   private var requests = 0
   private var deepest = 0
+  /// Its part of ``BufferBudget/waiting``.
+  private var waiting = 0
+  /// Segments of one side that acknowledge what was not seen yet: it may have been stamped a little later.
+  private var early: [(packet: Dissected, header: Dissected.TCPHeader)] = []
+  private var earlyBytes = 0
 
   private static let lockstepProof = 16
+  private static let mostEarly = 64
 
   init(
-    client: Endpoint, server: Endpoint, dialogue: any StreamDialogue, book: Book, limits: PairingLimits,
-    budget: BufferBudget, isStart: Bool
+    _ ends: StreamEnds, dialogue: any StreamDialogue, book: Book, limits: PairingLimits, budget: BufferBudget,
+    isStart: Bool
   ) {
-    self.client = client
-    self.server = server
+    self.ends = ends
     self.dialogue = dialogue
     self.book = book
     self.limits = limits
@@ -57,39 +65,88 @@ final class TCPConnection {
     isInStep = isStart
   }
 
-  deinit { budget.used -= buffered }
-
-  private var buffered: Int { (directions[.client]?.buffered ?? 0) + (directions[.server]?.buffered ?? 0) }
-
-  /// Whether this SYN begins another connection between the same endpoints.
-  func isReplaced(by header: Dissected.TCPHeader) -> Bool {
-    header.isSYN && !header.isACK && synSequence != header.sequence
+  deinit {
+    budget.used -= buffered
+    budget.waiting -= waiting
   }
 
+  private var buffered: Int {
+    (directions[.client]?.buffered ?? 0) + (directions[.server]?.buffered ?? 0) + earlyBytes
+  }
+
+  private func side(_ packet: Dissected) -> Side { packet.source == ends.client ? .client : .server }
+
   func take(_ packet: Dissected, _ header: Dissected.TCPHeader) {
-    guard !isOver else {
-      book.tally.unreadBytes += packet.payloadLength
-      return
-    }
-    let side: Side = packet.source == client ? .client : .server
+    guard !isOver else { return passOver(packet) }
     let before = buffered
-    advance(packet, header, side)
+    giveUpLate(packet.time)
+    if let first = early.first, !(0..<limits.disorder).contains(span(from: first.packet.time, to: packet.time)) {
+      release()
+    }
+    now = packet.time
+    if comesEarly(packet, header) {
+      hold(packet, header)
+    } else {
+      // Each side's own packets are in order: what is missing before this one will not come.
+      if !early.isEmpty, packet.payloadLength > 0, directions[side(packet)]?.leavesHole(header.sequence) == true {
+        release()
+      }
+      advance(packet, header)
+      while let first = early.first, isDue(first.packet, first.header) { release(1) }
+    }
     budget.used += buffered - before
     if budget.used > limits.buffered && buffered > 0 {
       let held = buffered
+      release()
       loseStep(.evicted)
-      budget.used -= held
+      budget.used += buffered - held
     }
   }
 
-  private func advance(_ packet: Dissected, _ header: Dissected.TCPHeader, _ side: Side) {
-    var sequence = header.sequence
-    if header.isSYN {
-      sequence = sequence &+ 1
-      if side == .client { synSequence = header.sequence }
+  /// Payload that no protocol reads.
+  func passOver(_ packet: Dissected) {
+    guard packet.payloadLength > 0 else { return }
+    book.tally.unreadBytes += packet.payloadLength
+    dialogue.unread(side(packet), packet.time)
+  }
+
+  // MARK: Segments that come before what they acknowledge
+
+  private func isDue(_ packet: Dissected, _ header: Dissected.TCPHeader) -> Bool {
+    !isInStep || directions[side(packet).other]?.missing(before: header.acknowledgment) ?? 0 == 0
+  }
+
+  private func comesEarly(_ packet: Dissected, _ header: Dissected.TCPHeader) -> Bool {
+    guard isInStep, early.count < TCPConnection.mostEarly else { return false }
+    // Those of one side stay in their order.
+    if let first = early.first { return side(first.packet) == side(packet) }
+    return header.isACK && packet.payloadLength > 0 && !isDue(packet, header)
+  }
+
+  private func hold(_ packet: Dissected, _ header: Dissected.TCPHeader) {
+    var packet = packet
+    // A copy, as the payload keeps the whole packet in memory.
+    packet.payload = ByteView(packet.payload.bytes)
+    early.append((packet, header))
+    earlyBytes += packet.payload.count
+  }
+
+  private func release(_ count: Int = .max) {
+    let due = Array(early.prefix(count))
+    early.removeFirst(due.count)
+    for (packet, header) in due {
+      earlyBytes -= packet.payload.count
+      advance(packet, header)
     }
+  }
+
+  // MARK: Segments
+
+  private func advance(_ packet: Dissected, _ header: Dissected.TCPHeader) {
+    guard !isOver else { return passOver(packet) }
+    let side = side(packet)
+    let sequence = header.isSYN ? header.sequence &+ 1 : header.sequence
     if directions[side] == nil { directions[side] = TCPDirection(next: sequence) }
-    giveUpLate(packet.time)
     if header.isACK {
       let acknowledgment = header.acknowledgment
       if directions[side.other] == nil {
@@ -136,7 +193,7 @@ final class TCPConnection {
     let arrival = directions[side]?.take(
       sequence: sequence, payload: packet.payload, length: packet.payloadLength, time: packet.time)
     guard isInStep else {
-      book.tally.unreadBytes += packet.payloadLength
+      passOver(packet)
       directions[side]?.forget()
       return
     }
@@ -150,7 +207,8 @@ final class TCPConnection {
       if direction.buffered > limits.bufferedOnDirection || direction.heldSegments > limits.heldOnDirection {
         loseStep(.gap)
       }
-    case .stray, .nothing, nil: break
+    case .stray: book.tally.unreadBytes += packet.payloadLength
+    case .nothing, nil: break
     }
   }
 
@@ -167,27 +225,45 @@ final class TCPConnection {
     return client.isAcknowledged(clientSeen) && span(from: lastPayload.time, to: packet.time) >= limits.quiet
   }
 
+  // MARK: Out of step
+
   private enum Loss {
     case gap
     case truncated
     case malformed
     /// Answers and requests do not fit together; the protocol has counted it.
     case mismatch
+    /// The connection ended before what came could be read.
+    case unreadable
     case evicted
   }
 
   private func loseStep(_ loss: Loss) {
     guard isInStep else { return }
     isInStep = false
+    waitingSide = nil
     switch loss {
     case .gap: book.tally.gaps += 1
     case .truncated: book.tally.truncated += 1
     case .malformed: book.tally.malformed += 1
-    case .mismatch, .evicted: break
+    case .mismatch, .unreadable, .evicted: break
     }
-    let lost = dialogue.forget()
-    if loss == .evicted { book.tally.evicted += lost } else { book.tally.abandoned += lost }
+    _ = cutOff()
+    dialogue.forget(as: loss == .evicted ? .evicted : .abandoned, now)
+    countWaiting()
     passOverAll()
+  }
+
+  private func countWaiting() {
+    budget.waiting += dialogue.waiting - waiting
+    waiting = dialogue.waiting
+  }
+
+  /// Of an answer that has begun in order the first byte is known, whatever becomes of the last one.
+  private func cutOff() -> StreamFit {
+    guard directions[.server]?.hasBegun == true, var answer = directions[.server]?.endMessage() else { return .fits }
+    answer.isWhole = false
+    return dialogue.cutOff(answer)
   }
 
   private func passOverAll() {
@@ -197,8 +273,20 @@ final class TCPConnection {
     }
   }
 
+  /// Packets are missing that may have been of this connection.
+  func miss() {
+    guard !isOver else { return }
+    let before = buffered
+    release()
+    loseStep(.gap)
+    budget.used += buffered - before
+  }
+
+  // MARK: Messages
+
   /// Hands the protocol what is in order.
   private func read(_ side: Side) {
+    if waitingSide == side { waitingSide = nil }
     while isInStep, !isOver {
       let available = directions[side]?.available ?? 0
       let skip = directions[side]?.skip ?? 0
@@ -211,11 +299,19 @@ final class TCPConnection {
         continue
       }
       guard available > 0 else { return }
-      switch nextStep(side) {
-      case .more:
-        if directions[side]?.isCut == true { return loseStep(.truncated) }
-        if available > limits.header || directions[side]?.isShredded == true { return loseStep(.malformed) }
+      let step = nextStep(side)
+      switch step {
+      case .more, .short, .wait:
+        if case .wait = step {
+          waitingSide = side
+        } else if directions[side]?.isCut == true {
+          return loseStep(.truncated)
+        }
+        let buffered = directions[side]?.buffered ?? 0
+        if available > limits.header || buffered > limits.bufferedOnDirection { return loseStep(.malformed) }
+        if case .more = step { directions[side]?.noteSearched(available) }
         return
+      case .pass(let bytes): directions[side]?.consume(min(bytes, available), ofMessage: false)
       case .part(let bytes): pass(side, bytes, available, ends: false)
       case .end(let bytes): pass(side, bytes, available, ends: true)
       case .malformed: return loseStep(.malformed)
@@ -244,21 +340,22 @@ final class TCPConnection {
     directions[side]?.skipEnds = false
     guard let message = directions[side]?.endMessage() else { return }
     if side == .client { requests += 1 }
-    guard dialogue.message(side, message) else { return loseStep(.mismatch) }
-    deepest = max(deepest, dialogue.waiting)
-    if dialogue.waiting > limits.pendingOnConnection { loseStep(.evicted) }
-  }
-
-  /// Packets are missing that may have been of this connection.
-  func miss() {
-    guard !isOver else { return }
-    let before = buffered
-    loseStep(.gap)
-    budget.used += buffered - before
+    switch dialogue.message(side, message) {
+    case .fits:
+      countWaiting()
+      deepest = max(deepest, waiting)
+      if waiting > limits.pendingOnConnection || (side == .client && budget.waiting > limits.pendingOnConnections) {
+        loseStep(.evicted)
+      }
+      if waitingSide == side.other { read(side.other) }
+    case .mismatch: loseStep(.mismatch)
+    case .leave: leave()
+    }
   }
 
   private func leave() {
-    book.tally.abandoned += dialogue.forget()
+    dialogue.forget(as: .abandoned, now)
+    countWaiting()
     isOver = true
     passOverAll()
   }
@@ -267,17 +364,38 @@ final class TCPConnection {
     if directions[side]?.hasBegun == true, dialogue.endsAtClose(side) { endMessage(side) }
   }
 
+  // MARK: The end
+
+  enum Ending {
+    /// The capture has ended, or the next connection has begun.
+    case over
+    case reset(by: Side)
+    /// What came then shows that packets were missed.
+    case missed
+    case evicted
+  }
+
+  /// A reset that lies beyond what was seen.
+  func doubtReset(by side: Side, at sequence: UInt32) { directions[side]?.reset(at: sequence) }
+
   /// No more packets of this connection will come.
-  func end(evicted: Bool) {
+  func end(_ ending: Ending) {
     let before = buffered
     defer { budget.used += buffered - before }
-    giveUpLate(.max)
-    for side in [Side.client, .server] where isInStep && directions[side]?.hasHeld == true { loseStep(.gap) }
-    if isInStep, directions[.server]?.hasBegun == true, var answer = directions[.server]?.endMessage() {
-      answer.isWhole = false
-      dialogue.cutOff(answer)
+    if case .evicted = ending {
+      if isInStep { _ = cutOff() }
+      return dialogue.forget(as: .evicted, now)
     }
-    let lost = dialogue.forget()
-    if evicted { book.tally.evicted += lost } else { book.tally.unanswered += lost }
+    release()
+    giveUpLate(.max)
+    if case .missed = ending { loseStep(.gap) }
+    for side in [Side.client, .server] where directions[side]?.lacksBytes == true { loseStep(.gap) }
+    guard isInStep else { return dialogue.forget(as: .abandoned, now) }
+    let hasBegun = directions[.server]?.hasBegun == true
+    // Something came behind the request, which may have been its answer.
+    if !hasBegun, directions[.server]?.available ?? 0 > 0 { return loseStep(.unreadable) }
+    guard case .fits = cutOff() else { return loseStep(.mismatch) }
+    if case .reset(by: .server) = ending { return dialogue.forget(as: .refused, now) }
+    dialogue.forget(as: .unanswered, now)
   }
 }

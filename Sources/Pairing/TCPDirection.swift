@@ -44,7 +44,13 @@ struct TCPDirection {
   /// The bytes that were captured, used up as far as `head`.
   private var buffer: [UInt8] = []
   private var head = 0
+  /// Used up as far as `pieceHead`.
   private var pieces: [Piece] = []
+  private var pieceHead = 0
+  /// The first piece that was not captured; none before `pieceHead`.
+  private var firstBlank: Int?
+  /// So many bytes of what can be read hold no line end.
+  private var searched = 0
   private var held: [Segment] = []
   private(set) var heldBytes = 0
   /// Where the stream ends, once its FIN was seen.
@@ -52,6 +58,9 @@ struct TCPDirection {
   var lastACK: UInt32?
   /// An acknowledgment of bytes that were not seen yet, and when the first such one came.
   var awaited: (upTo: UInt32, since: Int64)?
+
+  /// Where a reset stands that lies beyond what was seen.
+  private var resetAt: Int?
 
   // The message that has begun.
   private var first: Int64?
@@ -65,7 +74,7 @@ struct TCPDirection {
   init(next: UInt32) { self.next = next }
 
   /// Bytes kept in memory.
-  var buffered: Int { buffer.count - head + pieces.count * Piece.cost + heldBytes }
+  var buffered: Int { buffer.count - head + (pieces.count - pieceHead) * Piece.cost + heldBytes }
   /// Payload that has come and was not used up.
   var unread: Int { available + held.reduce(0) { $0 + $1.range.count } }
   /// Bytes in order that are not used up.
@@ -74,6 +83,8 @@ struct TCPDirection {
   var heldSegments: Int { held.count }
   var isClosed: Bool { closedAt.map { $0 <= end } ?? false }
   var hasBegun: Bool { first != nil }
+  /// Bytes that were seen nowhere come before the end of the stream, or before others that were seen.
+  var lacksBytes: Bool { hasHeld || (closedAt ?? end) > end || (resetAt ?? end) > end }
 
   private func offset(of sequence: UInt32) -> Int { end + Int(Int32(bitPattern: sequence &- next)) }
 
@@ -93,18 +104,24 @@ struct TCPDirection {
   /// Whether an acknowledgment covers all that was seen.
   func isAcknowledged(_ acknowledgment: UInt32) -> Bool { offset(of: acknowledgment) >= end }
 
+  /// Whether bytes are missing before this number.
+  func leavesHole(_ sequence: UInt32) -> Bool { offset(of: sequence) > end }
+
   func isAtEnd(_ sequence: UInt32) -> Bool { sequence == next }
 
   mutating func close(at sequence: UInt32) {
     let offset = offset(of: sequence)
-    if offset >= start { closedAt = offset }
+    if offset >= start, offset - end < TCPTracker.farthest { closedAt = offset }
   }
+
+  mutating func reset(at sequence: UInt32) { resetAt = offset(of: sequence) }
 
   mutating func take(sequence: UInt32, payload: ByteView, length: Int, time: Int64) -> Arrival {
     guard length > 0 else { return .nothing }
     let from = offset(of: sequence)
     let range = from..<from + length
     guard abs(from - end) < 1 << 30 else { return .stray }
+    resetAt = nil
     if range.upperBound <= end {
       // One byte before the end is how some systems keep a connection alive.
       return length == 1 && range.upperBound == end ? .nothing : repeats(range)
@@ -142,7 +159,7 @@ struct TCPDirection {
       heldBytes += part.cost
       parts.append(part)
     }
-    let first = held.firstIndex { $0.range.upperBound > at } ?? held.count
+    let first = firstHeld(endingBehind: at)
     let covered = held[first...].prefix { $0.range.lowerBound < segment.range.upperBound }
     for var earlier in covered {
       add(upTo: earlier.range.lowerBound)
@@ -154,6 +171,16 @@ struct TCPDirection {
     }
     add(upTo: segment.range.upperBound)
     held.replaceSubrange(covered.indices, with: parts)
+  }
+
+  /// - Complexity: O(log of those that wait).
+  private func firstHeld(endingBehind offset: Int) -> Int {
+    var (low, high) = (0, held.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if held[middle].range.upperBound > offset { high = middle } else { low = middle + 1 }
+    }
+    return low
   }
 
   private mutating func repeats(_ range: Range<Int>) -> Arrival {
@@ -170,6 +197,7 @@ struct TCPDirection {
     let seen = end + segment.payload.count
     func add(_ range: Range<Int>, isBlank: Bool) {
       guard !range.isEmpty else { return }
+      if isBlank && firstBlank == nil { firstBlank = pieces.count }
       pieces.append(Piece(range: range, time: segment.time, isBlank: isBlank, copied: segment.copied))
     }
     add(end..<seen, isBlank: false)
@@ -179,32 +207,53 @@ struct TCPDirection {
 
   /// What can be read: up to the first byte that was not captured.
   var readable: ByteView {
-    let blank = pieces.first { $0.isBlank }?.range.lowerBound ?? end
+    let blank = firstBlank.map { pieces[$0].range.lowerBound } ?? end
     // A blank piece may be used up in part.
-    return ByteView(buffer, head..<head + max(0, blank - start))
+    var bytes = ByteView(buffer, head..<head + max(0, blank - start))
+    bytes.searched = min(searched, bytes.count)
+    return bytes
   }
 
-  /// More pieces than a header has in good faith: each one would be looked at again with the next.
-  var isShredded: Bool { pieces.count > 1_024 }
+  /// Bytes that were not captured come next, or behind what can be read.
+  var isCut: Bool { firstBlank != nil }
 
-  var isCut: Bool { pieces.contains { $0.isBlank } }
+  /// There is no line end in what can be read.
+  mutating func noteSearched(_ bytes: Int) { searched = bytes }
 
-  /// Uses up bytes of the message that has begun.
-  mutating func consume(_ bytes: Int) {
+  /// Uses up bytes, of the message that has begun unless they belong to none.
+  /// - Complexity: O(pieces that are used up) amortised.
+  mutating func consume(_ bytes: Int, ofMessage: Bool = true) {
     guard bytes > 0 else { return }
+    searched = 0
     let upTo = start + bytes
-    if first == nil { messageStart = start }
-    var used = 0
-    for piece in pieces {
-      guard piece.range.lowerBound < upTo else { break }
-      if first == nil { first = piece.time }
-      complete = max(complete, piece.time)
-      if piece.copied.overlaps(start..<upTo) { isRepeated = true }
+    if ofMessage && first == nil { messageStart = start }
+    while pieceHead < pieces.count, pieces[pieceHead].range.lowerBound < upTo {
+      let piece = pieces[pieceHead]
+      if ofMessage {
+        if first == nil { first = piece.time }
+        complete = max(complete, piece.time)
+        if piece.copied.overlaps(start..<upTo) { isRepeated = true }
+      }
       if !piece.isBlank { head += min(upTo, piece.range.upperBound) - max(start, piece.range.lowerBound) }
-      if piece.range.upperBound <= upTo { used += 1 }
+      guard piece.range.upperBound <= upTo else { break }
+      pieceHead += 1
     }
-    pieces.removeFirst(used)
     start = upTo
+    if let blank = firstBlank, blank < pieceHead {
+      firstBlank = pieces[pieceHead...].firstIndex { $0.isBlank }
+    }
+    dropUsed()
+  }
+
+  private mutating func dropUsed() {
+    if pieceHead == pieces.count {
+      pieces.removeAll(keepingCapacity: pieces.count <= 64)
+      (pieceHead, firstBlank) = (0, nil)
+    } else if pieceHead > 64 && pieceHead > pieces.count / 2 {
+      pieces.removeFirst(pieceHead)
+      firstBlank = firstBlank.map { $0 - pieceHead }
+      pieceHead = 0
+    }
     if head == buffer.count {
       buffer.removeAll(keepingCapacity: buffer.count <= 4_096)
       head = 0
@@ -229,7 +278,8 @@ struct TCPDirection {
     if let sequence { to = max(to, offset(of: sequence)) }
     next = next &+ UInt32(truncatingIfNeeded: to - end)
     (start, end) = (to, to)
-    (buffer, head, pieces, held, heldBytes) = ([], 0, [], [], 0)
+    (buffer, head, pieces, pieceHead, firstBlank, searched) = ([], 0, [], 0, nil, 0)
+    (held, heldBytes) = ([], 0)
     (first, complete, isRepeated, skip, skipEnds) = (nil, .min, false, 0, false)
     awaited = nil
   }

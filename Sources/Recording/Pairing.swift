@@ -69,11 +69,14 @@ package struct Pairing: Codable, Sendable, Equatable {
     package var ofProtocol: String
     /// Bound of the clock error of each delay, nanoseconds; null where both its times are one clock's.
     package var error: Int64?
+    /// As in ``Tally``, of the requests whose pairs have this name; nil where a request alone does not tell which name that is.
+    package var counts: [String: Int]?
 
     enum CodingKeys: String, CodingKey {
       case name
       case ofProtocol = "protocol"
       case error = "error_ns"
+      case counts
     }
 
     package init(name: String, ofProtocol: String, error: Int64? = nil) {

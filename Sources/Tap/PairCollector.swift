@@ -65,6 +65,8 @@ struct PairCollector {
   mutating func finish(_ machine: Machine, stoppedBy reason: String, leftOut: UInt64 = 0) -> MachineRecording {
     pairer.finish()
     take()
+    // A name all of whose requests were lost has a segment, too.
+    for (name, kind, tally) in pairer.ledger.names where tally.requests > tally.silent { _ = number(of: name, kind) }
     var recording = MachineRecording(machine: machine)
     if let spill, spill.count > 0 {
       putAway(spill)
@@ -97,8 +99,14 @@ struct PairCollector {
       "evicted_connections": ledger.packets.evictedConnections,
     ]
     if nameless > 0 { packets["pairs_of_too_many_names"] = nameless }
+    var tallies: [String: [String: PairTally]] = [:]
+    for (name, kind, tally) in ledger.names { tallies[kind, default: [:]][name] = tally }
     return Recording.Pairing(
-      names: names,
+      names: names.map { name in
+        var name = name
+        name.counts = tallies[name.ofProtocol]?[name.name]?.doubting(missing).counts
+        return name
+      },
       protocols: ledger.protocols.map {
         Recording.Pairing.Tally(name: $0.name, counts: $0.tally.doubting(missing).counts)
       },
@@ -120,7 +128,8 @@ extension PairTally {
   fileprivate var counts: [String: Int] {
     let all = [
       "requests": requests, "paired": paired, "retransmitted": retransmitted, "unanswered": unanswered,
-      "silent": silent, "abandoned": abandoned, "evicted": evicted, "repeated_requests": repeatedRequests,
+      "refused": refused, "silent": silent, "abandoned": abandoned, "evicted": evicted,
+      "repeated_requests": repeatedRequests,
       "provisional": provisional, "repeated_responses": repeatedResponses, "unmatched_responses": unmatchedResponses,
       "gaps": gaps, "truncated": truncated, "malformed": malformed, "ambiguous": ambiguous, "disordered": disordered,
       "unread_bytes": unreadBytes,

@@ -63,7 +63,7 @@ extension IntegrationSuites {
       // Each echo and each reply is seen twice: coming in and going out.
       let report = try JSONDecoder.report.decode(Report.self, from: Data(output.text.utf8))
       let echo = try #require(report.segments.first { $0.name == "icmp" })
-      #expect(echo.count == 50 && echo.duplicate == 50 && echo.lost == 0, "\(echo)")
+      #expect(echo.count == 50 && echo.duplicate == 100 && echo.lost == 0, "\(echo)")
       #expect(report.hooks.map(\.emitted).reduce(0, +) == 200, "\(report.hooks)")
     }
 
