@@ -4,6 +4,7 @@
  * symbol has. User space loads those that the resolved topology names.
  */
 #include "devices.h"
+#include "drops.h"
 
 // Both rungs of a tracepoint whose first argument is the packet.
 #define PACKET_TRACEPOINT(symbol, call_direct, call_probe)                                         \
@@ -28,6 +29,24 @@ DEVICE_TRACEPOINT(netif_rx, WAY_IN, LP_AT_NETIF_RX)
 DEVICE_TRACEPOINT(netif_receive_skb, WAY_IN, LP_AT_NETIF_RECEIVE)
 DEVICE_TRACEPOINT(napi_gro_receive_entry, WAY_IN, LP_AT_NAPI_GRO)
 PACKET_TRACEPOINT(consume_skb, stamp_consumed_direct(skb), stamp_consumed_probe(skb))
+
+// The reason is the third argument from Linux 5.17 on: until then reading it would be refused.
+#define DROP_REASON                                                                                \
+	(bpf_core_enum_value_exists(enum skb_drop_reason, SKB_DROP_REASON_NOT_SPECIFIED)           \
+		 ? (lp_u32)ctx[2]                                                                  \
+		 : 0)
+
+SEC("tp_btf/kfree_skb")
+int tp_btf_kfree_skb(unsigned long long *ctx)
+{
+	return drop((struct sk_buff *)ctx[0], ctx[1], DROP_REASON);
+}
+
+SEC("raw_tp/kfree_skb")
+int raw_tp_kfree_skb(unsigned long long *ctx)
+{
+	return drop((struct sk_buff *)ctx[0], ctx[1], DROP_REASON);
+}
 
 // Both rungs of a function. Its arguments are those up to the last that is used.
 #define FUNCTION(symbol, on_fentry, on_kprobe, ...)                                                \

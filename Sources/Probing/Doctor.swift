@@ -32,9 +32,10 @@ package struct Finding: Sendable, Encodable {
 
 /// Looks at all that a trustworthy recording on this machine depends on.
 package enum Doctor {
-  package static func examine(topologies: [ResolvedTopology], facts: KernelFacts) -> [Finding] {
+  /// - Parameter facts: nil where the kernel's BTF cannot be read.
+  package static func examine(topologies: [ResolvedTopology], facts: KernelFacts?) -> [Finding] {
     var findings = [privileges, btf(facts)]
-    findings += Rung.allCases.map { rung($0, facts) }
+    if let facts { findings += Rung.allCases.map { rung($0, facts) } }
     findings += topologies.map(hooks)
     findings += [clockSource, counter, governor, idle, isolation]
     findings += networkDevices()
@@ -50,11 +51,11 @@ package enum Doctor {
     return Finding("privileges", .ok, "CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN) are held")
   }
 
-  private static func btf(_ facts: KernelFacts) -> Finding {
-    if facts.tracepoints.isEmpty {
+  private static func btf(_ facts: KernelFacts?) -> Finding {
+    guard let facts, !facts.tracepoints.isEmpty else {
       return Finding(
-        "BTF", .missing, "the kernel \(facts.release) has no readable /sys/kernel/btf/vmlinux",
-        remedy: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y")
+        "BTF", .missing, "cannot be read here (/sys/kernel/btf/vmlinux): nothing can be recorded",
+        remedy: "mount sysfs on /sys, or use a kernel built with CONFIG_DEBUG_INFO_BTF=y")
     }
     return Finding(
       "BTF", .ok, "kernel \(facts.release): \(facts.tracepoints.count) tracepoints, \(facts.functions.count) functions")

@@ -47,7 +47,7 @@ package struct Filter: Sendable {
     package var k: UInt32
   }
 
-  package let expression: String
+  package private(set) var expression: String
   package let steps: [Step]
 
   /// - Parameter isRawIP: packets begin with the IP header, not with Ethernet's.
@@ -63,6 +63,27 @@ package struct Filter: Sendable {
     self.expression = expression
     steps = program.prefix(Int(count)).map { Step(code: $0.code, jumpTrue: $0.jt, jumpFalse: $0.jf, k: $0.k) }
   }
+
+  /// Layers of VLAN tags in band that ``throughTags()`` looks behind.
+  package static let tagsSeenThrough = 4
+
+  /// The same filter for frames that may carry VLAN tags in band: it is asked behind them, too. One that speaks of tags
+  /// itself, or is too long for that, stays as it is.
+  package func throughTags() -> Filter {
+    let words = expression.split { !$0.isLetter }
+    // Each of these moves what the rest of an expression looks at.
+    guard words.allSatisfy({ !["vlan", "mpls", "pppoed", "pppoes", "geneve", "vxlan"].contains($0) }), !words.isEmpty
+    else {
+      return self
+    }
+    let layers = Array(repeating: "(vlan and (\(expression)))", count: Filter.tagsSeenThrough)
+    guard var filter = try? Filter((["(\(expression))"] + layers).joined(separator: " or ")) else { return self }
+    filter.expression = expression
+    return filter
+  }
+
+  /// Whether it asks for VLAN tags.
+  package var namesTags: Bool { expression.split { !$0.isLetter }.contains("vlan") }
 
   /// libpcap's own interpreter, to check the translation against.
   package func matches(_ frame: [UInt8]) -> Bool {

@@ -4,15 +4,17 @@ internal import Glibc
 package import Topology
 
 extension KernelFacts {
-  /// Asks the running kernel: its BTF for symbols, and each rung by attaching an empty program for a moment.
+  /// Asks the running kernel: its BTF for symbols, and each rung by attaching a program for a moment that reads the kernel's
+  /// memory as ours do.
   ///
   /// Needs the capabilities that attaching needs; without them every rung is refused.
-  package static func live() -> KernelFacts {
+  /// - Throws: where the kernel's BTF cannot be read, without which no program can be loaded and no symbol is known.
+  package static func live() throws(ProbingError) -> KernelFacts {
     lp_messages_capture()
     var facts = KernelFacts(release: System.release, rungs: [:], tracepoints: [], functions: [])
     for rung in Rung.allCases { facts.rungs[rung] = status(of: rung) }
-    unsafe withUnsafeMutablePointer(to: &facts) { facts in
-      _ = unsafe lp_kernel_symbols(
+    let result = unsafe withUnsafeMutablePointer(to: &facts) { facts in
+      unsafe lp_kernel_symbols(
         { context, kind, name in
           guard let facts = unsafe context?.assumingMemoryBound(to: KernelFacts.self), let name = unsafe name else {
             return
@@ -25,7 +27,17 @@ extension KernelFacts {
         }, facts)
     }
     _ = unsafe lp_messages_take()
+    guard result == 0 else {
+      throw ProbingError(
+        "the kernel's BTF cannot be read here (/sys/kernel/btf/vmlinux), and without it nothing can be recorded: mount sysfs "
+          + "on /sys, or use a kernel built with CONFIG_DEBUG_INFO_BTF=y")
+    }
     return facts
+  }
+
+  /// Programs may not read the kernel's memory then.
+  private static var isLockedDown: Bool {
+    System.read("/sys/kernel/security/lockdown")?.contains("[confidentiality]") ?? false
   }
 
   private static func status(of rung: Rung) -> RungStatus {
@@ -35,6 +47,7 @@ extension KernelFacts {
     case ENOTSUP: return .unsupported("not built into this kernel")
     case EPERM: return .refused("EPERM")
     case EACCES: return .refused("EACCES")
+    case _ where isLockedDown: return .refused("the kernel is locked down: confidentiality")
     case let code: return .unsupported(unsafe String(cString: strerror(code)))
     }
   }

@@ -17,7 +17,7 @@ extension ProbeSet {
   }
 
   static func configure(
-    _ object: OpaquePointer, _ options: ProbeOptions, _ targets: Targets
+    _ object: OpaquePointer, _ options: ProbeOptions, _ targets: Targets, secret: UInt64
   ) throws(ProbingError) {
     var size = 0
     let rodata = try unsafe map(object, ".rodata")
@@ -33,6 +33,7 @@ extension ProbeSet {
     config.filter = options.filter == nil ? 0 : 1
     config.wakeups = targets.hasWakeups ? 1 : 0
     config.netns_by_inode = targets.cookies.isEmpty ? 1 : 0
+    config.secret = secret
     let calls = SendCall.numbers
     config.send_calls = (calls[0], calls[1], calls[2], calls[3], calls[4], -1)
     guard unsafe bpf_map__set_initial_value(rodata, &config, size) == 0 else {
@@ -61,6 +62,7 @@ extension ProbeSet {
       target.ethernet = row.isEthernet ? 1 : 0
       unsafe withUnsafeMutableBytes(of: &target.hook) { bytes in
         for (site, hook) in row.hooks { unsafe bytes[site] = hook.rawValue }
+        if row.tellsDrops { unsafe bytes[Int(LP_AT_DROP.rawValue)] = 1 }
       }
       unsafe withUnsafeMutableBytes(of: &target.name) { bytes in
         for (place, byte) in row.name.utf8.prefix(Int(LP_DEVICE_NAME) - 1).enumerated() { unsafe bytes[place] = byte }

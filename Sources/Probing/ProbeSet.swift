@@ -12,6 +12,8 @@ package struct ProbeOptions: Sendable {
   package var isNATProof = false
   /// Bytes of each CPU's ring buffer, a power of two; nil for a size that fits the machine.
   package var bufferSize: Int?
+  /// How to hear of packets that the kernel throws away, ``KernelFacts/dropRung(_:)``; nil: not at all.
+  package var dropRung: Rung?
 
   package init() {}
 }
@@ -91,6 +93,8 @@ package struct ProbeSet: ~Copyable {
   private let switchMap: Int32
   private let ledgerMap: Int32
   private let targetMap: Int32
+  private let dropPlaces: DropPlaces?
+  private let dropProgram: String?
   private var targets: Targets
   private let flowMap: Int32
   /// Bytes of one CPU's value in the map `flows`.
@@ -120,13 +124,15 @@ package struct ProbeSet: ~Copyable {
   ) throws(ProbingError) {
     var file = file
     if let filter = options.filter { try file.splice(filter) }
-    let targets = try Targets(resolved, plan)
-    let wanted = resolved.programs
+    let targets = try Targets(resolved, plan, tellsDrops: options.dropRung != nil)
+    let dropProgram = options.dropRung?.program(for: "kfree_skb")
+    let wanted = resolved.programs.union(dropProgram.map { [$0] } ?? [])
+    let secret = UInt64.random(in: .min ... .max)
     let cpus = System.possibleCPUs
     // Locals first: a throw in between then destroys what is there.
     let object = try BPFObject(file)
     unsafe object.eachProgram { name, program in unsafe bpf_program__set_autoload(program, wanted.contains(name)) }
-    try unsafe ProbeSet.configure(object.pointer, options, targets)
+    try unsafe ProbeSet.configure(object.pointer, options, targets, secret: secret)
     let outer = try unsafe ProbeSet.map(object.pointer, "rings")
     unsafe bpf_map__set_max_entries(outer, UInt32((cpus.last ?? 0) + 1))
     guard unsafe bpf_object__load(object.pointer) == 0 else { throw ProbeSet.loadError(errno) }
@@ -137,6 +143,7 @@ package struct ProbeSet: ~Copyable {
     let ledgerMap = unsafe bpf_map__fd(try ProbeSet.map(object.pointer, "ledger"))
     let flows = try unsafe ProbeSet.map(object.pointer, "flows")
     let switchMap = unsafe bpf_map__fd(try ProbeSet.map(object.pointer, ".bss"))
+    let dropMap = unsafe bpf_map__fd(try ProbeSet.map(object.pointer, "drop_places"))
     var links = Links()
     for name in wanted.sorted() { try links.attach(name, of: object) }
     self.object = object
@@ -144,6 +151,8 @@ package struct ProbeSet: ~Copyable {
     self.buffers = buffers
     self.ledgerMap = ledgerMap
     self.targetMap = targetMap
+    dropPlaces = dropProgram == nil ? nil : DropPlaces(map: dropMap, secret: secret)
+    self.dropProgram = dropProgram
     self.targets = targets
     self.cpus = cpus
     flowMap = unsafe bpf_map__fd(flows)
@@ -205,6 +214,19 @@ package struct ProbeSet: ~Copyable {
       }
     }
     return rows
+  }
+
+  /// Why and where packets were thrown away, and how many more of which that could not be written down; nil where
+  /// nobody asks.
+  borrowing func drops(named: Bool) throws(ProbingError) -> (places: [DropPlace], lost: UInt64)? {
+    guard let dropPlaces, let dropProgram else { return nil }
+    var values = [lp_ledger](repeating: lp_ledger(), count: cpus.count)
+    var key = UInt32(LP_HOOK_NONE.rawValue)
+    guard unsafe bpf_map_lookup_elem(ledgerMap, &key, &values) == 0 else {
+      throw ProbingError.system("the count of dropped packets cannot be read", errno)
+    }
+    let lost = values.reduce(misses()[dropProgram] ?? 0) { $0 + $1.lost }
+    return (dropPlaces.read(named: named), lost)
   }
 
   /// Stamps made so far at devices, and the time in the programs there that the kernel has counted.

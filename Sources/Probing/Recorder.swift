@@ -100,6 +100,7 @@ package struct Recorder: ~Copyable {
       } catch { failure = error }
     }
     try takeLedger()
+    try takeDrops(named: true)
     do { try writer.close(machine) } catch { failure = failure ?? error }
     if let failure { throw failure }
     return machine
@@ -130,6 +131,7 @@ package struct Recorder: ~Copyable {
       try clocks.take(.due(now), writer)
       if now >= nextUpdate {
         nextUpdate = now + Recorder.updateInterval
+        try takeDrops(named: false)
         try writer.updateMachine(machine)
         // Rotation may delete the stream that has a flow's 5-tuple.
         if options.writer.rotateSize ?? options.writer.maxSize != nil || options.writer.rotateTime != nil {
@@ -183,6 +185,12 @@ package struct Recorder: ~Copyable {
       let programs = Set(hook.probes.flatMap(\.programs))
       machine.missed[hook.point.name] = programs.reduce(0) { $0 + (misses[$1] ?? 0) }
     }
+  }
+
+  private mutating func takeDrops(named: Bool) throws(ProbingError) {
+    let drops = try probes.drops(named: named)
+    machine.drops = drops?.places
+    machine.dropsLost = drops?.lost
   }
 
   private func state(elapsed: Double) -> RecordingProgress {

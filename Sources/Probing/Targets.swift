@@ -48,6 +48,8 @@ struct Targets {
     var isEthernet = false
     /// Hook point by site.
     var hooks: [Int: HookPoint] = [:]
+    /// A namespace's: packets that are thrown away there are told.
+    var tellsDrops = false
   }
 
   private(set) var rows: [Key: Row] = [:]
@@ -60,7 +62,7 @@ struct Targets {
     return rows.values.contains { !own.isDisjoint(with: $0.hooks.keys) }
   }
 
-  init(_ resolved: ResolvedTopology, _ plan: WatchPlan) throws(ProbingError) {
+  init(_ resolved: ResolvedTopology, _ plan: WatchPlan, tellsDrops: Bool) throws(ProbingError) {
     try Targets.checkPrograms(resolved.attachedHooks)
     var cookies: [UInt32: UInt64] = [:]
     for namespace in plan.namespaces { cookies[namespace.inode] = try namespace.cookie() }
@@ -80,6 +82,10 @@ struct Targets {
           rows[key, default: row].hooks[index] = hook.point
         }
       }
+    }
+    guard tellsDrops else { return }
+    for namespace in plan.namespaces {
+      rows[Key(namespace: id(of: namespace.inode), index: 0), default: Row()].tellsDrops = true
     }
   }
 

@@ -8,7 +8,7 @@ import CLatprobeABI
 /// Numbers and names of the stream format; `docs/format.md` describes every byte.
 enum Format {
   /// Version of the CTF streams, in the metadata's `env` as `latprobe_format`.
-  static let current = 5
+  static let current = 6
   static let magic: UInt32 = 0xC1FC_1FC1
   /// Bytes of packet header and packet context before the first event.
   static let headerSize = 72
@@ -20,7 +20,7 @@ enum Format {
   /// CTF names of the events, by id.
   static let eventNames = [
     "stamp", "stamp_held", "flow", "clock_sample", "clock_exchange", "clock_cross", "guest_counter",
-    "stamp_wire", "pair",
+    "stamp_wire", "pair", "drop",
   ]
 
   /// Bytes of a record by its event id; 0 for an unknown id.
@@ -36,6 +36,7 @@ enum Format {
     case 6: MemoryLayout<lp_guest_counter>.size
     case 7: MemoryLayout<lp_stamp_wire>.size
     case 8: MemoryLayout<lp_pair>.size
+    case 9: MemoryLayout<lp_drop>.size
     default: 0
     }
   }

@@ -212,6 +212,10 @@ package struct Machine: Codable, Sendable, Equatable {
   package var rotation: Rotation
   /// What happened to devices, namespaces, CPUs and clocks meanwhile, in order of time; null in older recordings.
   package var changes: [Change]?
+  /// Why and where the kernel threw packets away; null where nobody asked it (older recordings, taps).
+  package var drops: [DropPlace]?
+  /// Packets thrown away of which that is not recorded: the buffer was full, or the program skipped.
+  package var dropsLost: UInt64?
   /// Events drained from the kernel that a full disk kept out of the streams; the ledger counts them as emitted.
   package var unwritten: UInt64
   /// Events in the streams when they were closed; null while the recording runs, if it was cut off, and in older ones.
@@ -224,7 +228,8 @@ package struct Machine: Codable, Sendable, Equatable {
   enum CodingKeys: String, CodingKey {
     case format, name, role, hostname, kernel, architecture, cpus, settings, topology, hooks, paths, segments
     case filter, sampling, identity, guests, peers, captures, interfaces, pairing, ledger, missed, rotation, unwritten
-    case events, changes
+    case events, changes, drops
+    case dropsLost = "drops_lost"
     case bootID = "boot_id"
     case clockSource = "clock_source"
     case cpuModel = "cpu_model"
@@ -270,6 +275,8 @@ package struct Machine: Codable, Sendable, Equatable {
     missed = [:]
     rotation = Rotation()
     changes = []
+    drops = nil
+    dropsLost = nil
     unwritten = 0
     events = nil
   }

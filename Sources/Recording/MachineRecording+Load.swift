@@ -62,6 +62,7 @@ private struct Loader {
   private var held: [Stamp] = []
   private var wireStamps: [WireStamp] = []
   private var pairs: [RecordedPair] = []
+  private var drops: [Drop] = []
   private var flows: [UInt32: Flow] = [:]
   private var clockSamples: [ClockSample] = []
   private var clockExchanges: [ClockExchange] = []
@@ -141,6 +142,13 @@ private struct Loader {
         }
       case UInt8(LP_EVENT_STAMP_WIRE.rawValue): takeWire(unsafe record.load(as: lp_stamp_wire.self), cpu)
       case UInt8(LP_EVENT_PAIR.rawValue): unsafe pairs.append(RecordedPair(record.load(as: lp_pair.self)))
+      case UInt8(LP_EVENT_DROP.rawValue):
+        let raw = unsafe record.load(as: lp_drop.self)
+        if let drop = Drop(raw) {
+          drops.append(drop)
+        } else {
+          unknownKinds[UInt8(raw.stamp.kind), default: 0] += 1
+        }
       case UInt8(LP_EVENT_FLOW.rawValue): unsafe takeFlow(record)
       case UInt8(LP_EVENT_CLOCK_SAMPLE.rawValue):
         unsafe clockSamples.append(ClockSample(record.load(as: lp_clock_sample.self)))
@@ -230,6 +238,7 @@ private struct Loader {
     recording.pairs = pairs.sorted { $0.end < $1.end }
     recording.wireStamps = wireStamps.sorted { $0.stamp.time < $1.stamp.time }
     recording.stamps = StampMerge.merge(runs)
+    recording.drops = drops.sorted { $0.time < $1.time }
     recording.flows = flows
     recording.clockSamples = clockSamples.sorted { $0.monotonic < $1.monotonic }
     recording.clockExchanges = clockExchanges.sorted { $0.time < $1.time }

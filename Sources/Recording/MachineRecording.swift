@@ -12,6 +12,8 @@ package struct MachineRecording: Sendable {
   package var wireStamps: [WireStamp]
   /// Requests and their answers at a tap, in order of their ends.
   package var pairs: [RecordedPair]
+  /// In order of time.
+  package var drops: [Drop]
   package var flows: [UInt32: Flow]
   /// This and the three below in order of time.
   package var clockSamples: [ClockSample]
@@ -30,6 +32,7 @@ package struct MachineRecording: Sendable {
     stamps = []
     wireStamps = []
     pairs = []
+    drops = []
     flows = [:]
     clockSamples = []
     clockExchanges = []

@@ -235,6 +235,24 @@ struct Metadata: Equatable {
         };
       };
 
+      event {
+        id = 9;
+        name = "drop";
+        stream_id = 0;
+        fields := struct {
+          uint8_t reserved0;
+          uint16_t reserved1;
+          bits20_t length;
+          bits8_t header_words;
+          enum stamp_kind kind;
+          hex32_t flow;
+          uint32_t sequence;
+          hex64_t key;
+          uint32_t reason;
+          hex32_t place;
+        };
+      };
+
       """
   }
 

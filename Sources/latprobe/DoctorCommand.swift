@@ -21,14 +21,16 @@ struct DoctorCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    let facts = KernelFacts.live()
+    let facts = try? KernelFacts.live()
     var findings: [Finding] = []
     var resolved: [ResolvedTopology] = []
     do {
       let object = try BPFObjectFile.find(executable: TopologyLibrary.executablePath())
       let programs = try ProbeSet.programs(in: object)
       let library = TopologyLibrary.standard(environment: ProcessInfo.processInfo.environment)
+      // Without it every hook point would be absent for one and the same reason.
       for entry in library.list() {
+        guard let facts else { break }
         do { resolved.append(try library.load(entry.path).resolve(facts: facts, programs: programs)) } catch {
           findings.append(Finding("topology \(entry.name)", .warning, "\(error)"))
         }

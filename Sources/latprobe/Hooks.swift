@@ -31,7 +31,7 @@ struct Hooks: ParsableCommand {
     let library = TopologyLibrary.standard(environment: ProcessInfo.processInfo.environment)
     guard let topology else { return try list(library) }
     let resolved = try library.load(topology).resolve(
-      facts: KernelFacts.live(),
+      facts: try KernelFacts.live(),
       programs: try ProbeSet.programs(in: BPFObjectFile.find(executable: TopologyLibrary.executablePath())), side: side)
     if json {
       try Console.output(json: encoded(resolved))

@@ -58,13 +58,18 @@ struct RecordingSetup: ~Copyable {
   ) throws {
     var options = ProbeOptions()
     if let filter = choice.filter { options.filter = try Filter(filter) }
+    if options.filter?.namesTags == true {
+      warn("--filter: VLAN tags are taken out of a frame before the filter is asked, so 'vlan' matches nothing")
+    }
     options.bufferSize = choice.bufferSize
 
     let executable = TopologyLibrary.executablePath()
     if let complaint = Capability.complaint { throw ProbingError(complaint) }
     let object = try BPFObjectFile.find(executable: executable)
-    var resolved = try topology.resolve(
-      facts: KernelFacts.live(), programs: try ProbeSet.programs(in: object), side: choice.side)
+    let facts = try KernelFacts.live()
+    let programs = try ProbeSet.programs(in: object)
+    options.dropRung = facts.dropRung(programs)
+    var resolved = try topology.resolve(facts: facts, programs: programs, side: choice.side)
     resolved.warnings.forEach(warn)
     let guests = try choice.chooseGuests()
     let plan = try WatchPlan.make(

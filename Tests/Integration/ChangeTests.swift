@@ -16,8 +16,8 @@ extension IntegrationSuites {
     /// All datagrams arrive, by a device in another namespace; nothing of that is asked for, and nothing is lost.
     @Test func aMovedDeviceLosesNothing() throws {
       let bed = try Testbed()
-      let echo = try bed.serve("receive", count: 43)
       let recording = try bed.record("r", "--filter", "udp dst port 5001")
+      let echo = try bed.serve("receive", count: 43)
       try bed.send("counted", count: 43)
       #expect(try echo.wait(limit: 10).text.contains("received 43"))
       try bed.run("ip", "netns", "exec", bed.b, "ip", "link", "set", "eth0", "netns", bed.bridge)
@@ -76,8 +76,8 @@ extension IntegrationSuites {
 
     @Test func aNamespaceThatIsDeletedIsTold() throws {
       let bed = try Testbed()
-      let receiver = try bed.serve("receive", count: 11)
       let recording = try bed.record("r", "--filter", "udp dst port 5001")
+      let receiver = try bed.serve("receive", count: 11)
       try bed.send("counted", count: 11)
       // What runs in it would keep it alive.
       #expect(try receiver.wait(limit: 10).text.contains("received 11"))

@@ -6,7 +6,7 @@ import Testing
 
 /// Every format, byte for byte. Fixtures are never written anew: recordings stay readable for ever.
 /// The stream of CPU 3 is the same in all; formats 2 and 3 each have one more, of CPU 0 and 1,
-/// with their new events; format 4 has a pair more in that of CPU 1, format 5 a stamp of a super-packet.
+/// with their new events; format 4 has a pair more in that of CPU 1, format 5 a stamp of a super-packet, format 6 a drop.
 @Suite struct GoldenTests {
   static let uuid = "00112233-4455-4677-8899-aabbccddeeff"
   static func fixture(_ format: Int) -> String {
@@ -176,6 +176,27 @@ import Testing
     return stream
   }()
 
+  /// `stream_1_0` of format 6: one event more.
+  static let dropStream: [UInt8] = {
+    var stream = superStream + bytes(dropEvent)
+    let sizes = "80 08 00 00 00 00 00 00"
+    stream.replaceSubrange(32..<56, with: bytes("a4 0f 00 00 00 00 00 00 \(sizes) \(sizes)"))
+    return stream
+  }()
+
+  static let dropEvent = """
+    # event drop, 40 bytes
+    a4 0f 00 00 00 00 00 00                          # timestamp 4004
+    09                                               # id 9
+    00 00 00                                         # reserved
+    5c 00 70 10                                      # length 92, header_words 7, kind 1
+    07 00 00 00                                      # flow 7
+    00 00 00 00                                      # sequence 0
+    cd ab 00 00 00 00 00 00                          # key 0xabcd
+    08 00 00 00                                      # reason 8
+    44 33 22 11                                      # place 0x11223344
+    """
+
   static let superStamp = """
     # event stamp, 32 bytes
     a3 0f 00 00 00 00 00 00                          # timestamp 4003
@@ -245,6 +266,11 @@ import Testing
     for pair in pairs { try writer.append(cpu: 1, pair.bytes(at: pair.name == 6 ? 4002 : pair.end)) }
     batch = Batch()
     batch.stamp(4003, hook: .txg1, kind: .udp, key: 0xABCE, length: 10_028, flow: 7, sequence: 1_000)
+    batch.add(
+      lp_drop(
+        stamp: lp_stamp(
+          time_ns: 4004, event: 9, hook: 0, queue: 0, length: 92, header_words: 7, kind: 1, flow: 7, sequence: 0,
+          key: 0xABCD), reason: 8, place: 0x1122_3344))
     try writer.append(cpu: 1, batch)
     writer.discarded(cpu: 3, total: 5)
     machine.stoppedAt = 3000
@@ -257,7 +283,7 @@ import Testing
     RecordedPair(name: 6, start: 3990, end: 4000, last: nil, isRepeated: false, number: 0x0102_0304),
   ]
 
-  @Test(arguments: [1, 2, 3, 4, 5]) func theFixtureIsTheAnnotatedBytes(format: Int) throws {
+  @Test(arguments: [1, 2, 3, 4, 5, 6]) func theFixtureIsTheAnnotatedBytes(format: Int) throws {
     func file(_ name: String) throws -> [UInt8] {
       [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(format))/host-a/ctf/\(name)")))
     }
@@ -266,7 +292,8 @@ import Testing
     if format >= 2 { #expect(try file("stream_0_0") == Self.bytes(Self.clockStream)) }
     if format == 3 { #expect(try file("stream_1_0") == Self.bytes(Self.wireStream)) }
     if format == 4 { #expect(try file("stream_1_0") == Self.numberedStream) }
-    if format >= 5 { #expect(try file("stream_1_0") == Self.superStream) }
+    if format == 5 { #expect(try file("stream_1_0") == Self.superStream) }
+    if format >= 6 { #expect(try file("stream_1_0") == Self.dropStream) }
   }
 
   @Test func theWriterWritesTheFixture() throws {
@@ -275,7 +302,7 @@ import Testing
     let text = String(decoding: try scratch.bytes("host-a/ctf/metadata"), as: UTF8.self)
     let uuid = try #require(text.firstMatch(of: /uuid = "([0-9a-f-]{36})";/)).1
     let fixed = text.replacingOccurrences(of: uuid, with: Self.uuid)
-    let old = try String(contentsOfFile: "\(Self.fixture(5))/host-a/ctf/metadata", encoding: .utf8)
+    let old = try String(contentsOfFile: "\(Self.fixture(6))/host-a/ctf/metadata", encoding: .utf8)
     // Hook points may be added within a format.
     func layout(_ text: String) -> [Substring] {
       text.split(separator: "\n").filter { !$0.hasPrefix("enum hook_point") }
@@ -289,7 +316,7 @@ import Testing
     #expect(bytes[6] >> 4 == 4 && bytes[8] >> 6 == 2)
     for (name, starts, golden) in [
       ("stream_3_0", [4, 76], Self.golden), ("stream_0_0", [4], Self.bytes(Self.clockStream)),
-      ("stream_1_0", [4], Self.superStream),
+      ("stream_1_0", [4], Self.dropStream),
     ] {
       var stream = try scratch.bytes("host-a/ctf/\(name)")
       for start in starts {
@@ -300,10 +327,10 @@ import Testing
     }
     #expect(
       try scratch.bytes("session.json")
-        == [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(5))/session.json"))))
+        == [UInt8](try Data(contentsOf: URL(filePath: "\(Self.fixture(6))/session.json"))))
   }
 
-  @Test(arguments: [1, 2, 3, 4, 5]) func theReaderReadsTheFixture(format: Int) throws {
+  @Test(arguments: [1, 2, 3, 4, 5, 6]) func theReaderReadsTheFixture(format: Int) throws {
     let session = try RecordedSession.load(paths: [Self.fixture(format)])
     #expect(session.session == sampleSession())
     #expect(session.damage.isEmpty)
@@ -313,7 +340,9 @@ import Testing
     #expect(recording.machine.ledger.first?.lost == 5)
     #expect(
       recording.discardedByCPU
-        == ([[3: 5], [0: 0, 3: 5], [0: 0, 1: 0, 3: 5], [0: 0, 1: 0, 3: 5], [0: 0, 1: 0, 3: 5]][format - 1]))
+        == ([
+          [3: 5], [0: 0, 3: 5], [0: 0, 1: 0, 3: 5], [0: 0, 1: 0, 3: 5], [0: 0, 1: 0, 3: 5], [0: 0, 1: 0, 3: 5],
+        ][format - 1]))
     #expect(recording.eventsByType == Self.events(format))
     #expect(
       recording.stamps.elementsEqual(
@@ -328,6 +357,9 @@ import Testing
         ].prefix(format >= 5 ? 3 : 2)))
     #expect(recording.clockSamples.first?.tai == 1_700_000_037_000_000_000)
     #expect(recording.flows[7]?.destination == [10, 0, 0, 2])
+    let drop = Drop(
+      time: 4004, key: 0xABCD, flow: 7, length: 92, headerLength: 28, kind: .udp, reason: 8, place: 0x1122_3344)
+    #expect(recording.drops == (format >= 6 ? [drop] : []))
     guard format >= 2 else { return }
     #expect(
       recording.clockExchanges == [
@@ -362,10 +394,11 @@ import Testing
     let third: [String: UInt64] = ["stamp_wire": 1, "pair": 1]
     let fourth: [String: UInt64] = ["pair": 2]
     let fifth: [String: UInt64] = ["stamp": 2]
-    return [second, third, fourth, fifth].prefix(format - 1).reduce(first) { $0.merging($1) { $1 } }
+    let sixth: [String: UInt64] = ["drop": 1]
+    return [second, third, fourth, fifth, sixth].prefix(format - 1).reduce(first) { $0.merging($1) { $1 } }
   }
 
-  @Test(arguments: [1, 2, 3, 4, 5]) func babeltraceReadsTheFixture(format: Int) throws {
+  @Test(arguments: [1, 2, 3, 4, 5, 6]) func babeltraceReadsTheFixture(format: Int) throws {
     let babeltrace = try Babeltrace(Self.fixture(format))
     #expect(babeltrace.status == 0, "\(babeltrace.errors)")
     #expect(babeltrace.eventsByType == Self.events(format))

@@ -39,6 +39,8 @@ import Testing
     change.by = -5
     change.hooks = ["txg0"]
     machine.changes = [change]
+    machine.drops = [DropPlace(place: 7, reason: 8, name: "NETFILTER_DROP", function: "nf_hook_slow", count: 3)]
+    machine.dropsLost = 0
     machine.paths = [Path(name: "tx", hooks: ["txg0"])]
     try sampleSession().write(to: scratch.path)
     let writer = try MachineWriter(
@@ -51,7 +53,7 @@ import Testing
       try compare(written, schema, name)
       let lists = [
         ("hooks", "hook"), ("paths", "path"), ("ledger", "ledgerRow"), ("captures", "capture"),
-        ("interfaces", "tapInterface"), ("changes", "change"),
+        ("interfaces", "tapInterface"), ("changes", "change"), ("drops", "dropPlace"),
       ]
       for (property, definition) in lists {
         guard let rows = written[property] as? [[String: Any]] else { continue }

@@ -140,7 +140,7 @@ import Testing
 
   @Test(arguments: [
     ("session.json", #""format" : 1"#, #""format" : 2"#), ("host-a/machine.json", #""format" : 1"#, #""format" : 2"#),
-    ("host-a/ctf/metadata", "latprobe_format = 5;", "latprobe_format = 6;"),
+    ("host-a/ctf/metadata", "latprobe_format = 6;", "latprobe_format = 7;"),
   ])
   func newerFormatsAreNamed(_ file: String, _ old: String, _ new: String) throws {
     let scratch = try Scratch()

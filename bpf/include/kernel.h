@@ -113,6 +113,10 @@ struct sk_buff {
 	unsigned char *data;
 };
 
+enum skb_drop_reason {
+	SKB_DROP_REASON_NOT_SPECIFIED = 2, /* before 5.18: 0 */
+};
+
 /* Lies at skb->head + skb->end. */
 struct skb_shared_info {
 	unsigned short gso_size;

@@ -27,6 +27,11 @@ int lp_rung_try(const char *rung);
 // 0, or -errno where there is no BTF.
 int lp_kernel_symbols(void (*found)(void *context, int kind, const char *name), void *context);
 
+// The name that the kernel's BTF has for a number of `enum skb_drop_reason`, shortened to fit; -ENOENT if it has none.
+int lp_drop_reason(uint32_t reason, char *name, size_t size);
+// The functions that `count` addresses lie in, 64 bytes each; empty where /proc/kallsyms does not tell.
+void lp_functions_of(const uint64_t *addresses, size_t count, char (*names)[64]);
+
 // Reads one ring buffer into memory of the caller.
 struct lp_drain;
 struct lp_drain *lp_drain_open(int ring_fd);

@@ -19,7 +19,7 @@ extension LinkType {
 extension Filter {
   /// The same filter for frames of this kind.
   func of(_ linkType: LinkType, device: String) throws(TapError) -> Filter {
-    guard linkType == .raw else { return self }
+    guard linkType == .raw else { return throughTags() }
     do throws(FilterError) { return try Filter(expression, isRawIP: true) } catch {
       throw TapError("\(device) has packets without an Ethernet header: \(error)")
     }

@@ -57,6 +57,7 @@ enum lp_event {
 	LP_EVENT_GUEST_COUNTER = 6,
 	LP_EVENT_STAMP_WIRE = 7,
 	LP_EVENT_PAIR = 8,
+	LP_EVENT_DROP = 9,
 };
 
 // What a stamp's key and sequence mean.
@@ -90,6 +91,13 @@ struct lp_stamp {
 struct lp_stamp_held {
 	struct lp_stamp stamp; // event is LP_EVENT_STAMP_HELD
 	lp_u64 at_ns;
+};
+
+// A packet that the kernel threw away (tracepoint kfree_skb). stamp.time_ns is when, stamp.hook LP_HOOK_NONE, queue 0.
+struct lp_drop {
+	struct lp_stamp stamp; // event is LP_EVENT_DROP
+	lp_u32 reason; // this kernel's number (enum skb_drop_reason), 0 where it knows none (before Linux 5.17)
+	lp_u32 place; // of reason and code, as in `drops` of machine.json: a number that says nothing by itself
 };
 
 // The clock that a tap's stamp is of, and who read it.
@@ -222,6 +230,9 @@ LP_ASSERT_AT(lp_stamp, sequence, 20);
 LP_ASSERT_AT(lp_stamp, key, 24);
 _Static_assert(sizeof(struct lp_stamp_held) == 40, "lp_stamp_held");
 LP_ASSERT_AT(lp_stamp_held, at_ns, 32);
+_Static_assert(sizeof(struct lp_drop) == 40, "lp_drop");
+LP_ASSERT_AT(lp_drop, reason, 32);
+LP_ASSERT_AT(lp_drop, place, 36);
 _Static_assert(sizeof(struct lp_stamp_wire) == 48, "lp_stamp_wire");
 LP_ASSERT_AT(lp_stamp_wire, at_ns, 32);
 LP_ASSERT_AT(lp_stamp_wire, time_source, 40);

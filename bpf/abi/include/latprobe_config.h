@@ -21,7 +21,8 @@ enum lp_site {
 	LP_AT_WORKER = 9,	 // vhost's worker begins to send, bound at NETIF_RECEIVE
 	LP_AT_INTERRUPT = 10,	 // virtio-net's receive interrupt, bound at NAPI_GRO
 	LP_AT_KICK = 11,	 // virtio-net tells its host of what passed START_XMIT
-	LP_SITE_MAX = 12,
+	LP_AT_DROP = 12,	 // kfree_skb in a namespace: not 0 where drops are told
+	LP_SITE_MAX = 13,
 };
 
 // A device of a network namespace, or (ifindex 0) the sockets of one. Never all zero.
@@ -37,10 +38,28 @@ struct lp_target {
 	struct lp_target_key key;
 	lp_u8 hook[LP_SITE_MAX]; // enum lp_hook, LP_HOOK_NONE where nothing is stamped
 	lp_u8 ethernet;		 // 1: the device's frames begin with an Ethernet header
-	lp_u8 reserved[3];
+	lp_u8 reserved[2];
 	// An index comes again once its device is gone; the device that was asked for has this name, too.
 	lp_u64 name[LP_DEVICE_NAME / 8];
 };
+
+// Why and where packets were thrown away: the key of the map `drop_places`.
+struct lp_drop_place {
+	lp_u64 location; // address in the kernel's code
+	lp_u32 reason;
+	lp_u32 reserved;
+};
+
+#define LP_DROP_PLACES 256
+
+// lp_drop.place. Addresses of the kernel's code are for nobody to know, so a secret goes into it.
+static inline lp_u32 lp_place_of_drop(struct lp_drop_place place, lp_u64 secret)
+{
+	lp_u64 hash = (place.location ^ secret) * 0x9fb21c651e98df25ULL;
+
+	hash = ((hash ^ hash >> 29) + place.reason) * 0x9fb21c651e98df25ULL;
+	return (lp_u32)(hash >> 32);
+}
 
 // The map `targets` is an array of buckets: every packet of the machine asks it, and an array is looked up
 // without a call. A target lies in any way of its bucket.
@@ -75,6 +94,7 @@ struct lp_config {
 	lp_u8 wakeups; // 1: LP_AT_WORKER, LP_AT_INTERRUPT or LP_AT_KICK are in use; 0 saves the verifier their branches
 	lp_u8 netns_by_inode; // 1: user space cannot ask for cookies (before Linux 5.14)
 	lp_u8 reserved[6];
+	lp_u64 secret; // of lp_place_of_drop()
 };
 
 // The body of lp_filter(): a marker and room for the translated filter, see docs/decisions.
@@ -84,6 +104,6 @@ struct lp_config {
 _Static_assert(sizeof(struct lp_target_key) == 16, "lp_target_key");
 _Static_assert(sizeof(struct lp_target) == 48, "lp_target");
 _Static_assert(sizeof(struct lp_target_bucket) == 192, "lp_target_bucket");
-_Static_assert(sizeof(struct lp_config) == 72, "lp_config");
+_Static_assert(sizeof(struct lp_config) == 80, "lp_config");
 
 #endif
