@@ -18,7 +18,9 @@ struct HookState {
   /// When the last of the machines started and the first one stopped, on the domain's clock.
   var started: UInt64
   var stopped: UInt64
-  /// When a device or namespace of it was not there in between, on the domain's clock.
+  /// Its kernel told of every packet that it threw away.
+  var tellsDrops: Bool
+  /// When a device or namespace of it was not there in between, on the domain's clock; in order, and apart.
   var absences: [ClosedRange<UInt64>]
 }
 
@@ -33,9 +35,11 @@ struct ClockDomain {
   /// Slot by `HookPoint.rawValue`, 255 where it takes no part.
   let slots: [UInt8]
   let isNATProof: Bool
+  let drops: DropIndex
 
   init(recordings timed: [TimedRecording], order: [HookPoint]) {
     let recordings = timed.map(\.recording)
+    drops = DropIndex(recordings)
     machines = recordings.map(\.machine)
     isNATProof = machines.contains { $0.identity == Machine.natProof }
     var stamps: [Stamp] = []
@@ -125,6 +129,7 @@ extension HookState {
     started = machine.startedAt
     // Cut off: it recorded at least until its last stamp.
     stopped = machine.stoppedAt ?? recording.stamps.last?.time ?? machine.startedAt
+    tellsDrops = machine.drops != nil && machine.dropsLost == 0 && machine.rotation.deletedStreams == 0
     absences = machine.absences(at: hook.name)
   }
 
@@ -137,8 +142,15 @@ extension HookState {
   }
 
   /// Whether a device was away at some moment in between.
+  /// - Complexity: O(log n) in the number of absences.
   func isAbsent(from start: UInt64, to end: UInt64) -> Bool {
-    absences.contains { $0.lowerBound <= end && $0.upperBound >= start }
+    var low = 0
+    var high = absences.count
+    while low < high {
+      let middle = low + (high - low) / 2
+      if absences[middle].upperBound < start { low = middle + 1 } else { high = middle }
+    }
+    return low < absences.count && absences[low].lowerBound <= end
   }
 
   func joined(with other: HookState) -> HookState {
@@ -152,7 +164,15 @@ extension HookState {
     result.tapClock = [tapClock, other.tapClock].compactMap { $0 }.max { $0.rank < $1.rank }
     result.started = max(started, other.started)
     result.stopped = min(stopped, other.stopped)
-    result.absences += other.absences
+    result.tellsDrops = tellsDrops && other.tellsDrops
+    result.absences = []
+    for range in (absences + other.absences).sorted(by: { $0.lowerBound < $1.lowerBound }) {
+      if let last = result.absences.last, last.upperBound >= range.lowerBound {
+        result.absences[result.absences.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
+      } else {
+        result.absences.append(range)
+      }
+    }
     return result
   }
 }

@@ -53,7 +53,7 @@ extension Joiner {
   /// The first stamp at `to` with the packet's last byte, not before the packet.
   ///
   /// Left out is a stamp that belongs to another packet of just these bytes: a copy sent again stands for itself.
-  private mutating func cover(ofEnd index: Int, _ journey: Int, from: Int, at to: Int, _ slack: Int64) -> Int? {
+  mutating func cover(ofEnd index: Int, _ journey: Int, from: Int, at to: Int, _ slack: Int64) -> Int? {
     let earliest = earliest(after: index, slack)
     var first: RangeIndex.Range?
     let domain = self.domain

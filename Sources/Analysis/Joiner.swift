@@ -150,7 +150,7 @@ struct Joiner {
             arrival = .unknown
           }
         }
-        count(arrival, of: index, journey, &plans[path].segments[segment])
+        count(arrival, of: index, journey, &plans[path].segments[segment], plans[path].slots)
       }
     }
     for path in plans.indices {
@@ -212,14 +212,16 @@ struct Joiner {
     guard !isSocket[from], let state = domain.hooks[from], !state.point.hook.isOccasional else { return }
     // It may have passed `from` before that began, or after it had stopped.
     guard stamp.time > state.started &+ UInt64(window), stamp.time <= state.stopped,
-      !state.isAbsent(from: stamp.time - UInt64(window), to: stamp.time)
+      !state.isAbsent(from: stamp.time > UInt64(window) ? stamp.time - UInt64(window) : 0, to: stamp.time)
     else { return }
     if segment.isFromWire, !isSeen(index, at: from) { return }
     if isData(stamp), wasCovered(index, at: from, slack(of: segment)) { return }
     segment.tally(part(journey)) { $0.unmatched += 1 }
   }
 
-  private func count(_ arrival: Arrival, of index: Int, _ journey: Int, _ segment: inout SegmentPlan) {
+  private mutating func count(
+    _ arrival: Arrival, of index: Int, _ journey: Int, _ segment: inout SegmentPlan, _ path: [Int]
+  ) {
     let stamp = domain.stamps[index]
     var found = SegmentPlan.noDelay
     let part = part(journey)
@@ -262,12 +264,55 @@ struct Joiner {
       }
       if state.isCutOff(stamp.time, window) {
         segment.tally(part) { $0.cutOff += 1 }
+      } else if let cause = domain.drops.cause(
+        of: stamp, from: earliest(after: index, slack(of: segment)), to: stamp.time &+ UInt64(window))
+      {
+        segment.tally(part) {
+          $0.lost += 1
+          $0.dropped[cause, default: 0] += 1
+        }
+      } else if isSocket[segment.to], !isRead(index, at: segment.to),
+        hasArrived(index, journey, before: segment.to, path)
+      {
+        segment.tally(part) { $0.notAsked += 1 }
+      } else if tellsDrops(segment) {
+        // What the kernel did not throw away went another way.
+        segment.tally(part) { $0.unmatched += 1 }
       } else if state.isClean, stamp.kind != .udp || !flows.hasSuperPackets(index, at: segment.to) {
         segment.tally(part) { $0.lost += 1 }
       } else {
         segment.tally(part) { $0.unmatched += 1 }
       }
     }
+  }
+
+  /// Whether an application read anything of the stamp's flow at a socket's hook point.
+  private func isRead(_ index: Int, at slot: Int) -> Bool {
+    if isSeen(index, at: slot) { return true }
+    guard let hook = domain.hooks[slot]?.point.hook else { return false }
+    return domain.hooks.indices.contains { other in
+      let translated = flows.translated[FlowTable.Translation(flow: flows.of[index], slot: other)]
+      return translated.map { flows.seen[Int($0)] & hook.bit != 0 } ?? false
+    }
+  }
+
+  /// Whether a packet was seen where a path has its last hook point before a socket's.
+  private mutating func hasArrived(_ index: Int, _ journey: Int, before socket: Int, _ path: [Int]) -> Bool {
+    let own = Int(domain.slots[Int(domain.stamps[index].hook.rawValue)])
+    guard let end = path.firstIndex(of: socket), let last = path[..<end].last(where: { !isSocket[$0] }) else {
+      return false
+    }
+    if last == own || journeys.cell(journey, last) != nil { return true }
+    return isData(domain.stamps[index]) && cover(ofEnd: index, journey, from: own, at: last, slack) != nil
+  }
+
+  /// Whether a packet that did not come from one end of a segment to the other would have been told if it was thrown away:
+  /// both lie in one kernel.
+  private func tellsDrops(_ segment: SegmentPlan) -> Bool {
+    segment.isOneClock
+      && [segment.from, segment.to].allSatisfy { slot in
+        domain.hooks[slot].map { $0.tellsDrops && !$0.point.hook.isWire } ?? false
+      }
   }
 
   /// The difference to the delay of the packet of its flow that was at `from` before it, where both have one.

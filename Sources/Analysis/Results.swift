@@ -41,6 +41,11 @@ package struct SegmentResult: Sendable {
   package var isNumbered: Bool
   /// Seen at `from`, never at `to`, although `to` recorded all the while without loss.
   package var lost: Int
+  /// Of those lost: how many the kernel says that it threw away, by why.
+  package var dropped: [String: Int]
+  /// Seen at `from` and at the last device before the socket `to`, of a flow that no application read there: the kernel took
+  /// it (a tunnel), a way of reading that is not seen, or nobody.
+  package var notAsked: Int
   /// Seen at `from`, not at `to`, and the recording cannot tell whether it was lost.
   package var unmatched: Int
   /// Left out because its key came more than once at `from` within the match window.
@@ -91,6 +96,8 @@ package struct SegmentResult: Sendable {
     successiveVariation = nil
     isNumbered = false
     lost = 0
+    dropped = [:]
+    notAsked = 0
     unmatched = 0
     ambiguous = 0
     duplicate = 0

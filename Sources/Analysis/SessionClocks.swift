@@ -203,6 +203,12 @@ extension TimedRecording {
     }
     recording.machine.startedAt = mapped(recording.machine.startedAt)
     recording.machine.stoppedAt = recording.machine.stoppedAt.map(mapped)
+    recording.drops = recording.drops.compactMap { drop in
+      var drop = drop
+      guard let time = map.host(Int64(clamping: drop.time)) else { return nil }
+      drop.time = UInt64(clamping: time)
+      return drop
+    }
     recording.machine.changes = recording.machine.changes?.map { change in
       var change = change
       change.time = mapped(change.time)

@@ -43,6 +43,8 @@ extension Report {
         ("neighbour", .bool(segment.isNeighbour)),
         ("count", .count(segment.count)),
         ("lost", .count(segment.lost)),
+        ("dropped", .map(segment.dropped)),
+        ("not_asked", .count(segment.notAsked)),
         ("unmatched", .count(segment.unmatched)),
         ("ambiguous", .count(segment.ambiguous)),
         ("duplicate", .count(segment.duplicate)),

@@ -159,14 +159,24 @@ extension Report {
     return String(repeating: "█", count: eighths / 8) + parts[eighths % 8]
   }
 
+  /// Of what is lost, what the kernel says that it threw away.
+  private static func causes(_ segment: SegmentResult) -> String {
+    guard !segment.dropped.isEmpty else { return "" }
+    let causes = segment.dropped.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { cause, count in
+      count == segment.lost ? cause : "\(cause) \(count)"
+    }
+    return " (dropped by \(Text.plain(causes.joined(separator: ", "))))"
+  }
+
   /// What was not given a delay, only what is not zero.
   private static func remainder(_ segment: SegmentResult) -> String {
     var words: [String] = []
     for (name, count) in [
       ("lost", segment.lost), ("unmatched", segment.unmatched), ("ambiguous", segment.ambiguous),
       ("duplicate", segment.duplicate), ("late", segment.late), ("cut off", segment.cutOff),
+      ("not read", segment.notAsked),
     ] where count > 0 {
-      words.append("\(name) \(count)")
+      words.append("\(name) \(count)" + (name == "lost" ? causes(segment) : ""))
     }
     if segment.errorBound > 0 { words.append("clock ±\(Text.duration(Double(segment.errorBound)))") }
     if let reason = segment.invalid { words.append("INVALID: \(reason)") }
