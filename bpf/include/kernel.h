@@ -103,6 +103,7 @@ struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
 	unsigned int len;
+	__u8 pkt_type : 3;
 	__u16 queue_mapping;
 	__be16 protocol;
 	__u16 network_header;

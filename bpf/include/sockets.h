@@ -11,6 +11,8 @@
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 #define MSG_PEEK 2
+#define MSG_ERRQUEUE 0x2000
+#define PACKET_OUTGOING 4
 
 // --------------------------------------------------------------------- txg0: the call, then its packet
 
@@ -221,6 +223,9 @@ LP_INLINE int stamp_copy(lp_u64 now, struct sk_buff *skb, int length)
 
 	if (!sk || length <= 0 || !is_internet(sk))
 		return 0;
+	// So the kernel marks what it queues for the reader of errors and transmit time stamps: no packet that came.
+	if (BPF_CORE_READ_BITFIELD_PROBED(skb, pkt_type) == PACKET_OUTGOING)
+		return 0;
 	netns = netns_of(sk);
 	hook = socket_hook_at(netns, LP_AT_STREAM_COPY);
 	if (!hook)
@@ -317,7 +322,7 @@ LP_INLINE void datagram_read(lp_u64 now, struct sock *sk, int result, int flags)
 	struct lp_frame f;
 	lp_u8 hook;
 
-	if (result < 0 || flags & MSG_PEEK)
+	if (result < 0 || flags & (MSG_PEEK | MSG_ERRQUEUE))
 		return;
 	hook = datagram_hook(sk);
 	row = hook ? ledger_of(hook) : NULL;
