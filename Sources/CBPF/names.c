@@ -3,9 +3,11 @@
 #include "cbpf.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int lp_drop_reason(uint32_t reason, char *name, size_t size)
 {
@@ -35,14 +37,25 @@ int lp_drop_reason(uint32_t reason, char *name, size_t size)
 	return error;
 }
 
+static int symbols = -1;
+
+void lp_functions_prepare(void)
+{
+	if (symbols < 0)
+		symbols = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
+}
+
 void lp_functions_of(const uint64_t *addresses, size_t count, char (*names)[64])
 {
 	uint64_t *best = calloc(count, sizeof(*best));
-	FILE *file = fopen("/proc/kallsyms", "re");
+	int copy = symbols < 0 ? -1 : dup(symbols);
+	FILE *file = copy < 0 ? NULL : fdopen(copy, "re");
 	char *line = NULL;
 	size_t room = 0, i;
 
 	memset(names, 0, count * sizeof(*names));
+	if (file)
+		rewind(file);
 	while (best && file && getline(&line, &room, file) > 0) {
 		unsigned long long address;
 		char kind, name[64];
@@ -61,5 +74,7 @@ void lp_functions_of(const uint64_t *addresses, size_t count, char (*names)[64])
 	free(line);
 	if (file)
 		fclose(file);
+	else if (copy >= 0)
+		close(copy);
 	free(best);
 }

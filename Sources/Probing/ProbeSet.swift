@@ -151,6 +151,7 @@ package struct ProbeSet: ~Copyable {
     self.buffers = buffers
     self.ledgerMap = ledgerMap
     self.targetMap = targetMap
+    if dropProgram != nil { lp_functions_prepare() }
     dropPlaces = dropProgram == nil ? nil : DropPlaces(map: dropMap, secret: secret)
     self.dropProgram = dropProgram
     self.targets = targets

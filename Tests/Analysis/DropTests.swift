@@ -63,7 +63,7 @@ import Testing
         packet % 5 == 1 ? [.txg0, .txg1, .txg2] : DropTests.eastWest, from: Int64(packet) * millisecond,
         key: 100 + UInt64(packet))
     }
-    #expect(try lab.analysed().segment("east-west", "txg2-rxg0").fates == Fates(count: 18, lost: 5))
+    #expect(try lab.analysed().segment("east-west", "txg2-txh0").fates == Fates(count: 18, lost: 5))
   }
 
   @Test func aDropOutsideTheWindowIsAnotherPacket() throws {
@@ -85,7 +85,7 @@ import Testing
     lab.recording.drops = [
       drop(at: millisecond + 9, key: 77, flow: 9, kind: .tcp, sequence: 8_000, length: 1_052, header: 52)
     ]
-    let segment = try lab.analysed().segment("east-west", "txg1-rxg0")
+    let segment = try lab.analysed().segment("east-west", "txg1-txg2")
     #expect(segment.lost == 1 && segment.dropped == ["NETFILTER_DROP": 1])
   }
 

@@ -40,7 +40,7 @@ extension IntegrationSuites {
       let moved = try #require(try changes(bed).first { $0.what == .moved })
       #expect(moved.device == "eth0" && moved.hooks.contains("rxg1"))
       let verdict = try gate(bed, "txg1-rxg0 loss < 1%")
-      #expect(verdict.status == 3 && verdict.text.contains("was moved"), "\(verdict)")
+      #expect(verdict.status == 3 && verdict.text.contains("did not record all the while"), "\(verdict)")
       #expect(try gate(bed, "txh0-rxh1 p50 < 1s").status == 0)
     }
 

@@ -31,7 +31,7 @@ extension IntegrationSuites {
     private func datagrams(_ bed: Testbed, to port: Int, count: Int) throws {
       try bed.run(
         "ip", "netns", "exec", bed.a, "python3", "-c",
-        "import socket, time; s = socket.socket(2, 2)\\nfor i in range(\(count)): "
+        "import socket, time; s = socket.socket(2, 2)\nfor i in range(\(count)): "
           + "s.sendto(b'%08d' % i, ('10.77.0.2', \(port))); time.sleep(.002)")
     }
 

@@ -152,7 +152,7 @@ import Testing
     #expect(problem.kind == .newerFormat)
     #expect(
       problem.description.hasSuffix(
-        "\(file): written by a newer latprobe (format \(file.hasSuffix("metadata") ? "6, this one reads 5" : "2, this one reads 1")): update latprobe"
+        "\(file): written by a newer latprobe (format \(file.hasSuffix("metadata") ? "7, this one reads 6" : "2, this one reads 1")): update latprobe"
       ))
   }
 

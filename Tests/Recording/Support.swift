@@ -172,7 +172,7 @@ struct Babeltrace {
     for line in output.split(separator: "\n") {
       for name in [
         "stamp", "stamp_held", "flow", "clock_sample", "clock_exchange", "clock_cross", "guest_counter",
-        "stamp_wire", "pair",
+        "stamp_wire", "pair", "drop",
       ] where line.contains(" \(name): { cpu_id = ") {
         counts[name, default: 0] += 1
       }

@@ -29,6 +29,8 @@ int lp_kernel_symbols(void (*found)(void *context, int kind, const char *name), 
 
 // The name that the kernel's BTF has for a number of `enum skb_drop_reason`, shortened to fit; -ENOENT if it has none.
 int lp_drop_reason(uint32_t reason, char *name, size_t size);
+// To be called while the privilege is held that addresses need; lp_functions_of() uses it later.
+void lp_functions_prepare(void);
 // The functions that `count` addresses lie in, 64 bytes each; empty where /proc/kallsyms does not tell.
 void lp_functions_of(const uint64_t *addresses, size_t count, char (*names)[64]);
 
