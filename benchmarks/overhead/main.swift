@@ -108,7 +108,8 @@ func run() throws {
   let sender = try Sender(address: "198.18.0.2", port: 9)
   let file = try BPFObjectFile.find(executable: TopologyLibrary.executablePath())
   let parsed = try Topology(yaml: topology, file: "overhead")
-  let resolved = try parsed.resolve(facts: try KernelFacts.live(), programs: try ProbeSet.programs(in: file), side: .guest)
+  let resolved = try parsed.resolve(
+    facts: try KernelFacts.live(), programs: try ProbeSet.programs(in: file), side: .guest)
   let plan = try WatchPlan.make(topology: parsed, namespaces: [], devices: [arguments[2]])
 
   var added: [String: [Double]] = [:]
