@@ -83,7 +83,7 @@ extension IntegrationSuites {
 
       let report = try bed.latprobe("report", bed.path("r"), bed.path("w"), "-o", bed.path("report"))
       #expect(
-        report.status == 0 && report.text.contains("east-west:  wire-in → txh0 → rxh1 → wire-out"), "\(report.text)")
+        report.status == 0 && report.text.contains("east-west: wire-in → txh0 → rxh1 → wire-out"), "\(report.text)")
       #expect(report.text.contains("    unexplained") && report.text.contains("by the segments of txh0-rxh1"))
     }
 
