@@ -113,6 +113,11 @@ check-deep: bpf ## the tests that need no root under the address sanitizer, then
 		$(SWIFT) test --sanitize $$sanitizer --scratch-path .build-$$sanitizer --skip '^IntegrationTests\.' $(SWIFT_FLAGS) || exit 1; \
 	done
 
+.PHONY: extremes
+extremes: deps bpf ## every number of files and messages at its extremes, EXTREMES (10000) sessions; SEED chooses them
+	LATPROBE_EXTREMES=$(or $(EXTREMES),10000) LATPROBE_SEED=$(or $(SEED),41) \
+		$(SWIFT) test $(SWIFT_FLAGS) --filter 'ExtremesTests|GrowthTests'
+
 check: ## formatting and lint, as CI sees them
 	$(SWIFT) format lint --strict --parallel --recursive $(SWIFT_PATHS)
 	$(if $(C_FILES),clang-format --dry-run -Werror $(C_FILES))

@@ -54,7 +54,8 @@ let package = Package(
     module("Clocks", ["CTimestamp"]),
     module("Digests", ["CCrypto"]),
     module("Recording", ["CLatprobeABI"]),
-    module("Topology", ["Recording", yams]),
+    module("PlainYAML", [yams]),
+    module("Topology", ["PlainYAML", "Recording", yams]),
     module(
       "Probing",
       [
@@ -72,8 +73,8 @@ let package = Package(
     module("Remote", ["CVsock", "Clocks", "Digests", "Recording"]),
     module("Timing", ["CTiming", "Clocks"]),
     module("Analysis", ["Clocks", "Recording"]),
-    module("Pairing", [yams]),
-    module("Reporting", ["Analysis", "CDrawer", "Recording", yams]),
+    module("Pairing", ["PlainYAML", yams]),
+    module("Reporting", ["Analysis", "CDrawer", "PlainYAML", "Recording", yams]),
     .executableTarget(
       name: "latprobe",
       dependencies: [

@@ -12,7 +12,7 @@ package func analyse(
   guard options.matchWindow > 0, options.matchWindow <= 3_600_000_000_000 else {
     throw .windowNotPositive(options.matchWindow)
   }
-  guard options.pitBin > 0 else { throw .binNotPositive(options.pitBin) }
+  guard options.pitBin > 0, options.pitBin <= 3_600_000_000_000 else { throw .binNotPositive(options.pitBin) }
   let stampCount = recordings.reduce(0) { $0 + $1.stamps.count }
   guard stampCount < Int(UInt32.max) else { throw .tooManyStamps(stampCount) }
 
@@ -54,15 +54,14 @@ extension SessionResult {
   /// Ledger, counters and what is wrong with one recording.
   fileprivate mutating func add(_ recording: MachineRecording) {
     let machine = recording.machine
+    var sums: [String: LedgerRow] = [:]
+    for row in machine.ledger { sums[row.hook, default: LedgerRow(hook: row.hook, cpu: -1)].add(row) }
     for hook in machine.hooks {
-      var sum = LedgerRow(hook: hook.name, cpu: -1)
-      for row in machine.ledger where row.hook == hook.name {
-        sum.seen &+= row.seen
-        sum.filtered &+= row.filtered
-        sum.sampledOut &+= row.sampledOut
-        sum.emitted &+= row.emitted
-        sum.lost &+= row.lost
-        sum.unbound &+= row.unbound
+      let sum = sums[hook.name] ?? LedgerRow(hook: hook.name, cpu: -1)
+      if sum.isCapped {
+        let line = "\(machine.name): the ledger of \(hook.name) counts more than there can have been"
+        damage.append(line)
+        impossible.append(line)
       }
       guard let point = HookPoint(name: hook.name) else {
         warnings.append("\(machine.name): unknown hook point \(hook.name): left out")
@@ -73,9 +72,10 @@ extension SessionResult {
           point: Point(hook: point, machine: machine.name), attachedAs: hook.attachedAs,
           absentBecause: hook.absentBecause, ledger: sum, missed: machine.missed[hook.name] ?? 0))
     }
-    for (type, count) in recording.eventsByType { eventsByType[type, default: 0] &+= count }
+    for (type, count) in recording.eventsByType { eventsByType[type, default: 0] += count }
     discardedByCPU[machine.name] = recording.discardedByCPU
     damage += recording.damage.map { "\(machine.name): \($0)" }
+    impossible += recording.impossible.map { "\(machine.name): \($0)" }
     if machine.stoppedAt == nil {
       warnings.append(
         machine.isBeingRecorded

@@ -56,7 +56,7 @@ package enum AnalysisError: Error, Equatable, CustomStringConvertible {
     case .windowNotPositive(let window):
       "match window of \(window) ns: it must be positive and at most 1 h"
     case .binNotPositive(let bin):
-      "packet interval bin of \(bin) ns: it must be positive"
+      "packet interval bin of \(bin) ns: it must be positive and at most 1 h"
     case .tooManyStamps(let count):
       "\(count) stamps are more than one analysis can number (4 294 967 294): split the recording or sample"
     }

@@ -14,12 +14,10 @@ extension Machine {
   }
 
   /// Packets that are missing from what was paired.
-  package var packetsMissing: UInt64 {
-    ledger.reduce(0) { $0.addingReportingOverflow($1.lost).overflow ? .max : $0 + $1.lost }
-  }
+  package var packetsMissing: Count { ledger.sum(\.lost) }
 
   /// IP fragments, which are not paired.
-  package var fragments: Int { pairing?.packets[Pairing.fragments] ?? 0 }
+  package var fragments: Count { pairing?.packets[Pairing.fragments] ?? 0 }
 }
 
 extension SessionResult {

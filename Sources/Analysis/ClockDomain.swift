@@ -130,7 +130,7 @@ extension HookState {
     // Cut off: it recorded at least until its last stamp.
     stopped = machine.stoppedAt ?? recording.stamps.last?.time ?? machine.startedAt
     tellsDrops = machine.drops != nil && machine.dropsLost == 0 && machine.rotation.deletedStreams == 0
-    absences = machine.absences(at: hook.name)
+    absences = HookState.united(machine.absences(at: hook.name))
   }
 
   /// The kernel took the stamps in its stack, which is behind the wire.
@@ -144,13 +144,19 @@ extension HookState {
   /// Whether a device was away at some moment in between.
   /// - Complexity: O(log n) in the number of absences.
   func isAbsent(from start: UInt64, to end: UInt64) -> Bool {
-    var low = 0
-    var high = absences.count
-    while low < high {
-      let middle = low + (high - low) / 2
-      if absences[middle].upperBound < start { low = middle + 1 } else { high = middle }
+    let place = absences.partitioningIndex { $0.upperBound >= start }
+    return place < absences.count && absences[place].lowerBound <= end
+  }
+
+  /// In order of time, and apart from each other.
+  private static func united(_ absences: [ClosedRange<UInt64>]) -> [ClosedRange<UInt64>] {
+    absences.sorted { $0.lowerBound < $1.lowerBound }.reduce(into: []) { united, next in
+      if let last = united.last, next.lowerBound <= last.upperBound {
+        united[united.count - 1] = last.lowerBound...max(last.upperBound, next.upperBound)
+      } else {
+        united.append(next)
+      }
     }
-    return low < absences.count && absences[low].lowerBound <= end
   }
 
   func joined(with other: HookState) -> HookState {
@@ -165,14 +171,7 @@ extension HookState {
     result.started = max(started, other.started)
     result.stopped = min(stopped, other.stopped)
     result.tellsDrops = tellsDrops && other.tellsDrops
-    result.absences = []
-    for range in (absences + other.absences).sorted(by: { $0.lowerBound < $1.lowerBound }) {
-      if let last = result.absences.last, last.upperBound >= range.lowerBound {
-        result.absences[result.absences.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
-      } else {
-        result.absences.append(range)
-      }
-    }
+    result.absences = HookState.united(absences + other.absences)
     return result
   }
 }

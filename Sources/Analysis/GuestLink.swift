@@ -25,8 +25,9 @@ struct GuestLink {
   static func strangers(_ recordings: [MachineRecording]) -> Set<String> {
     var strangers: Set<String> = []
     for host in recordings {
+      let exchangesByPeer = Dictionary(grouping: host.clockExchanges, by: \.peer)
       for peer in host.machine.peers ?? [] where peer.bootID == host.machine.bootID && !peer.url.hasPrefix("unix:") {
-        let exchanges = host.clockExchanges.filter { $0.peer == peer.number }
+        let exchanges = exchangesByPeer[peer.number] ?? []
         let isOneClock = exchanges.allSatisfy {
           $0.sent <= $0.peerReceived && $0.peerReceived <= $0.peerSent && $0.peerSent <= $0.received
         }

@@ -7,6 +7,14 @@ extension Joiner {
   mutating func arrival(
     of index: Int, _ journey: Int, from: Int, to: Int, _ slack: Int64, _ path: [Int]
   ) -> Arrival {
+    isCrowded = false
+    let found = find(index, journey, from: from, to: to, slack, path)
+    return isCrowded ? .unclear : found
+  }
+
+  private mutating func find(
+    _ index: Int, _ journey: Int, from: Int, to: Int, _ slack: Int64, _ path: [Int]
+  ) -> Arrival {
     let stamp = domain.stamps[index]
     if let there = journeys.cell(journey, to, notBefore: earliest(after: index, slack), in: domain.stamps) {
       let other = domain.stamps[there]
@@ -77,10 +85,11 @@ extension Joiner {
     let window = UInt64(self.window)
     let slack = UInt64(slack)
     var isCovered = false
+    isCrowded = false
     forEachCover(ofEnd: index, flowOf: index, at: slot) { range in
       if range.time <= time &+ slack, range.time &+ window >= time { isCovered = true }
     }
-    return isCovered
+    return isCovered || isCrowded
   }
 
   private mutating func forEachCover(
@@ -91,9 +100,9 @@ extension Joiner {
     let flow = flows.of[reference]
     let time = domain.stamps[reference].time
     guard let index = rangeIndex(at: slot) else { return }
-    index.forEachCover(of: last, flow: flow, near: time, body)
+    if !index.forEachCover(of: last, flow: flow, near: time, body) { isCrowded = true }
     if let other = flows.translated[FlowTable.Translation(flow: flow, slot: slot)] {
-      index.forEachCover(of: last, flow: other, near: time, body)
+      if !index.forEachCover(of: last, flow: other, near: time, body) { isCrowded = true }
     }
   }
 

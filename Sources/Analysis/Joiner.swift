@@ -82,7 +82,12 @@ struct Joiner {
     /// `to` never saw its flow, which was seen behind: nothing is known.
     case unknown
     case absent
+    /// So many packets have the same bytes there that not all were looked at.
+    case unclear
   }
+
+  /// The last look for a byte was given up.
+  var isCrowded = false
 
   init(
     _ domain: ClockDomain, _ journeys: Journeys, _ flows: FlowTable, pathOfJourney: [UInt8],
@@ -246,6 +251,8 @@ struct Joiner {
       }
     case .already:
       segment.tally(part) { $0.duplicate += 1 }
+    case .unclear:
+      segment.tally(part) { $0.ambiguous += 1 }
     case .unseen:
       segment.passedUnseen += 1
       segment.tally(part) { $0.unmatched += 1 }

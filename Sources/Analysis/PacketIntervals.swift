@@ -48,7 +48,7 @@ private struct IntervalTally {
 
   mutating func add(_ interval: Int64, _ binWidth: Int64) {
     let bin = interval / binWidth
-    if bin < Int64(IntervalTally.directBins) {
+    if 0..<Int64(IntervalTally.directBins) ~= bin {
       if direct.isEmpty { direct = [Int](repeating: 0, count: IntervalTally.directBins) }
       direct[Int(bin)] += 1
     } else {
@@ -60,9 +60,11 @@ private struct IntervalTally {
 
   func histogram(at point: Point, direction: String, _ binWidth: Int64) -> PITHistogram? {
     guard count > 0 else { return nil }
-    var bins: [(index: Int64, count: Int)] = []
+    // Below 0 are those of a clock that went back.
+    let rest = sparse.sorted { $0.key < $1.key }.map { (index: $0.key, count: $0.value) }
+    var bins = Array(rest.prefix { $0.index < 0 })
     for (index, count) in direct.enumerated() where count > 0 { bins.append((Int64(index), count)) }
-    for (index, count) in sparse.sorted(by: { $0.key < $1.key }) { bins.append((index, count)) }
+    bins += rest.drop { $0.index < 0 }
     return PITHistogram(
       point: point, direction: direction, binWidth: binWidth, bins: bins, count: count, mean: sum / Double(count))
   }

@@ -54,12 +54,12 @@ extension SessionResult {
         "\(segment.direction) \(segment.name): \(count) delays are below zero by more than the clock error: the clocks do "
           + "not agree as they say")
     }
-    let counts = (recording.machine.pairing?.protocols ?? []).reduce(into: [:]) { sums, tally in
-      sums.merge(tally.counts) { $0 + $1 }
-    }
-    if let count = counts["without_residence"], count > 0 {
+    let protocols = recording.machine.pairing?.protocols ?? []
+    func sum(_ name: String) -> Count { protocols.sum { $0.counts[name] ?? 0 } }
+    let homeless = sum("without_residence")
+    if homeless > 0 {
       warnings.append(
-        "\(name): \(count) answers do not tell, or not as it can be, how long the reflector had them: they have no "
+        "\(name): \(homeless) answers do not tell, or not as it can be, how long the reflector had them: they have no "
           + "round-trip-less-residence")
     }
     if let way = recording.machine.settings["way"] {
@@ -68,8 +68,8 @@ extension SessionResult {
     if let silence = recording.machine.settings["silence"] {
       warnings.append("\(name): no packet was answered: \(silence)")
     }
-    let (steps, jumps) = (counts["clock_steps"] ?? 0, counts["clock_jumps"] ?? 0)
-    guard steps + jumps > 0 else { return }
+    let (steps, jumps) = (sum("clock_steps"), sum("clock_jumps"))
+    guard steps > 0 || jumps > 0 else { return }
     let line =
       "\(name): a clock was set during the run (CLOCK_REALTIME here \(steps) times; against the reflector's \(jumps) times, "
       + "as packets show): delays of packets on their way then are wrong"
@@ -116,21 +116,22 @@ extension Machine {
   ) -> SegmentResult {
     let ofProtocol = pairing.protocols.first { $0.name == name.ofProtocol }?.counts ?? [:]
     let counts = name.counts ?? ofProtocol
+    func sum(_ keys: String...) -> Count { keys.sum { counts[$0] ?? 0 } }
     var segment = SegmentResult(
       name: name.name + suffix, direction: name.ofProtocol, from: Point(hook: .wireIn, machine: self.name),
       to: Point(hook: .wireOut, machine: self.name), isNeighbour: false)
-    segment.lost = counts["unanswered"] ?? 0
-    segment.unmatched = (counts["abandoned"] ?? 0) + (counts["evicted"] ?? 0) + (counts["own_drops"] ?? 0)
+    segment.lost = sum("unanswered").value
+    var unmatched = sum("abandoned", "evicted", "own_drops")
     if let way = ["one-way-forward": "lost_forward", "one-way-backward": "lost_backward"][name.name] {
       // Lost on this way, where that is known; of the rest not even on which.
-      segment.lost = counts[way] ?? 0
-      let told = (counts["lost_forward"] ?? 0) + (counts["lost_backward"] ?? 0)
-      segment.unmatched += max(0, (counts["unanswered"] ?? 0) - told)
+      segment.lost = sum(way).value
+      unmatched += sum("unanswered") - sum("lost_forward", "lost_backward")
     }
-    if name.name == "round-trip-less-residence" { segment.unmatched += counts["without_residence"] ?? 0 }
+    if name.name == "round-trip-less-residence" { unmatched += sum("without_residence") }
+    segment.unmatched = unmatched.value
     // Whose answer it was is what nobody knows.
-    segment.ambiguous = ofProtocol["ambiguous"] ?? 0
-    segment.duplicate = (counts["repeated_requests"] ?? 0) + (counts["repeated_responses"] ?? 0)
+    segment.ambiguous = (ofProtocol["ambiguous"] ?? 0).value
+    segment.duplicate = sum("repeated_requests", "repeated_responses").value
     segment.errorBound = name.error ?? 0
     return segment
   }

@@ -71,19 +71,27 @@ final class RangeIndex {
     }
   }
 
+  /// Ranges that are looked at for one byte. A packet of half a MiB that was sent again piece by piece has some 350.
+  static let steps = 1_024
+
   /// Calls `body` with each stamp that covers `byte` of the flow, in no order; `time` tells which lap is meant.
+  ///
+  /// - Returns: false where more than ``steps`` ranges overlap there, so that not all were looked at.
   /// - Complexity: O(log n) and as many steps as ranges lie between the byte and the end of the furthest one before it.
-  func forEachCover(of byte: UInt32, flow: UInt32, near time: UInt64, _ body: (Range) -> Void) {
+  func forEachCover(of byte: UInt32, flow: UInt32, near time: UInt64, _ body: (Range) -> Void) -> Bool {
     let low = offsets[Int(flow)]
     let high = offsets[Int(flow) + 1]
-    guard low < high else { return }
+    guard low < high else { return true }
     let nearest = min(high - 1, bound(low, high) { times[$0] >= time })
     let position = unwrap(byte, near: positions[nearest])
     var place = bound(low, high) { ranges[$0].start > position } - 1
+    let last = place - RangeIndex.steps
     while place >= low, reach[place] > position {
+      if place == last { return false }
       if ranges[place].end > position { body(ranges[place]) }
       place -= 1
     }
+    return true
   }
 
   private func bound(_ low: Int, _ high: Int, _ isReached: (Int) -> Bool) -> Int {

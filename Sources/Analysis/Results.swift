@@ -231,9 +231,9 @@ package struct HookResult: Sendable {
   package var attachedAs: String?
   package var absentBecause: String?
   package var ledger: LedgerRow
-  package var missed: UInt64
+  package var missed: Count
 
-  package init(point: Point, attachedAs: String?, absentBecause: String?, ledger: LedgerRow, missed: UInt64) {
+  package init(point: Point, attachedAs: String?, absentBecause: String?, ledger: LedgerRow, missed: Count) {
     self.point = point
     self.attachedAs = attachedAs
     self.absentBecause = absentBecause
@@ -252,9 +252,9 @@ package struct SessionResult: Sendable {
   package var groups: [SegmentResult]
   package var intervals: [PITHistogram]
   package var hooks: [HookResult]
-  package var eventsByType: [String: UInt64]
+  package var eventsByType: [String: Count]
   /// By machine, then CPU.
-  package var discardedByCPU: [String: [Int: UInt64]]
+  package var discardedByCPU: [String: [Int: Count]]
   /// `same clock`, or how the machines' clocks were aligned; nil if they could not be.
   package var clockMethod: String?
   package var clockError: Int64?
@@ -268,6 +268,8 @@ package struct SessionResult: Sendable {
   package var warnings: [String]
   /// What could not be read of the recordings, one clear line each: never taken for the whole, so no gate passes.
   package var damage: [String]
+  /// Those of ``damage`` that no interruption leaves: machines left out, numbers that cannot be.
+  package var impossible: [String]
 
   package init(session: Session, machines: [Machine]) {
     self.session = session
@@ -285,6 +287,7 @@ package struct SessionResult: Sendable {
     calibrations = []
     warnings = []
     damage = []
+    impossible = []
   }
 }
 
@@ -308,7 +311,7 @@ extension SessionResult {
 
 extension Machine {
   /// Packets that `latprobe send` was to send and did not, the stack refusing them or time being over; of how many.
-  package var unsent: (count: Int, due: Int) {
+  package var unsent: (count: Count, due: Count) {
     let counts = pairing?.protocols.first { $0.name == "pacing" }?.counts ?? [:]
     return ((counts["refused"] ?? 0) + (counts["overdue"] ?? 0), counts["requests"] ?? 0)
   }

@@ -150,11 +150,23 @@ extension TimedRecording {
     // Where nothing passed, packets that should have are lost, by whichever clock.
     let idle = Set(recording.machine.hooks.compactMap { HookPoint(name: $0.name) })
       .subtracting(clocks.keys.map(\.hook))
-    let used = Set(clocks.values).sorted { $0.rank < $1.rank }
+    var places: [TapClock: Set<Place>] = [:]
+    for (place, clock) in clocks { places[clock, default: []].insert(place) }
+    var stamps: [TapClock: [WireStamp]] = [:]
+    for wire in recording.wireStamps where clocks[Place(wire)] == TapClock(wire) {
+      stamps[TapClock(wire), default: []].append(wire)
+    }
+    var used = places.keys.sorted { $0.rank < $1.rank }
+    if used.count > TapClock.limit {
+      warnings.append(
+        "\(recording.machine.name): its stamps are of \(used.count) clocks: all but \(TapClock.limit) are left out")
+      used = Array(used.prefix(TapClock.limit))
+    }
     return used.compactMap { clock in
-      let places = Set(clocks.filter { $0.value == clock }.keys)
       do throws(AlignmentError) {
-        var timed = try tap(recording, clock, places, idle: clock == used.first ? idle : [], firstDevice)
+        var timed = try tap(
+          recording, clock, stamps[clock] ?? [], places[clock] ?? [], idle: clock == used.first ? idle : [], firstDevice
+        )
         timed.incomplete = incomplete
         return (clock, timed)
       } catch {
@@ -165,13 +177,13 @@ extension TimedRecording {
   }
 
   private static func tap(
-    _ recording: MachineRecording, _ clock: TapClock, _ places: Set<Place>, idle: Set<HookPoint>,
-    _ firstDevice: UInt16
+    _ recording: MachineRecording, _ clock: TapClock, _ stamps: [WireStamp], _ places: Set<Place>,
+    idle: Set<HookPoint>, _ firstDevice: UInt16
   ) throws(AlignmentError) -> TimedRecording {
     let map = try clock.map(recording)
     var timed = TimedRecording(recording: recording)
     var placed: [(stamp: Stamp, own: Int64)] = []
-    for wire in recording.wireStamps where places.contains(Place(wire)) && TapClock(wire) == clock {
+    for wire in stamps {
       guard let time = map.map({ $0.monotonic(wire.at) }) ?? wire.at, time >= 0, wire.at >= 0 else { continue }
       var stamp = wire.stamp
       stamp.time = UInt64(time)
@@ -199,6 +211,9 @@ enum TapClock: Hashable, CustomStringConvertible {
   /// UTC of a card or a capturing program.
   case adapted
   case file
+
+  /// Of one machine; each is compared with each.
+  static let limit = 64
 
   init(_ wire: WireStamp) {
     self =

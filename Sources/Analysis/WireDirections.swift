@@ -101,6 +101,13 @@ private struct WireWays {
     var output: UInt16
   }
 
+  /// One end of a flow's pair; the other one is not known.
+  private struct End: Hashable {
+    var flow: UInt32
+    var input: UInt16?
+    var output: UInt16?
+  }
+
   /// Whether a packet comes in first or goes out first is for most packets of a flow to say, since two clocks may err. A
   /// packet that was seen at one end alone takes the way of most packets of its flow with this end; where there are none
   /// and two devices, it goes through the machine to or from the other one.
@@ -134,14 +141,22 @@ private struct WireWays {
         ? Way(from: pair.input, to: pair.output, isOutside: false)
         : Way(from: pair.output, to: pair.input, isOutside: true)
     }
+    // Of a flow's pairs with an end, the one that most packets have.
+    var common: [End: Pair?] = [:]
+    func most(_ flow: UInt32, input: UInt16?, output: UInt16?) -> Pair? {
+      let end = End(flow: flow, input: input, output: output)
+      if let known = common[end] { return known }
+      let pairs = (counts[flow] ?? [:]).filter { $0.key.input == input || $0.key.output == output }
+      let most = pairs.max { ($0.value, $1.key.input, $1.key.output) < ($1.value, $0.key.input, $0.key.output) }?.key
+      common[end] = .some(most)
+      return most
+    }
     for (journey, flow, input, output) in found {
       if let input, let output {
         ways[journey] = way(Pair(input: input, output: output), flow)
         continue
       }
-      let known = (counts[flow] ?? [:]).filter { $0.key.input == input || $0.key.output == output }
-      let most = known.max { ($0.value, $1.key.input, $1.key.output) < ($1.value, $0.key.input, $0.key.output) }?.key
-      if let most {
+      if let most = most(flow, input: input, output: output) {
         ways[journey] = way(most, flow)
       } else if twoWay.count == 2, let end = input ?? output, let other = twoWay.first(where: { $0 != end }) {
         ways[journey] = Way(from: input ?? other, to: output ?? other, isOutside: false)

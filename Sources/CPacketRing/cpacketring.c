@@ -59,8 +59,8 @@ static int configure(struct lp_ring *ring, const struct lp_ring_filter *filter, 
 	    (error = set(ring->fd, SOL_SOCKET, SO_TIMESTAMPING, &generate, sizeof(generate))) ||
 	    (error = set(ring->fd, SOL_PACKET, PACKET_TIMESTAMP, &show, sizeof(show))))
 		return error;
-	ring->has_segments = knows_segments() &&
-			     !set(ring->fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on));
+	ring->has_segments =
+		knows_segments() && !set(ring->fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on));
 	return set(ring->fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof(request));
 }
 

@@ -72,6 +72,8 @@ struct WallClock {
 
   init(_ clocks: LocalClocks) throws(AlignmentError) {
     epochs = clocks.wallEpochs()
+    // Each stamp is looked for in each of them.
+    guard epochs.count <= 64 else { throw .stepped(at: epochs[64].start) }
     raw = try clocks.raw()
   }
 

@@ -64,7 +64,11 @@ func settled(_ pairs: [RawPair]) -> [RawPair] {
 
 private func isOnLine(_ pair: RawPair, _ certain: [RawPair]) -> Bool {
   guard certain.count >= 2 else { return false }
-  let next = certain.firstIndex { $0.guest >= pair.guest } ?? certain.count
+  var (next, high) = (0, certain.count)
+  while next < high {
+    let middle = (next + high) / 2
+    if certain[middle].guest >= pair.guest { high = middle } else { next = middle + 1 }
+  }
   let index = min(max(next - 1, 0), certain.count - 2)
   let (from, to) = (certain[index], certain[index + 1])
   guard to.guest > from.guest else { return false }

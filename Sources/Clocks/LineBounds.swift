@@ -82,6 +82,10 @@ struct LineBounds {
           (corner.slope + (next.slope - corner.slope) * part, corner.height + (next.height - corner.height) * part))
       }
     }
+    // Without this bound there are only more lines, and the error is larger; samples that are not made up leave some tens.
+    guard kept.count <= LineBounds.cornerLimit else { return }
     corners = kept
   }
+
+  private static let cornerLimit = 1_024
 }

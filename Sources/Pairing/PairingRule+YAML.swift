@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import PlainYAML
 import Yams
 
 /// What is wrong with a rule file: one line for people, with the place.
@@ -7,23 +8,33 @@ package struct PairingRuleError: Error, Equatable, CustomStringConvertible {
 }
 
 extension PairingRule {
-  /// Larger files are refused.
-  private static let sizeLimit = 1 << 16
+  private static let yaml = PlainYAML(
+    kind: "a rule", start: "start with `format: 1`, see docs/pairing.md", limit: 1 << 16)
   /// The longest field, and the longest one with a mask or a value.
   private static let (longest, longestNumber) = (64, 8)
+
+  /// Reads a rule file.
+  package static func load(path: String) throws(PairingRuleError) -> PairingRule {
+    guard let bytes = yaml.bytes(of: path) else {
+      throw PairingRuleError(description: "\(path): cannot be read: check the path and its permissions")
+    }
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw PairingRuleError(description: "\(path): this is not UTF-8 text; a rule is a YAML file")
+    }
+    return try PairingRule(yaml: text, file: path)
+  }
 
   /// Reads a rule file (docs/pairing.md describes it).
   /// - Parameter file: its name for messages.
   package init(yaml: String, file: String) throws(PairingRuleError) {
     func fail(_ what: String) -> PairingRuleError { PairingRuleError(description: "\(file): \(what)") }
-    // Aliases of aliases can blow up a small file.
-    guard yaml.utf8.count <= PairingRule.sizeLimit else { throw fail("larger than \(PairingRule.sizeLimit) bytes") }
-    guard !yaml.contains("&"), !yaml.contains("*") else {
-      throw fail("anchors and aliases (& and *) are not supported")
+    let node: Node
+    do throws(YAMLProblem) {
+      node = try PairingRule.yaml.root(of: yaml)
+    } catch {
+      let place = error.line.flatMap { line in error.column.map { ":\(line):\($0)" } } ?? ""
+      throw PairingRuleError(description: "\(file)\(place): \(error.what); \(error.remedy)")
     }
-    let node: Node?
-    do { node = try Yams.compose(yaml: yaml) } catch { throw fail("cannot be read as YAML: \(error)") }
-    guard let node else { throw fail("empty; start with `format: 1`, see docs/pairing.md") }
     let reader = RuleReader(file: file)
     let fields = try reader.mapping(
       node, "a rule", ["format", "name", "transport", "ports", "timeout_ms", "key", "request", "response"])

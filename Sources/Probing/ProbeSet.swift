@@ -236,7 +236,7 @@ package struct ProbeSet: ~Copyable {
     return StampCost.Totals(
       sites: measured.map { site in
         StampCost.Site(
-          hooks: site.hooks, stamps: rows.reduce(0) { site.hooks.contains($1.hook) ? $0 + $1.emitted : $0 },
+          hooks: site.hooks, stamps: rows.sum { site.hooks.contains($0.hook) ? $0.emitted : 0 }.unsigned,
           nanoseconds: site.programs.reduce(0) { $0 + lp_program_run_time($1) })
       })
   }

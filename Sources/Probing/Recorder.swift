@@ -177,13 +177,13 @@ package struct Recorder: ~Copyable {
 
   private mutating func takeLedger() throws {
     machine.ledger = try probes.ledger()
-    var lost: [Int: UInt64] = [:]
+    var lost: [Int: Count] = [:]
     for row in machine.ledger { lost[row.cpu, default: 0] += row.lost }
     for (cpu, total) in lost { writer.discarded(cpu: cpu, total: total) }
     let misses = probes.misses()
     for hook in resolved.attachedHooks {
       let programs = Set(hook.probes.flatMap(\.programs))
-      machine.missed[hook.point.name] = programs.reduce(0) { $0 + (misses[$1] ?? 0) }
+      machine.missed[hook.point.name] = Count(programs.reduce(0) { $0 + (misses[$1] ?? 0) })
     }
   }
 
@@ -194,13 +194,13 @@ package struct Recorder: ~Copyable {
   }
 
   private func state(elapsed: Double) -> RecordingProgress {
-    var packets: [String: UInt64] = [:]
+    var packets: [String: Count] = [:]
     for row in machine.ledger { packets[row.hook, default: 0] += row.emitted }
     var progress = RecordingProgress()
     progress.elapsed = elapsed
-    progress.stamps = packets.values.reduce(0, +)
-    progress.lost = machine.ledger.reduce(0) { $0 + $1.lost }
-    progress.packets = packets.values.max() ?? 0
+    progress.stamps = packets.values.sum().unsigned
+    progress.lost = machine.ledger.sum(\.lost).unsigned
+    progress.packets = (packets.values.max() ?? 0).unsigned
     progress.size = writer.size
     return progress
   }

@@ -16,10 +16,10 @@ package struct Capture: Codable, Sendable, Equatable {
     package var resolution: String
     /// `file`, `kernel-software`, `hardware-raw`, `hardware-converted`.
     package var timeSource: String
-    package var packets: UInt64
-    package var stamps: UInt64
+    package var packets: Count
+    package var stamps: Count
     /// Lost, as the file says; null where it says nothing.
-    package var drops: UInt64?
+    package var drops: Count?
 
     /// The largest span, in nanoseconds, that two equal times may be apart: the unit of ``resolution``; 0 where it is a
     /// nanosecond or finer, or not of that form.
@@ -52,9 +52,9 @@ package struct Capture: Codable, Sendable, Equatable {
       self.snapLength = snapLength
       self.resolution = resolution
       self.timeSource = timeSource
-      self.packets = packets
-      self.stamps = stamps
-      self.drops = drops
+      self.packets = Count(packets)
+      self.stamps = Count(stamps)
+      self.drops = drops.map { Count($0) }
     }
   }
 
@@ -63,9 +63,9 @@ package struct Capture: Codable, Sendable, Equatable {
   package var format: String
   package var interfaces: [Interface]
   /// Records that gave no packet, by reason.
-  package var skipped: [String: UInt64]
+  package var skipped: [String: Count]
   /// Packets that became no stamp, by reason (the names below); null in recordings of pairs, and in older ones.
-  package var leftOut: [String: UInt64]?
+  package var leftOut: [String: Count]?
   /// Why the file could not be read to its end.
   package var error: String?
 
@@ -90,11 +90,11 @@ package struct Capture: Codable, Sendable, Equatable {
     file: String, format: String, interfaces: [Interface], skipped: [String: UInt64],
     leftOut: [String: UInt64]? = nil, error: String?
   ) {
-    self.leftOut = leftOut
+    self.leftOut = leftOut?.mapValues { Count($0) }
     self.file = file
     self.format = format
     self.interfaces = interfaces
-    self.skipped = skipped
+    self.skipped = skipped.mapValues { Count($0) }
     self.error = error
   }
 }

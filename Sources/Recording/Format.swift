@@ -129,7 +129,16 @@ struct PacketHeader: Equatable {
 /// What is wrong with a packet, for people.
 struct HeaderProblem: Error, ExpressibleByStringInterpolation, Equatable {
   var text: String
+  /// No interruption and no flipped bit: a number that cannot be.
+  var isImpossible = false
+
   init(stringLiteral value: String) { text = value }
+
+  static func impossible(_ text: String) -> HeaderProblem {
+    var problem = HeaderProblem(stringLiteral: text)
+    problem.isImpossible = true
+    return problem
+  }
 }
 
 /// UUID of one machine's trace: in its metadata and in each packet.

@@ -79,14 +79,14 @@ package struct AttachedHook: Codable, Sendable, Equatable {
 package struct LedgerRow: Codable, Sendable, Equatable {
   package var hook: String
   package var cpu: Int
-  package var seen: UInt64
-  package var filtered: UInt64
-  package var sampledOut: UInt64
-  package var emitted: UInt64
+  package var seen: Count
+  package var filtered: Count
+  package var sampledOut: Count
+  package var emitted: Count
   /// The buffer was full.
-  package var lost: UInt64
+  package var lost: Count
   /// A socket hook that could not be tied to a packet.
-  package var unbound: UInt64
+  package var unbound: Count
 
   enum CodingKeys: String, CodingKey {
     case hook, cpu, seen, filtered, emitted, lost, unbound
@@ -99,12 +99,25 @@ package struct LedgerRow: Codable, Sendable, Equatable {
   ) {
     self.hook = hook
     self.cpu = cpu
-    self.seen = seen
-    self.filtered = filtered
-    self.sampledOut = sampledOut
-    self.emitted = emitted
-    self.lost = lost
-    self.unbound = unbound
+    self.seen = Count(seen)
+    self.filtered = Count(filtered)
+    self.sampledOut = Count(sampledOut)
+    self.emitted = Count(emitted)
+    self.lost = Count(lost)
+    self.unbound = Count(unbound)
+  }
+
+  /// A count of it is more than can be told.
+  package var isCapped: Bool { [seen, filtered, sampledOut, emitted, lost, unbound].contains(where: \.isCapped) }
+
+  /// Adds another row's counts.
+  package mutating func add(_ other: LedgerRow) {
+    seen += other.seen
+    filtered += other.filtered
+    sampledOut += other.sampledOut
+    emitted += other.emitted
+    lost += other.lost
+    unbound += other.unbound
   }
 }
 
@@ -136,11 +149,11 @@ package struct Machine: Codable, Sendable, Equatable {
 
   /// Streams deleted by rotation, so that nobody takes the rest for the whole.
   package struct Rotation: Codable, Sendable, Equatable {
-    package var deletedStreams: Int
-    package var deletedEvents: UInt64
-    package var deletedBytes: UInt64
+    package var deletedStreams: Count
+    package var deletedEvents: Count
+    package var deletedBytes: Count
     /// `events_discarded` of the deleted streams: ledger losses that the streams no longer show.
-    package var deletedDiscarded: UInt64
+    package var deletedDiscarded: Count
 
     enum CodingKeys: String, CodingKey {
       case deletedStreams = "deleted_streams"
@@ -150,7 +163,7 @@ package struct Machine: Codable, Sendable, Equatable {
     }
 
     package init(
-      deletedStreams: Int = 0, deletedEvents: UInt64 = 0, deletedBytes: UInt64 = 0, deletedDiscarded: UInt64 = 0
+      deletedStreams: Count = 0, deletedEvents: Count = 0, deletedBytes: Count = 0, deletedDiscarded: Count = 0
     ) {
       self.deletedStreams = deletedStreams
       self.deletedEvents = deletedEvents
@@ -208,7 +221,7 @@ package struct Machine: Codable, Sendable, Equatable {
   package var stoppedBy: String?
   package var ledger: [LedgerRow]
   /// Per hook point: how often the kernel skipped the program because it was running already.
-  package var missed: [String: UInt64]
+  package var missed: [String: Count]
   package var rotation: Rotation
   /// What happened to devices, namespaces, CPUs and clocks meanwhile, in order of time; null in older recordings.
   package var changes: [Change]?
@@ -217,9 +230,9 @@ package struct Machine: Codable, Sendable, Equatable {
   /// Packets thrown away of which that is not recorded: the buffer was full, or the program skipped.
   package var dropsLost: UInt64?
   /// Events drained from the kernel that a full disk kept out of the streams; the ledger counts them as emitted.
-  package var unwritten: UInt64
+  package var unwritten: Count
   /// Events in the streams when they were closed; null while the recording runs, if it was cut off, and in older ones.
-  package var events: UInt64?
+  package var events: Count?
   /// Its recorder was at work when it was read; not in the file.
   package var isBeingRecorded = false
   /// The disk was full or writing failed: what the hooks handed over last is not on disk.

@@ -16,6 +16,7 @@ package enum MachineName {
     name = String(name.drop { $0 == "." || $0 == "-" }.prefix(56))
     while name.hasSuffix("-") || name.hasSuffix(".") { name.removeLast() }
     if name.isEmpty { name = "machine" }
+    let taken = Set(taken)
     if !taken.contains(name) { return name }
     var number = 2
     while taken.contains("\(name)-\(number)") { number += 1 }

@@ -55,6 +55,7 @@ struct StreamFile {
 private struct Loader {
   let directory: String
   var damage: [String] = []
+  private var impossible: [String] = []
   private var runs: [[Stamp]] = []
   /// Stamps of the CPU at hand in order of time, and those that were held back (``lp_stamp_held``):
   /// their time lies before their place in the stream.
@@ -68,8 +69,8 @@ private struct Loader {
   private var clockExchanges: [ClockExchange] = []
   private var clockCrosses: [ClockCross] = []
   private var guestCounters: [GuestCounter] = []
-  private var counts = [UInt64](repeating: 0, count: Format.eventNames.count)
-  private var discarded: [Int: UInt64] = [:]
+  private var counts = [Int](repeating: 0, count: Format.eventNames.count)
+  private var discarded: [Int: Count] = [:]
   /// Stamps of hook points or kinds this version does not know, by number.
   private var unknownHooks: [UInt8: UInt64] = [:]
   private var unknownKinds: [UInt8: UInt64] = [:]
@@ -105,9 +106,10 @@ private struct Loader {
         unsafe take(reader.events, cpu: UInt16(stream.cpu))
         last = header
       case .damaged(let problem, let range):
-        damage.append(
+        let line =
           "\(stream.path): offset \(range.lowerBound): \(problem.text); a packet of \(range.count) bytes is left out: \(remedy)"
-        )
+        damage.append(line)
+        if problem.isImpossible { impossible.append(line) }
       case .unreadable(let problem, let range):
         damage.append(
           "\(stream.path): offset \(range.lowerBound): \(problem.text); the last \(range.count) bytes are left out: \(remedy)"
@@ -119,7 +121,7 @@ private struct Loader {
       }
     }
     if let last {
-      discarded[stream.cpu] = (discarded[stream.cpu] ?? 0).addingCapped(last.discarded)
+      discarded[stream.cpu, default: 0] += Count(last.discarded)
     }
   }
 
@@ -244,10 +246,11 @@ private struct Loader {
     recording.clockExchanges = clockExchanges.sorted { $0.time < $1.time }
     recording.clockCrosses = clockCrosses.sorted { $0.time < $1.time }
     recording.guestCounters = guestCounters.sorted { $0.time < $1.time }
-    for (name, count) in zip(Format.eventNames, counts) where count > 0 { recording.eventsByType[name] = count }
+    for (name, count) in zip(Format.eventNames, counts) where count > 0 { recording.eventsByType[name] = Count(count) }
     recording.discardedByCPU = discarded
     tellMissing(recording.machine)
     recording.damage = damage
+    recording.impossible = impossible
   }
 }
 
@@ -255,30 +258,21 @@ extension Loader {
   /// Whole packets or files that are gone leave no trace in the streams: what was counted tells.
   private mutating func tellMissing(_ machine: Machine) {
     let kind: String
-    let found: UInt64
-    let whole: UInt64
+    let found: Count
+    let whole: Count
     if let events = machine.events {
-      (kind, found, whole) = ("events", counts.reduce(0, +), events)
+      (kind, found, whole) = ("events", Count(counts.reduce(0, +)), events)
     } else {
       // The ledger counts stamps; of a recording of pairs, packets. After a failure it counts more than was to be written.
       guard machine.stoppedAt != nil, !machine.endedByFailure, machine.pairing == nil else { return }
-      let emitted = machine.ledger.reduce(UInt64(0)) { $0.addingCapped($1.emitted) }
-      let deleted = min(machine.rotation.deletedEvents, emitted)
+      let emitted = machine.ledger.sum(\.emitted)
       let kinds = [LP_EVENT_STAMP, LP_EVENT_STAMP_HELD, LP_EVENT_STAMP_WIRE]
-      let stamps = kinds.reduce(UInt64(0)) { $0 + counts[Int($1.rawValue)] }
-      (kind, found, whole) = ("stamps", stamps, emitted - deleted)
+      let stamps = kinds.reduce(0) { $0 + counts[Int($1.rawValue)] }
+      (kind, found, whole) = ("stamps", Count(stamps), emitted - machine.rotation.deletedEvents)
     }
     guard found < whole else { return }
     damage.append(
       "\(directory): \(whole - found) of \(whole) \(kind) are not in the streams: restore them from a copy, or record again"
     )
-  }
-}
-
-extension UInt64 {
-  /// A sum of counts from hostile files must not trap.
-  func addingCapped(_ other: UInt64) -> UInt64 {
-    let (sum, overflow) = addingReportingOverflow(other)
-    return overflow ? .max : sum
   }
 }

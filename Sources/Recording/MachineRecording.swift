@@ -21,11 +21,13 @@ package struct MachineRecording: Sendable {
   package var clockCrosses: [ClockCross]
   package var guestCounters: [GuestCounter]
   /// Events by CTF type name: `stamp`, `stamp_held`, `flow`, `clock_sample` and so on.
-  package var eventsByType: [String: UInt64]
+  package var eventsByType: [String: Count]
   /// Sum of `events_discarded` over the streams of a CPU.
-  package var discardedByCPU: [Int: UInt64]
+  package var discardedByCPU: [Int: Count]
   /// What could not be read, one clear line each (file, offset, what to do).
   package var damage: [String]
+  /// Those of ``damage`` that no interruption leaves: numbers that cannot be.
+  package var impossible: [String]
 
   package init(machine: Machine) {
     self.machine = machine
@@ -41,5 +43,6 @@ package struct MachineRecording: Sendable {
     eventsByType = [:]
     discardedByCPU = [:]
     damage = []
+    impossible = []
   }
 }

@@ -148,11 +148,11 @@ package final class MachineWriter {
   }
 
   /// Sets how many events this CPU has lost since the recording began; the next packet tells it.
-  package func discarded(cpu: Int, total: UInt64) {
+  package func discarded(cpu: Int, total: Count) {
     guard cpu >= 0, cpu <= Int(UInt16.max) else { return }
     if total == 0 && buffers[cpu] == nil { return }
     let buffer = buffer(cpu)
-    buffer.lost = max(buffer.lost, total)
+    buffer.lost = max(buffer.lost, total.unsigned)
   }
 
   /// Writes each CPU's packet as far as it is filled, and a packet without events where only losses are new.
@@ -168,7 +168,7 @@ package final class MachineWriter {
   package func updateMachine(_ machine: Machine) throws(RecordingError) {
     self.machine = machine
     self.machine.rotation = rotation
-    self.machine.unwritten = unwritten
+    self.machine.unwritten = Count(unwritten)
     let bytes = try JSONFile.encode(self.machine, "\(directory)/\(Machine.fileName)")
     try folder.folder.replace(Machine.fileName, bytes)
   }
@@ -186,7 +186,7 @@ package final class MachineWriter {
       }
     }
     buffers = [:]
-    machine.events = streams.reduce(0) { $0 + $1.events }
+    machine.events = Count(streams.reduce(0) { $0 + $1.events })
     if failure == nil { failure = RecordingError(.invalid, path: directory, "is closed") }
     ballast.remove(from: folder.folder)
     defer { folder.unlock() }
@@ -302,9 +302,9 @@ package final class MachineWriter {
       streams.remove(at: oldest)
       size -= info.size
       rotation.deletedStreams += 1
-      rotation.deletedEvents += info.events
-      rotation.deletedBytes += UInt64(info.size)
-      rotation.deletedDiscarded += info.discarded
+      rotation.deletedEvents += Count(info.events)
+      rotation.deletedBytes += Count(info.size)
+      rotation.deletedDiscarded += Count(info.discarded)
     }
   }
 

@@ -70,7 +70,7 @@ package struct Pairing: Codable, Sendable, Equatable {
     /// Bound of the clock error of each delay, nanoseconds; null where both its times are one clock's.
     package var error: Int64?
     /// As in ``Tally``, of the requests whose pairs have this name; nil where a request alone does not tell which name that is.
-    package var counts: [String: Int]?
+    package var counts: [String: Count]?
 
     enum CodingKeys: String, CodingKey {
       case name
@@ -90,11 +90,11 @@ package struct Pairing: Codable, Sendable, Equatable {
   package struct Tally: Codable, Sendable, Equatable {
     package var name: String
     /// `requests`, `paired`, `retransmitted`, `unanswered` and so on.
-    package var counts: [String: Int]
+    package var counts: [String: Count]
 
     package init(name: String, counts: [String: Int]) {
       self.name = name
-      self.counts = counts
+      self.counts = counts.mapValues { Count($0) }
     }
   }
 
@@ -114,11 +114,11 @@ package struct Pairing: Codable, Sendable, Equatable {
   package static let clockSteps = "clock_steps"
 
   /// Of all packets: `packets`, `not_ip` and so on.
-  package var packets: [String: Int]
+  package var packets: [String: Count]
 
   package init(names: [Name], protocols: [Tally], packets: [String: Int]) {
     self.names = names
     self.protocols = protocols
-    self.packets = packets
+    self.packets = packets.mapValues { Count($0) }
   }
 }

@@ -7,11 +7,14 @@ package struct RecordedSession: Sendable {
   package var machines: [MachineRecording]
   /// What is missing from the session, one clear line each; each machine has its own `damage`.
   package var damage: [String]
+  /// Those of ``damage`` about machines that were left out.
+  package var leftOut: [String]
 
   package init(session: Session, machines: [MachineRecording]) {
     self.session = session
     self.machines = machines
     damage = []
+    leftOut = []
   }
 
   /// Loads directories that hold `session.json`, or single folders of machines within them.
@@ -21,6 +24,7 @@ package struct RecordedSession: Sendable {
     var merged: (session: Session, path: String)?
     var expected: [String] = []
     var folders: [(name: String, path: String)] = []
+    var known: Set<String> = []
     for path in paths {
       let found = try locate(path)
       if let first = merged, first.session.id != found.session.id {
@@ -32,7 +36,7 @@ package struct RecordedSession: Sendable {
       if merged == nil { merged = (found.session, path) }
       merged?.session.join(found.session)
       expected += found.expected
-      for folder in found.folders where !folders.contains(where: { $0.path == folder }) {
+      for folder in found.folders where known.insert(folder).inserted {
         folders.append((Files.name(of: folder), folder))
       }
     }
@@ -40,22 +44,38 @@ package struct RecordedSession: Sendable {
       throw RecordingError(.invalid, path: ".", "no recording was given")
     }
     var result = RecordedSession(session: session, machines: [])
-    for folder in folders.sorted(by: { session.rank($0.name) < session.rank($1.name) }) {
-      if let other = folders.first(where: { $0.name == folder.name && $0.path != folder.path }) {
+    var named: [String: String] = [:]
+    var failure: RecordingError?
+    for folder in session.ordered(folders) {
+      if let other = named.updateValue(folder.path, forKey: folder.name) {
         throw RecordingError(
           .differentSessions, path: folder.path,
-          "and \(other.path) both claim to be \(folder.name) of one session: give one of them")
+          "and \(other) both claim to be \(folder.name) of one session: give one of them")
       }
-      result.machines.append(try MachineRecording.load(directory: folder.path))
+      do throws(RecordingError) {
+        result.machines.append(try MachineRecording.load(directory: folder.path))
+      } catch {
+        // One machine's damage is no reason to say nothing of the others.
+        guard error.kind == .damaged else { throw error }
+        failure = failure ?? error
+        result.leftOut.append("\(error): \(folder.name) is left out")
+      }
     }
-    var missing = expected.filter { name in !folders.contains { $0.name == name } }
-    missing = missing.enumerated().filter { missing.firstIndex(of: $1) == $0 }.map(\.element)
-    for name in missing {
+    if result.machines.isEmpty, let failure { throw failure }
+    result.damage = result.leftOut
+    let missing = expected.filter { named.updateValue("", forKey: $0) == nil }
+    for name in missing.prefix(RecordedSession.missingTold) {
       result.damage.append(
         "\(paths.joined(separator: " ")): the recording of \(name) is missing: give its directory too")
     }
+    if missing.count > RecordedSession.missingTold {
+      result.damage.append("\(missing.count - RecordedSession.missingTold) more recordings are missing")
+    }
     return result
   }
+
+  /// Of members that are missing; the others are counted.
+  private static let missingTold = 100
 
   /// Folders of machines in `path` (real paths), and the members that should be there.
   private static func locate(
@@ -110,11 +130,15 @@ package struct RecordedSession: Sendable {
 extension Session {
   /// Adds the members and labels of another part of the same session; what is there stays.
   fileprivate mutating func join(_ other: Session) {
-    members += other.members.filter { !members.contains($0) }
+    var known = Set(members)
+    members += other.members.filter { known.insert($0).inserted }
     labels.merge(other.labels) { mine, _ in mine }
   }
 
-  fileprivate func rank(_ name: String) -> (Int, String) {
-    (members.firstIndex(of: name) ?? members.count, name)
+  /// In the order of ``members``, then by name.
+  fileprivate func ordered(_ folders: [(name: String, path: String)]) -> [(name: String, path: String)] {
+    let ranks = Dictionary(members.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+    func rank(_ name: String) -> (Int, String) { (ranks[name] ?? members.count, name) }
+    return folders.sorted { rank($0.name) < rank($1.name) }
   }
 }

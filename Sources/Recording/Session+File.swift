@@ -21,6 +21,8 @@ enum JSONFile {
   }
 
   /// Looks at the format number first: a newer file may lack what this version wants.
+  ///
+  /// What the types allow and what cannot be all the same is damage too: ``Checked``.
   static func decode<Value: Decodable>(_ type: Value.Type, _ path: String, reads: Int) throws(RecordingError) -> Value {
     let data = Data(try Files.read(path, limit: limit))
     let format: Int
@@ -34,11 +36,18 @@ enum JSONFile {
     }
     if format > reads { throw .newer(path, format: format, reads: reads) }
     guard format >= 1 else { throw RecordingError(.damaged, path: path, "has format \(format), which never existed") }
+    let value: Value
     do {
-      return try JSONDecoder().decode(type, from: data)
+      value = try JSONDecoder().decode(type, from: data)
     } catch {
-      throw RecordingError(.damaged, path: path, "is damaged (\(explain(error))): restore it from a copy")
+      throw damaged(path, explain(error))
     }
+    if let problem = (value as? any Checked)?.problem { throw damaged(path, problem) }
+    return value
+  }
+
+  private static func damaged(_ path: String, _ why: String) -> RecordingError {
+    RecordingError(.damaged, path: path, "is damaged (\(why)): restore it from a copy")
   }
 
   private static func explain(_ error: any Error) -> String {
@@ -46,7 +55,7 @@ enum JSONFile {
     case DecodingError.keyNotFound(let key, _): "no \"\(key.stringValue)\""
     case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
       DecodingError.dataCorrupted(let context):
-      "wrong value at \"\(context.codingPath.map(\.stringValue).joined(separator: "."))\""
+      "wrong value at \"\(context.codingPath.map { $0.intValue.map { "\($0)" } ?? $0.stringValue }.joined(separator: "."))\""
     default: "not decodable"
     }
   }

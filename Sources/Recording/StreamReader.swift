@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import CLatprobeABI
 
 #if canImport(Glibc)
   import Glibc
@@ -99,12 +100,35 @@
     return true
   }
 
+  /// A time beside the event's own that is beyond ``Format/timeLimit``; clocks are looked at where they are compared.
+  private func hasImpossibleTime(_ id: UInt8, _ record: UnsafeRawBufferPointer) -> Bool {
+    let limit = Format.timeLimit
+    switch id {
+    case UInt8(LP_EVENT_STAMP_HELD.rawValue):
+      return unsafe record.load(as: lp_stamp_held.self).at_ns >= UInt64(limit)
+    case UInt8(LP_EVENT_STAMP_WIRE.rawValue):
+      // A clock that was never set may be before 1970.
+      return unsafe record.load(as: lp_stamp_wire.self).at_ns.magnitude >= UInt64(limit)
+    case UInt8(LP_EVENT_PAIR.rawValue):
+      let pair = unsafe record.load(as: lp_pair.self)
+      let last = UInt32(pair.flags) & LP_PAIR_WHOLE.rawValue != 0 ? pair.last_ns : pair.end_ns
+      return pair.start_ns.magnitude >= UInt64(limit) || pair.end_ns.magnitude >= UInt64(limit)
+        || last.magnitude >= UInt64(limit) || (pair.end_ns - pair.start_ns).magnitude >= UInt64(limit)
+        || (last - pair.start_ns).magnitude >= UInt64(limit)
+    default: return false
+    }
+  }
+
   /// Whether the packet's content and its place after the packets before make sense.
   private func check(_ header: PacketHeader) -> HeaderProblem? {
     if let previous {
       if header.begin < previous.end { return "the packet begins before the one before it ends" }
       if header.discarded < previous.discarded { return "the packet has fewer lost events than the one before it" }
       if header.sequence <= previous.sequence { return "the packet's number runs backwards" }
+    }
+    if header.end >= UInt64(Format.timeLimit) { return .impossible("an impossible time, \(header.end) ns") }
+    if header.discarded > UInt64(Count.limit) {
+      return .impossible("an impossible number of lost events, \(header.discarded)")
     }
     let events = unsafe self.events
     var offset = 0
@@ -118,6 +142,9 @@
       let time = unsafe events.load(fromByteOffset: offset, as: UInt64.self)
       if time < last { return "time runs backwards" }
       if offset == 0 && time != last { return "the first event is not at the packet's begin" }
+      if unsafe hasImpossibleTime(id, UnsafeRawBufferPointer(rebasing: events[offset...])) {
+        return .impossible("an event has an impossible time")
+      }
       last = time
       offset += size
     }

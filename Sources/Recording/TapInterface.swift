@@ -17,16 +17,16 @@ package struct TapInterface: Codable, Sendable, Equatable {
   /// What became of hardware time stamps: `not asked for`, `granted`, `granted and not delivered`, or why there are none.
   package var hardware: String
   /// Packets by ``WireClock/name``: whose time each of them has.
-  package var clocks: [String: UInt64]
+  package var clocks: [String: Count]
   /// Packets that found no room in the ring.
-  package var ringDrops: UInt64
+  package var ringDrops: Count
   /// Frames that the device says it dropped meanwhile.
-  package var deviceDrops: UInt64
+  package var deviceDrops: Count
   /// Frames that are no IP packet, which leave no stamp.
-  package var otherFrames: UInt64
+  package var otherFrames: Count
   /// What the driver counted of time stamps meanwhile (`ethtool -S`), by its own names; null where it counts none,
   /// and until the end.
-  package var driverCounters: [String: UInt64]?
+  package var driverCounters: [String: Count]?
 
   enum CodingKeys: String, CodingKey {
     case number, name, hooks, driver, hardware, clocks

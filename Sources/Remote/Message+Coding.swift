@@ -63,9 +63,9 @@ extension Message {
       writer.put(received)
       writer.put(sent)
     case .progress(let progress):
-      writer.put(progress.stamps)
-      writer.put(progress.lost)
-      writer.put(progress.size)
+      writer.put(progress.stamps.unsigned)
+      writer.put(progress.lost.unsigned)
+      writer.put(progress.size.unsigned)
     case .stopped(let reason, let directory):
       writer.put(reason, limit: Limit.line)
       writer.put(directory, limit: Limit.path)
@@ -96,9 +96,9 @@ extension Message {
     case .pong: self = .pong(id: try reader.number(), received: try reader.number(), sent: try reader.number())
     case .progress:
       var progress = RemoteProgress()
-      progress.stamps = try reader.number()
-      progress.lost = try reader.number()
-      progress.size = try reader.number()
+      progress.stamps = try reader.count()
+      progress.lost = try reader.count()
+      progress.size = try reader.count()
       self = .progress(progress)
     case .stopped:
       self = .stopped(reason: try reader.text(limit: Limit.line), directory: try reader.text(limit: Limit.path))

@@ -59,10 +59,10 @@ package struct PreparedRecording: Sendable, Equatable {
 }
 
 package struct RemoteProgress: Sendable, Equatable {
-  package var stamps: UInt64 = 0
-  package var lost: UInt64 = 0
+  package var stamps: Count = 0
+  package var lost: Count = 0
   /// Bytes on disk.
-  package var size: UInt64 = 0
+  package var size: Count = 0
 
   package init() {}
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import Recording
 
 /// Puts a payload together: little-endian numbers, texts as a 16-bit length and UTF-8.
 struct WireWriter {
@@ -50,6 +51,12 @@ struct WireReader {
       value |= Value(truncatingIfNeeded: byte) << (8 * index)
     }
     return value
+  }
+
+  mutating func count() throws(RemoteError) -> Count {
+    let number = try number(UInt64.self)
+    guard number <= UInt64(Count.limit) else { throw .violation("an impossible count, \(number)") }
+    return Count(number)
   }
 
   mutating func raw(_ count: Int) throws(RemoteError) -> ArraySlice<UInt8> {

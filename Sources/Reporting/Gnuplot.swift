@@ -52,9 +52,16 @@ enum Gnuplot {
     return blocks + script
   }
 
-  /// A single-quoted gnuplot string: nothing in it is special but the quote itself. No line breaks.
+  /// A gnuplot string in single quotes: nothing in it is special but the quote itself. No line breaks.
+  ///
+  /// Doubled quotes at the beginning gnuplot takes for an empty string: they go into a string of their own, in double quotes.
   static func quoted(_ text: String) -> String {
-    "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
+    let quotes = text.prefix { $0 == "'" }
+    guard quotes.isEmpty else {
+      let rest = text.dropFirst(quotes.count)
+      return "\"\(quotes)\"" + (rest.isEmpty ? "" : ".\(quoted(String(rest)))")
+    }
+    return "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
   }
 
   /// A name or another text of a user's as a gnuplot string. Braces become parentheses, as gnuplot counts those of a

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import Recording
 
 /// A JSON tree that keeps the order of its keys and writes null where a figure cannot be given.
 ///
@@ -26,10 +27,11 @@ package indirect enum JSONValue: Sendable, Equatable {
   static func map(_ strings: [String: String]) -> JSONValue {
     fields(strings.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })
   }
-  static func map(_ counts: [String: Int]) -> JSONValue {
+  static func map(_ counts: [String: Count]) -> JSONValue {
     fields(counts.sorted { $0.key < $1.key }.map { ($0.key, .count($0.value)) })
   }
   static func count(_ number: Int) -> JSONValue { .integer(Int64(number)) }
+  static func count(_ number: Count) -> JSONValue { .integer(Int64(number.value)) }
   static func optional(_ value: String?) -> JSONValue { value.map { .string($0) } ?? .null }
   static func optional(_ value: Double?) -> JSONValue { value.map { .number($0) } ?? .null }
   static func optional(_ value: Int64?) -> JSONValue { value.map { .integer($0) } ?? .null }
@@ -95,23 +97,6 @@ package indirect enum JSONValue: Sendable, Equatable {
   }
 
   private static func quote(_ string: String, to text: inout String) {
-    text += "\""
-    for scalar in string.unicodeScalars {
-      switch scalar {
-      case "\"": text += "\\\""
-      case "\\": text += "\\\\"
-      case "\n": text += "\\n"
-      case "\r": text += "\\r"
-      case "\t": text += "\\t"
-      default:
-        if scalar.value < 0x20 || scalar.value == 0x7F {
-          let digits = String(scalar.value, radix: 16)
-          text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-        } else {
-          text.unicodeScalars.append(scalar)
-        }
-      }
-    }
-    text += "\""
+    text += "\"" + Text.json(string) + "\""
   }
 }

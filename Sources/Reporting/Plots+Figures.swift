@@ -32,7 +32,7 @@ extension Plots {
       lowest = min(lowest, last.fraction)
       let file = "\(name)-\(number + 1).csv"
       let rows = corners.map { "\(microseconds($0.value)),\($0.fraction)" }
-      data.append((file, "# \(segment.name): delay_us,ccdf\n" + rows.joined(separator: "\n") + "\n"))
+      data.append((file, "# \(Text.plain(segment.name)): delay_us,ccdf\n" + rows.joined(separator: "\n") + "\n"))
       let line = whole == nil ? number : number - 1
       let style =
         line < 0
@@ -142,7 +142,7 @@ extension Plots {
     let foot = footer(result, samples: "bins of \(text(width)) µs")
     let body = """
       set logscale y
-      set xrange [0:\(Double(end * first.binWidth) / 1000)]
+      set xrange [0:\(Double(end) * width)]
       set xtics auto
       set boxwidth \(width)
       set multiplot layout \(shown.count),1 title \(Gnuplot.label(title)) font ',16' margins 0.09,0.975,0.13,0.88 spacing 0.06,0.13
@@ -186,7 +186,8 @@ extension Plots {
     for (number, segment) in segments.enumerated() {
       let file = "\(name)-\(number + 1).csv"
       let lines = histograms[number].map { "\(microseconds($0.low)),\(microseconds($0.high)),\($0.count)" }
-      data.append((file, "# \(segment.name): low_us,high_us,count\n" + lines.joined(separator: "\n") + "\n"))
+      data.append(
+        (file, "# \(Text.plain(segment.name)): low_us,high_us,count\n" + lines.joined(separator: "\n") + "\n"))
       let colour = segment.isNeighbour ? Gnuplot.colours[number % Gnuplot.colours.count] : "#404040"
       let isLowest = number + columns >= segments.count
       panels.append(

@@ -6,13 +6,10 @@ extension Report {
   /// A line for each file.
   package static func captureLines(_ machine: Machine) -> [String] {
     (machine.captures ?? []).map { capture in
-      func sum(_ count: (Capture.Interface) -> UInt64) -> UInt64 {
-        capture.interfaces.reduce(0) { $0.addingReportingOverflow(count($1)).overflow ? .max : $0 + count($1) }
-      }
-      let packets = sum(\.packets)
+      let packets = capture.interfaces.sum(\.packets)
       var words = ["\(capture.file): \(capture.format), \(packets) packets"]
       if machine.pairing == nil {
-        words.append("\(sum(\.stamps)) stamps")
+        words.append("\(capture.interfaces.sum(\.stamps)) stamps")
       }
       for (reason, count) in capture.skipped.sorted(by: { $0.key < $1.key }) {
         words.append("\(count) records skipped (\(reason))")
@@ -29,7 +26,7 @@ extension Report {
   package static let keyBytes = 128
 
   /// Counts by the names of ``Capture/leftOut`` and of ``Pairing/packets``, but for those that are 0; nil if all are.
-  package static func leftOut(_ counts: [String: UInt64]) -> String? {
+  package static func leftOut(_ counts: [String: Count]) -> String? {
     let names = [
       Capture.notIP, "other_protocols", Capture.cutHeaders, Capture.malformed, Capture.beforeEpoch,
       Pairing.fragments, "truncated", Pairing.perhapsSeveral, Pairing.outOfOrder, Pairing.stepsBack,
@@ -43,7 +40,7 @@ extension Report {
     return words.isEmpty ? nil : words.joined(separator: ", ")
   }
 
-  private static func linkTypes(_ counts: [String: UInt64]) -> String {
+  private static func linkTypes(_ counts: [String: Count]) -> String {
     let unread = counts.compactMap { name, count in Capture.unreadLinkType(name).map { ($0, count) } }.sorted {
       $0.0 < $1.0
     }

@@ -42,7 +42,8 @@ extension Report {
     for segment in segments {
       let summary = segment.summary
       var row = [
-        quoted(segment.name), quoted(segment.direction), quoted(segment.from.machine), quoted(segment.to.machine),
+        Text.csv(segment.name), Text.csv(segment.direction), Text.csv(segment.from.machine),
+        Text.csv(segment.to.machine),
         segment.isNeighbour ? "true" : "false",
       ]
       row += [
@@ -64,7 +65,7 @@ extension Report {
       }
       row += variationCells(segment).map { cell($0) }
       row += [cell(segment.slowShare), cell(segment.probeTime)]
-      row += [segment.group, segment.meaning, segment.invalid, segment.name].map { $0.map(quoted) ?? "" }
+      row += [segment.group, segment.meaning, segment.invalid, segment.name].map { $0.map(Text.csv) ?? "" }
       file.append(row.joined(separator: ","))
       try file.endRow()
     }
@@ -79,7 +80,7 @@ extension Report {
     try file.endRow()
     for segment in result.segments {
       guard let sorted = segment.summary?.sorted, !sorted.isEmpty else { continue }
-      let head = "\(quoted(segment.name)),\(quoted(segment.direction)),"
+      let head = "\(Text.csv(segment.name)),\(Text.csv(segment.direction)),"
       for point in ccdf(sorted) {
         file.append(head)
         file.append(point.value)
@@ -96,7 +97,7 @@ extension Report {
     file.append("hook,machine,direction,bin_ns,count")
     try file.endRow()
     for histogram in result.intervals {
-      let head = "\(histogram.point.hook.name),\(quoted(histogram.point.machine)),\(quoted(histogram.direction)),"
+      let head = "\(histogram.point.hook.name),\(Text.csv(histogram.point.machine)),\(Text.csv(histogram.direction)),"
       for bin in histogram.bins {
         file.append(head)
         file.append(bin.index * histogram.binWidth)
@@ -117,7 +118,7 @@ extension Report {
     try file.endRow()
     let comma = UInt8(ascii: ",")
     for segment in result.segments {
-      let middle = Array(",\(quoted(segment.name)),\(quoted(segment.direction)),".utf8)
+      let middle = Array(",\(Text.csv(segment.name)),\(Text.csv(segment.direction)),".utf8)
       let tail = Array(",\(segment.errorBound)".utf8)
       for ((packet, start), delay) in zip(zip(segment.packets, segment.starts), segment.delays) {
         file.append(UInt64(packet))
@@ -134,10 +135,4 @@ extension Report {
 
   private static func cell(_ value: Int64?) -> String { value.map { String($0) } ?? "" }
   private static func cell(_ value: Double?) -> String { value.flatMap { $0.isFinite ? "\($0)" : nil } ?? "" }
-
-  /// RFC 4180: quotes around a field that holds a comma, a quote or a line break.
-  static func quoted(_ field: String) -> String {
-    guard field.contains(where: { $0 == "," || $0 == "\"" || $0.isNewline }) else { return field }
-    return "\"" + field.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
-  }
 }

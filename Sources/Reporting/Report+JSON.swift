@@ -43,7 +43,7 @@ extension Report {
         ("neighbour", .bool(segment.isNeighbour)),
         ("count", .count(segment.count)),
         ("lost", .count(segment.lost)),
-        ("dropped", .map(segment.dropped)),
+        ("dropped", .map(segment.dropped.mapValues { Count($0) })),
         ("not_asked", .count(segment.notAsked)),
         ("unmatched", .count(segment.unmatched)),
         ("ambiguous", .count(segment.ambiguous)),
@@ -125,8 +125,8 @@ extension Report {
   }
 
   /// A hook point that was not attached has counted nothing: null, not 0.
-  private static func counted(_ number: UInt64, at hook: HookResult) -> JSONValue {
-    hook.attachedAs == nil && number == 0 ? .null : .unsigned(number)
+  private static func counted(_ number: Count, at hook: HookResult) -> JSONValue {
+    hook.attachedAs == nil && number == 0 ? .null : .count(number)
   }
 
   private static func recording(_ result: SessionResult) -> JSONValue {
@@ -134,12 +134,12 @@ extension Report {
     let discarded = result.discardedByCPU.sorted { $0.key < $1.key }.map { machine, cpus in
       (
         machine,
-        JSONValue.fields(cpus.sorted { $0.key < $1.key }.map { (String($0.key), .unsigned($0.value)) })
+        JSONValue.fields(cpus.sorted { $0.key < $1.key }.map { (String($0.key), .count($0.value)) })
       )
     }
     return .fields([
-      ("events_total", .unsigned(byType.reduce(0) { $0 + $1.value })),
-      ("by_type", .fields(byType.map { ($0.key, .unsigned($0.value)) })),
+      ("events_total", .count(byType.map(\.value).sum())),
+      ("by_type", .fields(byType.map { ($0.key, .count($0.value)) })),
       ("discarded_by_cpu", .fields(discarded)),
       ("damage", .array(result.damage.map { .string($0) })),
     ])
@@ -190,8 +190,8 @@ extension Report {
         "rotation",
         .fields([
           ("deleted_streams", .count(machine.rotation.deletedStreams)),
-          ("deleted_events", .unsigned(machine.rotation.deletedEvents)),
-          ("deleted_bytes", .unsigned(machine.rotation.deletedBytes)),
+          ("deleted_events", .count(machine.rotation.deletedEvents)),
+          ("deleted_bytes", .count(machine.rotation.deletedBytes)),
         ])
       ),
       ("changes", .array((machine.changes ?? []).map(change))),

@@ -44,13 +44,13 @@ extension Report {
   // MARK: Ledger
 
   private static func ledger(_ result: SessionResult, verbose: Bool, _ width: Int, _ note: Note) -> [String] {
-    let emitted = result.hooks.reduce(UInt64(0)) { $0 + $1.ledger.emitted }
-    let lost = result.hooks.reduce(UInt64(0)) { $0 + $1.ledger.lost }
-    let missed = result.hooks.reduce(UInt64(0)) { $0 + $1.missed }
+    let emitted = result.hooks.sum(\.ledger.emitted)
+    let lost = result.hooks.sum(\.ledger.lost)
+    let missed = result.hooks.sum(\.missed)
     var line = "stamps \(emitted), lost \(lost)"
     if missed > 0 { line += ", missed by recursion \(missed)" }
     var lines = note("Ledger", line)
-    if lost + missed > 0 || verbose { lines += ledgerRows(result, width) }
+    if lost > 0 || missed > 0 || verbose { lines += ledgerRows(result, width) }
     return lines
   }
 
@@ -63,7 +63,7 @@ extension Report {
       let row = hook.ledger
       let counts = [row.seen, row.filtered, row.sampledOut, row.emitted, row.lost, row.unbound, hook.missed]
       table.rows.append(
-        .cells([Text.plain(name(hook, result))] + counts.map { String($0) } + [Text.plain(hook.attachedAs ?? "")]))
+        .cells([Text.plain(name(hook, result))] + counts.map { "\($0)" } + [Text.plain(hook.attachedAs ?? "")]))
     }
     return table.rendered(width: width).lines
   }
@@ -99,7 +99,7 @@ extension Report {
           + (rest.isEmpty ? "" : "; " + rest.joined(separator: ", ")))
     }
     if let packets = machine.pairing?.packets {
-      if let odd = leftOut(packets.mapValues { UInt64(clamping: $0) }) {
+      if let odd = leftOut(packets) {
         lines += note("", "of \(packets["packets"] ?? 0) packets: " + odd)
       }
       return lines

@@ -11,6 +11,7 @@ extension Report {
     _ result: SessionResult, verbose: Bool = false, terminal: Terminal = Terminal()
   ) -> String {
     let width = max(40, terminal.width ?? usualWidth)
+    let result = result.withPlainNames
     var lines: [String] = []
     let blocks = blocks(result)
     if blocks.isEmpty { lines += ["No packets were seen at two hook points: there is no segment to report.", ""] }
@@ -255,5 +256,21 @@ extension String {
     var text = self[...]
     while text.last == " " { text.removeLast() }
     return String(text)
+  }
+}
+
+extension SessionResult {
+  /// A line break in a name must not make a line of its own.
+  fileprivate var withPlainNames: SessionResult {
+    var result = self
+    for index in segments.indices {
+      result.segments[index].name = Text.plain(segments[index].name)
+      result.segments[index].direction = Text.plain(segments[index].direction)
+    }
+    for index in groups.indices {
+      result.groups[index].name = Text.plain(groups[index].name)
+      result.groups[index].direction = Text.plain(groups[index].direction)
+    }
+    return result
   }
 }

@@ -20,8 +20,9 @@ package enum Report {
   /// Names of the directions in the result's order, those without any sample last.
   static func directions(_ result: SessionResult) -> [String] {
     var names: [String] = []
+    var known: Set<String> = []
     let sampled = result.segments.filter { $0.summary != nil }
-    for segment in sampled + result.segments where !names.contains(segment.direction) {
+    for segment in sampled + result.segments where known.insert(segment.direction).inserted {
       names.append(segment.direction)
     }
     return names

@@ -64,8 +64,10 @@ package struct Terminal: Sendable, Equatable {
     "└": "`", "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "#", "▍": ".", "▎": ".", "▏": ".",
   ]
 
-  /// The text in the characters that can be shown. What is not of this program, such as names of files, stays as it is.
+  /// The text in the characters that can be shown. What is not of this program, such as names of files, stays as it is, but
+  /// for what a terminal would obey: all that is printed goes through here.
   package func shown(_ text: String) -> String {
+    let text = Text.plain(lines: text)
     if isUTF8 || text.utf8.allSatisfy({ $0 < 0x80 }) { return text }
     return text.reduce(into: "") { result, character in
       if let substitute = Terminal.substitutes[character] { result += substitute } else { result.append(character) }

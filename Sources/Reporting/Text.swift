@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /// Numbers and strings as people read them. No locale: a decimal point, and the same text everywhere.
-enum Text {
+package enum Text {
   /// A time with three significant digits and its unit: `873 ns`, `12.3 µs`, `-4.00 ms`.
   ///
   /// - Parameter nanoseconds: any finite number.
@@ -62,18 +62,6 @@ enum Text {
     let isPlain = digits.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
     guard isPlain, let first = digits.first, first != ".", !digits.hasSuffix(".") else { return nil }
     return Double("\(digits)e\(exponent)").flatMap { $0.isFinite ? $0 : nil }
-  }
-
-  /// Control characters replaced: names and filters come from files and must not drive the terminal.
-  static func plain(_ string: String) -> String {
-    var text = ""
-    for scalar in string.unicodeScalars {
-      switch scalar.properties.generalCategory {
-      case .control, .format, .lineSeparator, .paragraphSeparator: text.append("?")
-      default: text.unicodeScalars.append(scalar)
-      }
-    }
-    return text
   }
 
   static func padded(_ string: String, _ width: Int) -> String {

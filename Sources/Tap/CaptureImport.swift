@@ -225,8 +225,8 @@ package struct CaptureImport {
 
 extension LedgerRow {
   fileprivate mutating func add(lost: UInt64 = 0, filtered: UInt64 = 0) {
-    self.lost = UInt64.capped(self.lost, plus: lost)
-    self.filtered = UInt64.capped(self.filtered, plus: filtered)
-    seen = UInt64.capped(seen, plus: UInt64.capped(lost, plus: filtered))
+    self.lost += Count(lost)
+    self.filtered += Count(filtered)
+    seen += Count(lost) + Count(filtered)
   }
 }

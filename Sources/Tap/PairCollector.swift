@@ -80,16 +80,16 @@ struct PairCollector {
       recording.machine.stoppedAt = UInt64(clamping: recording.pairs.last?.end ?? 0)
     }
     recording.machine.stoppedBy = reason
-    recording.machine.pairing = pairing(lost: machine.ledger.reduce(leftOut) { UInt64.capped($0, plus: $1.lost) })
+    recording.machine.pairing = pairing(lost: Count(leftOut) + machine.ledger.sum(\.lost))
     return recording
   }
 
   /// - Parameter lost: packets that are missing from the capture.
-  private func pairing(lost: UInt64) -> Recording.Pairing {
+  private func pairing(lost: Count) -> Recording.Pairing {
     let ledger = pairer.ledger
     // Each may have been an answer, or several: so many requests are not known to be without one.
     let hidden = ledger.packets.fragments + ledger.packets.perhapsSeveral * PairCollector.mostSegments
-    let missing = Int(clamping: UInt64.capped(lost, plus: UInt64(hidden)))
+    let missing = (lost + Count(hidden)).value
     var packets = [
       "packets": ledger.packets.packets, Capture.notIP: ledger.packets.notIP,
       "other_protocols": ledger.packets.otherProtocols, Capture.cutHeaders: ledger.packets.cutHeaders,
@@ -104,7 +104,7 @@ struct PairCollector {
     return Recording.Pairing(
       names: names.map { name in
         var name = name
-        name.counts = tallies[name.ofProtocol]?[name.name]?.doubting(missing).counts
+        name.counts = tallies[name.ofProtocol]?[name.name]?.doubting(missing).counts.mapValues { Count($0) }
         return name
       },
       protocols: ledger.protocols.map {

@@ -66,14 +66,14 @@ package struct PairImport {
     var recording = collector.finish(machine, stoppedBy: failures.isEmpty ? reason : "error")
     if let failure = collector.failure { throw failure }
     let steps = files.reduce(0) { $0 + $1.reader.statistics.stepsBack }
-    if steps > 0 { recording.machine.pairing?.packets[Recording.Pairing.stepsBack] = Int(steps) }
+    if steps > 0 { recording.machine.pairing?.packets[Recording.Pairing.stepsBack] = Count(steps) }
     for file in files {
       for interface in file.reader.interfaces where !interface.linkType.isRead && interface.packets > 0 {
         let name = Capture.unreadLinkType(interface.linkType.number)
-        recording.machine.pairing?.packets[name, default: 0] += Int(clamping: interface.packets)
+        recording.machine.pairing?.packets[name, default: 0] += Count(interface.packets)
       }
     }
-    if order.late > 0 { recording.machine.pairing?.packets[Recording.Pairing.outOfOrder] = Int(order.late) }
+    if order.late > 0 { recording.machine.pairing?.packets[Recording.Pairing.outOfOrder] = Count(order.late) }
     let step = recording.machine.captures?.flatMap(\.interfaces).filter { $0.packets > 0 }.map(\.step).max() ?? 0
     for name in recording.machine.pairing?.names.indices ?? 0..<0 where step > 0 {
       recording.machine.pairing?.names[name].error = step
@@ -99,13 +99,13 @@ package struct PairImport {
 
   private var ledger: LedgerRow {
     var row = LedgerRow(hook: HookPoint.wireIn.name, cpu: 0)
-    row.emitted = UInt64(collector.pairer.ledger.packets.packets)
-    row.lost = order.late
+    row.emitted = Count(collector.pairer.ledger.packets.packets)
+    row.lost = Count(order.late)
     for file in files {
-      row.lost = UInt64.capped(row.lost, plus: file.reader.lost)
-      row.filtered = UInt64.capped(row.filtered, plus: file.reader.filtered)
+      row.lost += Count(file.reader.lost)
+      row.filtered += Count(file.reader.filtered)
     }
-    row.seen = UInt64.capped(UInt64.capped(row.emitted, plus: row.lost), plus: row.filtered)
+    row.seen = row.emitted + row.lost + row.filtered
     return row
   }
 
@@ -162,7 +162,7 @@ extension MachineRecording {
     (begun.stoppedAt, begun.stoppedBy) = (nil, nil)
     // Times count from 1970, so CTF readers need no offset to show them.
     let writer = try MachineWriter(directory: directory, machine: begun, session: session, utcOffset: 0)
-    let lost = Dictionary(machine.ledger.map { ($0.cpu, $0.lost) }, uniquingKeysWith: UInt64.capped)
+    let lost = Dictionary(machine.ledger.map { ($0.cpu, $0.lost) }, uniquingKeysWith: +)
     for (cpu, count) in lost { writer.discarded(cpu: cpu, total: count) }
     do throws(RecordingError) {
       for pair in pairs { try writer.append(cpu: 0, pair.bytes) }

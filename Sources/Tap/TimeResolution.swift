@@ -7,7 +7,7 @@ package enum TimeResolution: Sendable, Hashable, CustomStringConvertible {
   /// 2⁻ⁿ seconds.
   case binary(Int)
 
-  /// Nanoseconds of a time in this unit, `offset` seconds later; nil where 64 bits cannot hold them.
+  /// Nanoseconds of a time in this unit, `offset` seconds later; nil from 2^62 on, 146 years.
   ///
   /// What is no whole number of nanoseconds is rounded to the nearest, a half up; units of 10⁻⁹ s and coarser ones are exact.
   package func nanoseconds(_ units: UInt64, offset: Int64 = 0) -> Int64? {
@@ -23,7 +23,9 @@ package enum TimeResolution: Sendable, Hashable, CustomStringConvertible {
       time = UInt128(units) * 1_000_000_000
       if bits > 0 { time = (time + 1 << (bits - 1)) >> bits }
     }
-    return Int64(exactly: Int128(time) + Int128(offset) * 1_000_000_000)
+    let sum = Int128(time) + Int128(offset) * 1_000_000_000
+    // What a recording can hold.
+    return sum.magnitude < 1 << 62 ? Int64(sum) : nil
   }
 
   package var description: String {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
+import Glibc
 
 /// The folders in which topologies are found, first come first served.
 package struct TopologyLibrary: Sendable, Equatable {
   package var directories: [String]
+  /// `./probes` where it is there and nobody asked for it: ``standard(environment:executable:isRoot:)``.
+  package var leftOut: String?
 
   package init(directories: [String]) {
     self.directories = directories
@@ -12,18 +15,43 @@ package struct TopologyLibrary: Sendable, Equatable {
   /// `$LATPROBE_PROBES` (folders separated by colons), `../share/latprobe/probes` as seen from the executable (an
   /// installed latprobe), `./probes`, and `probes` beside a `Package.swift` above the executable (a build in place).
   ///
-  /// - Parameter executable: absolute path of the running program, links resolved; nil if it is not known.
+  /// The working directory may be another user's: root reads its `./probes` only where it is asked to, by name or in
+  /// `$LATPROBE_PROBES`.
+  /// - Parameters:
+  ///   - executable: absolute path of the running program, links resolved; nil if it is not known.
+  ///   - isRoot: the process may do what the owner of `./probes` may not.
   package static func standard(
-    environment: [String: String], executable: String? = executablePath()
+    environment: [String: String], executable: String? = executablePath(), isRoot: Bool = geteuid() == 0
   ) -> TopologyLibrary {
     var directories = (environment["LATPROBE_PROBES"] ?? "").split(separator: ":").map(String.init)
     if let executable {
       let folder = URL(fileURLWithPath: executable).deletingLastPathComponent()
       directories.append(folder.deletingLastPathComponent().appendingPathComponent("share/latprobe/probes").path)
     }
-    directories.append("probes")
+    if !isRoot { directories.append(working) }
     if let executable, let root = packageRoot(above: executable) { directories.append(root + "/probes") }
-    return TopologyLibrary(directories: directories)
+    var library = TopologyLibrary(directories: directories)
+    if isRoot, isDirectory(working), !directories.contains(where: { resolved($0) == resolved(working) }) {
+      library.leftOut = "./\(working)"
+    }
+    return library
+  }
+
+  private static let working = "probes"
+
+  private static func resolved(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().path }
+
+  private static func isDirectory(_ path: String) -> Bool {
+    var isDirectory: ObjCBool = false
+    return unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory.boolValue
+  }
+
+  /// One line for people; nil where nothing was left out.
+  package var note: String? {
+    leftOut.map {
+      "\($0) is left out, as root does not take files of the working directory unasked: name a file in it, or set "
+        + "LATPROBE_PROBES=\($0)"
+    }
   }
 
   /// Where the running program lies, from `/proc`.
@@ -79,12 +107,12 @@ package struct TopologyLibrary: Sendable, Equatable {
       file: name, what: "there is no topology of this name in \(searched)",
       remedy: entries.isEmpty
         ? "name a file (./FILE.yaml), or set LATPROBE_PROBES to the folder that holds veth.yaml"
-        : "there are \(entries.map(\.name).joined(separator: ", ")); or name a file (./FILE.yaml)")
+        : "there are \(entries.map(\.name).joined(separator: ", ")); or name a file (./FILE.yaml)"
+          + (note.map { "; \($0)" } ?? ""))
   }
 
   private static func read(_ path: String) throws(TopologyError) -> Topology {
-    var isDirectory: ObjCBool = false
-    if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
+    if isDirectory(path) {
       throw TopologyError(file: path, what: "this is a directory", remedy: "name a topology file (YAML)")
     }
     let read: Result<Data, any Error> = Result {

@@ -171,10 +171,10 @@ package struct Sender: ~Copyable {
       machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
     }
     missing = sent > stamped ? sent - stamped : 0
-    interface.driverCounters = counters.since
+    interface.driverCounters = counters.since?.mapValues { Count($0) }
     if clock == .hardware, deliveredNothing { interface.hardware = TapInterface.notDelivered }
     takeLedger()
-    writer.discarded(cpu: 0, total: missing)
+    writer.discarded(cpu: 0, total: Count(missing))
     do { try writer.close(machine) } catch { failure = failure ?? error }
     if let failure { throw failure }
     return machine

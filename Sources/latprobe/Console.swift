@@ -8,14 +8,19 @@ import Synchronization
 enum Console {
   static var isTerminal: Bool { isatty(2) == 1 }
 
-  /// A line; its first word in colour if it says how bad it is.
+  /// A line; its first word in colour if it says how bad it is. A line break of others makes no line of its own.
   static func error(_ line: String) {
     let terminal = Terminal.errors
-    var text = terminal.shown(line)
+    var text = terminal.shown(Text.plain(line))
     for (word, color) in [("Error:", Terminal.Color.red), ("warning:", .yellow)] where text.hasPrefix(word) {
       text = terminal.colored(word, color) + text.dropFirst(word.count)
     }
     _ = put(2, text + "\n")
+  }
+
+  /// Lines of this program's own making, each as ``error(_:)``.
+  static func error(lines: String) {
+    for line in lines.split(separator: "\n", omittingEmptySubsequences: false) { error(String(line)) }
   }
 
   /// The program's result for people, in what the terminal's locale can show.
@@ -24,7 +29,7 @@ enum Console {
   static func output(_ text: String) throws(FileError) { try result(Terminal.output.shown(text)) }
 
   /// The same for programs: UTF-8 whatever the locale, as JSON has it.
-  static func output(json text: String) throws(FileError) { try result(text) }
+  static func output(json text: String) throws(FileError) { try result(Text.plain(json: text)) }
 
   private static func result(_ text: String) throws(FileError) {
     let number = put(1, text)

@@ -6,8 +6,9 @@ import Topology
 
 /// What ends a recording that has come without all of its guests.
 struct GuestError: Error, CustomStringConvertible {
-  var description: String
-  init(_ missing: [String]) { description = missing.joined(separator: "\nError: ") }
+  var missing: [String]
+  var description: String { missing.joined(separator: "; ") }
+  init(_ missing: [String]) { self.missing = missing }
 }
 
 /// The guests that record beside a host: none, one or several.
@@ -166,8 +167,8 @@ final class GuestParty {
     if wrong > 0 { Console.error("warning: \(name) gave impossible times in \(wrong) clock exchanges") }
     switch link.phase {
     case .done(let machine):
-      let stamps = machine.ledger.reduce(0) { $0 + $1.emitted }
-      let discarded = machine.ledger.reduce(0) { $0 + $1.lost }
+      let stamps = machine.ledger.sum(\.emitted)
+      let discarded = machine.ledger.sum(\.lost)
       Console.error(
         "\(name): \(stamps) stamps, lost \(discarded); in \(directory)/\(name)")
       return nil

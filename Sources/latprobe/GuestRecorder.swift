@@ -74,9 +74,9 @@ final class GuestRecorder: AgentRecorder, Sendable {
     }
     let result = try recorder.run(stopRequested: { [self] in shared.withLock { $0.stopReason } }) { progress in
       var told = RemoteProgress()
-      told.stamps = progress.stamps
-      told.lost = progress.lost
-      told.size = UInt64(progress.size)
+      told.stamps = Count(progress.stamps)
+      told.lost = Count(progress.lost)
+      told.size = Count(progress.size)
       shared.withLock { $0.phase = .recording(told) }
     }
     shared.withLock { $0.phase = .ended(result.stoppedBy ?? "?") }

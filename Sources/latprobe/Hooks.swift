@@ -2,6 +2,7 @@
 import ArgumentParser
 import Foundation
 import Probing
+import Reporting
 import Topology
 
 struct Hooks: ParsableCommand {
@@ -65,11 +66,12 @@ struct Hooks: ParsableCommand {
         return Item(name: entry.name, path: entry.path, error: error.description)
       }
     }
+    if let note = library.note { Console.error("note: \(note)") }
     if json { return try Console.output(json: encoded(items)) }
     let width = items.map(\.name.count).max() ?? 0
     for item in items {
       let name = item.name + String(repeating: " ", count: width - item.name.count)
-      try Console.output("\(name)  \(item.summary ?? item.error ?? "")\n")
+      try Console.output(Text.plain("\(name)  \(item.summary ?? item.error ?? "")") + "\n")
     }
     if items.isEmpty {
       throw ProbingError("no topologies in \(library.directories.joined(separator: ", ")); set LATPROBE_PROBES")

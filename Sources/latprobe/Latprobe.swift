@@ -53,6 +53,8 @@ struct Latprobe: ParsableCommand {
       }
     } else if code == .validationFailure {
       Console.error("Error: " + UsageError.line(message(for: error), full: full, arguments: arguments))
+    } else if let error = error as? GuestError {
+      for line in error.missing { Console.error("Error: \(line)") }
     } else if !full.isEmpty {
       Console.error(full)
     }

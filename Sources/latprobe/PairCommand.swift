@@ -154,7 +154,7 @@ struct PairCommand: ParsableCommand {
   func run() throws {
     writing.apply()
     let place = try RecordingPlace.named(output, force: force)
-    let rules = try rules.map { try PairingRule(yaml: String(contentsOfFile: $0, encoding: .utf8), file: $0) }
+    let rules = try rules.map { try PairingRule.load(path: $0) }
     try PairCommand.refuseTwins(try kinds().map(\.rawValue) + rules.map(\.name))
     let pairer = Pairer(try kinds(), ports: try portsByKind(), rules: rules, stations: try addresses())
     if let netns { try NetworkNamespace.named(netns).enter() }

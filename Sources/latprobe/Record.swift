@@ -220,7 +220,7 @@ struct Record: ParsableCommand {
     }
     Console.endLive()
     let missing = party.collect()
-    Console.error(Record.summary(try result.get(), output))
+    Console.error(lines: Record.summary(try result.get(), output))
     if !missing.isEmpty { throw GuestError(missing) }
   }
 
@@ -244,10 +244,10 @@ struct Record: ParsableCommand {
   }
 
   static func summary(_ machine: Machine, _ output: String) -> String {
-    let stamps = machine.ledger.reduce(0) { $0 + $1.emitted }
-    let lost = machine.ledger.reduce(0) { $0 + $1.lost }
+    let stamps = machine.ledger.sum(\.emitted)
+    let lost = machine.ledger.sum(\.lost)
     let seconds = machine.stoppedAt.map { Double($0 - machine.startedAt) / 1e9 } ?? 0
-    var text = String(format: "%llu stamps in %.1f s, lost %llu", stamps, seconds, lost)
+    var text = String(format: "%llu stamps in %.1f s, lost %llu", stamps.unsigned, seconds, lost.unsigned)
     text += "; stopped by \(machine.stoppedBy ?? "?"). Next: latprobe report \(output)"
     if lost > 0 { text += "\nwarning: stamps were lost; use a filter, --sample or a larger --buffer" }
     if stamps == 0 {

@@ -65,6 +65,14 @@ struct ReportCommand: ParsableCommand {
         matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds, byQueue: byQueue, filter: try flows.parsed(),
         groupBy: flows.by?.keys ?? [.host]))
     if let constants { try result.apply(constants) }
+    try show(result)
+    if let line = result.impossible.first {
+      let more = result.impossible.count - 1
+      throw ImpossibleRecording(description: line + (more > 0 ? " (and \(more) more like it)" : ""))
+    }
+  }
+
+  private func show(_ result: SessionResult) throws {
     if json {
       try Console.output(json: Report.json(result).text)
     } else {
@@ -114,10 +122,16 @@ struct FlowOptions: ParsableArguments {
   }
 }
 
+/// What of a recording was left out because it cannot be: the report is of the rest, and no success.
+struct ImpossibleRecording: Error, CustomStringConvertible {
+  var description: String
+}
+
 /// Reads recordings of one session and analyses them.
 func analysed(_ directories: [String], _ options: AnalysisOptions) throws -> SessionResult {
   let recorded = try RecordedSession.load(paths: directories)
   var result = try analyse(session: recorded.session, recordings: recorded.machines, options: options)
   result.damage += recorded.damage
+  result.impossible += recorded.leftOut
   return result
 }

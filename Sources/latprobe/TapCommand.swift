@@ -174,7 +174,7 @@ struct TapCommand: ParsableCommand {
       })
     Console.endLive()
     for line in TapCommand.sources(machine) { Console.error(line) }
-    Console.error(Record.summary(machine, output))
+    Console.error(lines: Record.summary(machine, output))
     let complaints = recorder.complaints
     if requireHw, !complaints.isEmpty { throw CaptureFailure(description: complaints.joined(separator: "; ")) }
     for complaint in complaints { Console.error("warning: \(complaint)") }

@@ -29,9 +29,10 @@ import Testing
       for flow in UInt32(1)...2 {
         let number = try #require(flows.ids.firstIndex(of: flow))
         var found: [UInt64] = []
-        index.forEachCover(of: UInt32(truncatingIfNeeded: byte), flow: UInt32(number), near: Lab.start + 99_000) {
-          found.append($0.time - Lab.start)
-        }
+        let isWhole = index.forEachCover(
+          of: UInt32(truncatingIfNeeded: byte), flow: UInt32(number), near: Lab.start + 99_000
+        ) { found.append($0.time - Lab.start) }
+        #expect(isWhole)
         let covering = expected.filter { $0.flow == flow && $0.range.contains(byte) }
         #expect(found.sorted() == covering.map { UInt64($0.time) })
       }

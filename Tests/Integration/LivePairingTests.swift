@@ -119,7 +119,9 @@ extension IntegrationSuites {
       let rows = recording.machine.ledger
       #expect(rows.contains { $0.lost > 0 } && rows.allSatisfy { $0.seen == $0.emitted + $0.filtered + $0.lost })
       #expect(recording.tally("gaps") > 0 && recording.tally("paired") > 0)
-      let settled = ["paired", "unanswered", "silent", "abandoned", "evicted"].reduce(0) { $0 + recording.tally($1) }
+      let settled = ["paired", "unanswered", "refused", "silent", "abandoned", "evicted"].reduce(0) {
+        $0 + recording.tally($1)
+      }
       #expect(recording.tally("requests") == settled)
       // The pairs after the gap are there as well, and none spans it.
       #expect(recording.pairs.allSatisfy { $0.end - $0.start < 1_000_000_000 })

@@ -25,7 +25,8 @@ extension NICLab {
       #expect(length <= intended.end - intended.start, "\(length) \(intended)")
     }
     let tally = recording.machine.pairing?.protocols.first { $0.name == "stamp" }
-    #expect(tally?.counts["paired"] == trips.count && tally?.counts["requests"] == packets, "\(sent.text)")
+    #expect(
+      tally?.counts["paired"]?.value == trips.count && tally?.counts["requests"]?.value == packets, "\(sent.text)")
     try need(trips.count * 10 >= packets * 9, sent.text)
   }
 

@@ -44,7 +44,7 @@ extension IntegrationSuites {
         let counters = try #require(machine.interfaces?.first?.driverCounters)
         // One stamp is waited for at a time: the driver gives up, or leaves the next packets out.
         #expect(counters["tx_hwtstamp_skipped", default: 0] + counters["tx_hwtstamp_timeouts", default: 0] > 0)
-        #expect(try lab.counters() == counters)
+        #expect(try lab.counters() == counters.mapValues(\.unsigned))
         #expect(try lab.setting() == "tx_type 0 rx_filter 0")
       }
     }
@@ -92,7 +92,7 @@ extension IntegrationSuites {
           let recording = try lab.load("s")
           let row = try #require(recording.machine.ledger.first)
           #expect(row.seen == 211 && row.lost == 211 - row.emitted, "\(sent.text)")
-          #expect(recording.wireStamps.count == Int(row.emitted))
+          #expect(recording.wireStamps.count == row.emitted.value)
           #expect(recording.wireStamps.allSatisfy { $0.clock == .hardware })
           try lab.expectAhead(recording, seconds: 1000)
           try need(row.emitted >= 209, sent.text)
@@ -336,7 +336,7 @@ final class NICLab {
     #expect(outgoing.wireStamps.allSatisfy { $0.clock == .hardware })
     for recording in [incoming, outgoing] { try expectAhead(recording, seconds: 1000) }
     let count = outgoing.wireStamps.count
-    #expect(outgoing.machine.ledger.first?.lost == UInt64(packets - count))
+    #expect(outgoing.machine.ledger.first?.lost == Count(packets - count))
     try need(count == packets, sent?.text ?? "")
   }
 
@@ -349,7 +349,7 @@ final class NICLab {
     }
     let recording = try load("m")
     let row = try #require(recording.machine.ledger.first)
-    #expect(row.hook == "wire-in" && row.seen == UInt64(2 * echoes) && row.lost == 0, "\(pair.text)")
+    #expect(row.hook == "wire-in" && row.seen == Count(2 * echoes) && row.lost == 0, "\(pair.text)")
     #expect(recording.machine.interfaces?.first?.clocks == ["hardware": row.emitted], "\(pair.text)")
     #expect(pair.status == (row.emitted == row.seen ? 0 : 1), "\(pair.text)")
     let now = (Int64(try run("date +%s").prefix { $0.isNumber }) ?? 0) * 1_000_000_000

@@ -30,7 +30,7 @@ extension IntegrationSuites {
 
     private func counts(_ name: String, of tally: String = "stamp") throws -> [String: Int] {
       let machine = try bed.load(name).only().machine
-      return try #require(machine.pairing?.protocols.first { $0.name == tally }).counts
+      return try #require(machine.pairing?.protocols.first { $0.name == tally }).counts.mapValues(\.value)
     }
 
     @Test(arguments: ["10.77.0.2", "fd77::2"])

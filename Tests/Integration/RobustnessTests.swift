@@ -90,8 +90,8 @@ extension IntegrationSuites {
       let machine = try bed.load("r").only()
       #expect(machine.machine.rotation.deletedStreams > 0 && machine.machine.rotation.deletedEvents > 1000)
       // Every stamp is on disk or was deleted and counted.
-      let emitted = machine.machine.ledger.reduce(0) { $0 + $1.emitted }
-      let kept = machine.eventsByType.values.reduce(0, +)
+      let emitted = machine.machine.ledger.sum(\.emitted)
+      let kept = machine.eventsByType.values.sum()
       #expect(kept < emitted && kept + machine.machine.rotation.deletedEvents >= emitted)
       #expect(try bed.report("r").warnings.contains { $0.contains("rotation deleted") })
     }
@@ -172,8 +172,8 @@ extension IntegrationSuites {
       let machine = try bed.load("r").only()
       #expect(machine.machine.stoppedBy == name && machine.damage.isEmpty)
       // All that the hooks handed over is on disk.
-      let emitted = machine.machine.ledger.reduce(0) { $0 + $1.emitted }
-      #expect(emitted > 10_000 && UInt64(machine.stamps.count) == emitted)
+      let emitted = machine.machine.ledger.sum(\.emitted)
+      #expect(emitted > 10_000 && Count(machine.stamps.count) == emitted)
     }
 
     @Test func aCountEndsTheRecording() throws {

@@ -42,7 +42,7 @@ extension IntegrationSuites {
       let machine = try JSONDecoder().decode(Machine.self, from: Data(contentsOf: URL(fileURLWithPath: file)))
       let row = try #require(machine.ledger.only)
       print("flood: \(sender.trimmingCharacters(in: .newlines)) packets a second, lost \(row.lost) of \(row.seen)")
-      #expect(passed > 100_000 && row.seen == passed && row.filtered == 0)
+      #expect(passed > 100_000 && row.seen == Count(passed) && row.filtered == 0)
       #expect(row.seen == row.emitted + row.filtered + row.lost)
       #expect(
         row.lost == machine.interfaces?.first?.ringDrops && row.emitted == machine.interfaces?.first?.clocks["kernel"])
@@ -65,8 +65,8 @@ extension IntegrationSuites {
       #expect(output.status == 1 && output.errors.contains("f1 is down or gone; what came before"), "\(output.errors)")
       let recording = try bed.load("d").only()
       let row = try #require(recording.machine.ledger.only)
-      #expect(passed >= 4000 && row.seen == passed && row.lost == 0 && row.seen == row.emitted + row.filtered)
-      #expect(UInt64(recording.wireStamps.count) == row.emitted && recording.machine.stoppedBy == "error")
+      #expect(passed >= 4000 && row.seen == Count(passed) && row.lost == 0 && row.seen == row.emitted + row.filtered)
+      #expect(Count(recording.wireStamps.count) == row.emitted && recording.machine.stoppedBy == "error")
     }
 
     /// Files may have 100 KiB: every packet is recorded, or counted as unwritten.
@@ -87,9 +87,9 @@ extension IntegrationSuites {
       #expect(output.status == 1, "\(output.errors)")
       let recording = try bed.load("u").only()
       let (row, unwritten) = (try #require(recording.machine.ledger.only), recording.machine.unwritten)
-      #expect(passed > 6000 && row.seen == passed && row.lost == 0 && recording.machine.stoppedBy == "disk full")
+      #expect(passed > 6000 && row.seen == Count(passed) && row.lost == 0 && recording.machine.stoppedBy == "disk full")
       // Clock samples may be unwritten too.
-      #expect(unwritten > 0 && row.emitted...row.emitted + 50 ~= UInt64(recording.wireStamps.count) + unwritten)
+      #expect(unwritten > 0 && row.emitted...row.emitted + 50 ~= Count(recording.wireStamps.count) + unwritten)
     }
 
     /// Packets that `f1` says it has received.

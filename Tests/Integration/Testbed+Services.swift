@@ -23,7 +23,7 @@ extension MachineRecording {
   }
 
   /// A count of the only protocol.
-  func tally(_ name: String) -> Int { machine.pairing?.protocols.first?.counts[name] ?? 0 }
+  func tally(_ name: String) -> Int { machine.pairing?.protocols.first?.counts[name]?.value ?? 0 }
 }
 
 extension Testbed {

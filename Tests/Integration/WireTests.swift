@@ -109,9 +109,9 @@ extension IntegrationSuites {
       #expect(try recording.wait(limit: 20).status == 0)
       let machine = try load("f")
       let row = try #require(machine.machine.ledger.first { $0.hook == "wire-in" })
-      #expect(row.emitted == UInt64(machine.wireStamps.count) && row.seen == row.emitted + row.lost + row.filtered)
+      #expect(row.emitted == Count(machine.wireStamps.count) && row.seen == row.emitted + row.lost + row.filtered)
       // sockperf's own packets aside, nothing else is on the way.
-      #expect(sent - 20...sent ~= Int(row.seen), "\(row) of \(sent)")
+      #expect(sent - 20...sent ~= row.seen.value, "\(row) of \(sent)")
     }
 
     private func packets() throws -> Int {

@@ -18,7 +18,7 @@ import Testing
       try scratch.put("host-a/ctf/stream_0_0", Array(whole[..<length]))
       let recording = try MachineRecording.load(directory: "\(scratch.path)/host-a")
       let events = length < Self.firstPacket ? 0 : 10
-      #expect(recording.eventsByType.values.reduce(0, +) == UInt64(events + 7), "cut at \(length)")
+      #expect(recording.eventsByType.values.sum() == Count(events + 7), "cut at \(length)")
       #expect(recording.damage.last == missing(scratch, 16 - events))
       #expect(recording.damage.count == (length == Self.firstPacket ? 1 : 2), "cut at \(length)")
       if length != Self.firstPacket {
@@ -59,7 +59,7 @@ import Testing
       let babeltrace = try Babeltrace(scratch.path)
       #expect(babeltrace.status == 0, "cut at \(length): \(babeltrace.errors)")
       #expect(babeltrace.eventsByType == after.eventsByType)
-      #expect(babeltrace.discarded == after.discardedByCPU.values.reduce(0, +))
+      #expect(babeltrace.discarded == after.discardedByCPU.values.sum())
     }
   }
 
@@ -176,7 +176,7 @@ import Testing
     bytes.replaceSubrange(change.offset..<(change.offset + change.bytes.count), with: change.bytes)
     try scratch.put("host-a/ctf/stream_0_0", bytes)
     let recording = try MachineRecording.load(directory: "\(scratch.path)/host-a")
-    #expect(recording.eventsByType.values.reduce(0, +) == change.events + 7, "\(recording.damage)")
+    #expect(recording.eventsByType.values.sum() == Count(change.events + 7), "\(recording.damage)")
     let line = try #require(recording.damage.first)
     #expect(line.contains(change.says), "\(line)")
     #expect(!line.contains("\n") && line.contains("offset "))

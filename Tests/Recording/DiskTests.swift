@@ -104,7 +104,7 @@ private final class Disk: Sendable {
         try writer.append(cpu: cpu, batch)
       }
       lost += 2
-      writer.discarded(cpu: 1, total: lost)
+      writer.discarded(cpu: 1, total: Count(lost))
       try writer.flush()
     }
     try writer.close(sampleMachine())
@@ -117,14 +117,14 @@ private final class Disk: Sendable {
     #expect(recording.damage.isEmpty)
     #expect(rotation == writer.rotation)
     #expect(rotation.deletedStreams > 3)
-    #expect(UInt64(recording.stamps.count) + rotation.deletedEvents == written)
-    #expect((recording.discardedByCPU[1] ?? 0) + rotation.deletedDiscarded == lost)
+    #expect(Count(recording.stamps.count) + rotation.deletedEvents == Count(written))
+    #expect((recording.discardedByCPU[1] ?? 0) + rotation.deletedDiscarded == Count(lost))
     // The oldest went: what is left ends with the last round.
     #expect(recording.stamps.last?.time ?? 0 >= 60_000)
     #expect(recording.stamps.first?.time ?? 0 > 10_000)
     let babeltrace = try Babeltrace(scratch.path)
     #expect(babeltrace.eventsByType == recording.eventsByType)
-    #expect(babeltrace.discarded == recording.discardedByCPU.values.reduce(0, +))
+    #expect(babeltrace.discarded == recording.discardedByCPU.values.sum())
   }
 
   @Test func aSizeBoundTooSmallToKeepIsRefused() throws {
@@ -172,7 +172,7 @@ private final class Disk: Sendable {
       try writer.close(sampleMachine())
       let recording = try MachineRecording.load(directory: writer.directory)
       try #require(recording.damage.isEmpty && recording.stamps.count == 8189)
-      try #require(recording.machine.unwritten == 12_000 - 8189)
+      try #require(recording.machine.unwritten == Count(12_000 - 8189))
     }
   }
 

@@ -388,13 +388,13 @@ import Testing
     #expect(recording.pairs.map(\.number) == [nil, UInt32(0x0102_0304)].dropLast(max(0, 4 - format)).reversed())
   }
 
-  static func events(_ format: Int) -> [String: UInt64] {
-    let first: [String: UInt64] = ["stamp": 1, "stamp_held": 1, "flow": 1, "clock_sample": 1]
-    let second: [String: UInt64] = ["clock_exchange": 1, "clock_cross": 1, "guest_counter": 1]
-    let third: [String: UInt64] = ["stamp_wire": 1, "pair": 1]
-    let fourth: [String: UInt64] = ["pair": 2]
-    let fifth: [String: UInt64] = ["stamp": 2]
-    let sixth: [String: UInt64] = ["drop": 1]
+  static func events(_ format: Int) -> [String: Count] {
+    let first: [String: Count] = ["stamp": 1, "stamp_held": 1, "flow": 1, "clock_sample": 1]
+    let second: [String: Count] = ["clock_exchange": 1, "clock_cross": 1, "guest_counter": 1]
+    let third: [String: Count] = ["stamp_wire": 1, "pair": 1]
+    let fourth: [String: Count] = ["pair": 2]
+    let fifth: [String: Count] = ["stamp": 2]
+    let sixth: [String: Count] = ["drop": 1]
     return [second, third, fourth, fifth, sixth].prefix(format - 1).reduce(first) { $0.merging($1) { $1 } }
   }
 

@@ -117,7 +117,7 @@ import Testing
         time += 30
         batch.stamp(time)
       }
-      writer.discarded(cpu: 1, total: total)
+      writer.discarded(cpu: 1, total: Count(total))
       try writer.append(cpu: 1, batch)
       try writer.flush()
     }

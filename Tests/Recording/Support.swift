@@ -167,8 +167,8 @@ struct Babeltrace {
     errors = String(decoding: try files.bytes("err"), as: UTF8.self)
   }
 
-  var eventsByType: [String: UInt64] {
-    var counts: [String: UInt64] = [:]
+  var eventsByType: [String: Count] {
+    var counts: [String: Count] = [:]
     for line in output.split(separator: "\n") {
       for name in [
         "stamp", "stamp_held", "flow", "clock_sample", "clock_exchange", "clock_cross", "guest_counter",
@@ -181,9 +181,9 @@ struct Babeltrace {
   }
 
   /// Sum of all "Tracer discarded N events".
-  var discarded: UInt64 {
-    var sum: UInt64 = 0
-    for match in errors.matches(of: /Tracer discarded (\d+) event/) { sum += UInt64(match.1) ?? 0 }
+  var discarded: Count {
+    var sum: Count = 0
+    for match in errors.matches(of: /Tracer discarded (\d+) event/) { sum += Count(Int(match.1) ?? 0) }
     return sum
   }
 }

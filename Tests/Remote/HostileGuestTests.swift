@@ -193,6 +193,20 @@ import Testing
     }
   }
 
+  /// A ledger that ended the host's report in a trap; the guest is what is damaged.
+  @Test(arguments: ["18446744073709551615", "9007199254740993", "-1", "1e300"])
+  func numbersThatCannotBe(_ number: String) throws {
+    var machine = FakeRecorder.machine
+    machine.ledger = [LedgerRow(hook: "txg1", cpu: 0, emitted: 77), LedgerRow(hook: "txg2", cpu: 0, emitted: 1)]
+    var files = try HostileGuestTests.files(machine)
+    let text = String(decoding: files[0].1, as: UTF8.self)
+    let hostile = text.replacing("77", with: number)
+    #expect(hostile != text)
+    files[0].1 = Array(hostile.utf8)
+    let messages = HostileGuestTests.messages(files)
+    #expect(try outcome(.pull) { messages }.description.contains("is damaged (wrong value at \"ledger.0.emitted\")"))
+  }
+
   @Test func machineJSONHasABoundOfItsOwn() throws {
     let error = try outcome(.pull, limit: 1 << 40) { [.file(.machine, size: 1 << 30)] }
     #expect(error.description.contains("bound"))

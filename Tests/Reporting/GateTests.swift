@@ -193,8 +193,8 @@ import Testing
   @Test func lossesInTheLedgerAreInvalid() throws {
     for lost in [(1, 0), (0, 1)] {
       var result = fine()
-      result.hooks[1].ledger.lost = UInt64(lost.0)
-      result.hooks[1].missed = UInt64(lost.1)
+      result.hooks[1].ledger.lost = Count(lost.0)
+      result.hooks[1].missed = Count(lost.1)
       for metric in GateTests.metrics + ["count >= 1", "loss < 1%"] {
         let report = try check("txg2-txh0 \(metric)", result)
         #expect(report.verdict == .invalid, "\(metric)")
@@ -206,7 +206,7 @@ import Testing
     }
     var elsewhere = fine()
     var other = Synthetic.hook(.rxg0, emitted: 5, lost: 5)
-    other.missed = UInt64.max
+    other.missed = .max
     elsewhere.hooks.append(other)
     #expect(try check("txg2-txh0 p50 < 1s", elsewhere).verdict == .pass)
   }

@@ -153,8 +153,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("", "p.yaml: the policy is empty"),
-    ("# nothing\n", "p.yaml: the policy is empty"),
+    ("", "p.yaml:1:1: the file is empty"),
+    ("# nothing\n", "p.yaml:1:1: the file is empty"),
     ("- a-b p50 < 1s\n", "p.yaml:1:1: expected a mapping with require, alpha or limits"),
     ("require: a-b p50 < 1s\n", "p.yaml:1:10: expected a list of requirements"),
     ("require: []\n", "p.yaml:1:10: the list is empty"),
@@ -173,10 +173,11 @@ import Testing
     ("limits:\n  ambiguous: 101%\n", "p.yaml:2:14: ambiguous: expected a percentage"),
     ("limits:\n  clock_error: -1%\n", "p.yaml:2:16: clock_error: expected a percentage"),
     ("limits:\n  unmatched: nan\n", "p.yaml:2:14: unmatched: expected a percentage"),
-    ("alpha: 0.05\nalpha: 0.06\n", "key given twice: 'alpha'"),
-    ("require: [a\n", "p.yaml:2:1: no valid YAML:"),
-    ("a: \"\n", "no valid YAML:"),
-    ("a: *b\n", "no valid YAML:"),
+    ("alpha: 0.05\nalpha: 0.06\n", "p.yaml:1:1: key `alpha` occurs more than once"),
+    ("require: [a\n", "p.yaml:2:1: did not find expected"),
+    ("a: \"\n", "correct the YAML syntax"),
+    ("a: *b\n", "p.yaml:1:4: anchors and aliases"), ("- &a [x]\n- ? *a\n  : 1\n", "anchors and aliases"),
+    ("require: [\"\\e[31mx p50 < 1s\"]", "p.yaml:1:11: text with control characters"), ("", "empty; expected require"),
   ])
   func refuses(_ yaml: String, _ message: String) {
     let error = #expect(throws: PolicyError.self) { try Policy(yaml: yaml, name: "p.yaml") }

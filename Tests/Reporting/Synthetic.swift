@@ -37,7 +37,7 @@ enum Synthetic {
     HookResult(
       point: Point(hook: hook, machine: machine), attachedAs: "tp_btf:net_dev_queue", absentBecause: nil,
       ledger: LedgerRow(hook: hook.name, cpu: 0, seen: emitted + lost + 23, filtered: 23, emitted: emitted, lost: lost),
-      missed: missed)
+      missed: Count(missed))
   }
 
   static func segment(

@@ -26,7 +26,7 @@ import Testing
     var machine = try reading.run(session: session, directory: directory)
     let loaded = try RecordedSession.load(paths: [directory])
     let recording = try #require(loaded.machines.first)
-    machine.events = recording.eventsByType.values.reduce(0, +)
+    machine.events = recording.eventsByType.values.sum()
     #expect(recording.machine == machine)
     #expect(recording.damage.isEmpty)
     return (recording, reading.failures)
@@ -255,8 +255,8 @@ import Testing
       guard (try? CaptureReader(path: paths[0])) != nil else { continue }
       let (recording, _) = try record(paths, scratch)
       let ledger = recording.machine.ledger
-      #expect(UInt64(recording.wireStamps.count) == ledger.reduce(0) { $0 + $1.emitted })
-      for row in ledger { #expect(row.seen == UInt64.max || row.seen == row.filtered + row.emitted + row.lost) }
+      #expect(Count(recording.wireStamps.count) == ledger.sum(\.emitted))
+      for row in ledger { #expect(row.seen == .max || row.seen == row.filtered + row.emitted + row.lost) }
       _ = try analyse(session: session([recording.machine.name]), recordings: [recording])
     }
   }

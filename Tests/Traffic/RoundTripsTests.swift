@@ -130,7 +130,7 @@ import Testing
         try reflection(UInt32(truncatingIfNeeded: number), own: UInt32(truncatingIfNeeded: number - 1)), arrival(2, 2))
     }
     let counts = trips.tallies(state(sent: (1 << 32) + 2))[0].counts
-    #expect(counts["lost_forward"] == 1 && counts["lost_backward"] == (1 << 32) + 1 - 5, "\(counts)")
+    #expect(counts["lost_forward"] == 1 && counts["lost_backward"]?.value == (1 << 32) + 1 - 5, "\(counts)")
   }
 
   /// Of 10 packets 3 is lost on the way there, and 9 overtakes 8, whose answer comes last.
@@ -198,7 +198,7 @@ import Testing
       trips.departed(10, at: 10_000_000 - early)
       trips.departed(11, at: 11_000_050)
       let counts = trips.tallies(state(sent: 2))[1].counts
-      #expect(counts["paired"] == 2 && counts["left_early"] == count)
+      #expect(counts["paired"] == 2 && counts["left_early"]?.value == count)
     }
   }
 

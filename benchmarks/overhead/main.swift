@@ -87,7 +87,7 @@ func latprobe(
   let result = round()
   try probes.disable()
   while unsafe drain.run({ _, _ in }) > 0 {}
-  let stamped = try probes.ledger().reduce(0) { $0 + $1.emitted }
+  let stamped = try probes.ledger().sum(\.emitted).unsigned
   guard stamped >= UInt64(packets) else {
     throw Failure(description: "latprobe stamped \(stamped) of \(packets) packets: the figure would mean nothing")
   }

@@ -18,7 +18,7 @@ struct lp_ring {
 	int32_t fd;
 	uint32_t block_size;
 	uint32_t blocks;
-	uint32_t next; // the block that is filled next
+	uint32_t next;	      // the block that is filled next
 	uint8_t has_segments; // 1: frames tell whether they are several datagrams
 };
 

@@ -83,8 +83,8 @@ extension Gate {
 
   private static func ledger(_ segment: SegmentResult, _ result: SessionResult, _ limits: Policy.Limits) -> Problem? {
     for hook in result.hooks where hook.point == segment.from || hook.point == segment.to {
-      let (sum, overflow) = hook.ledger.lost.addingReportingOverflow(hook.missed)
-      guard overflow || sum > UInt64(limits.ledgerLost) else { continue }
+      let sum = hook.ledger.lost + hook.missed
+      guard sum.value > limits.ledgerLost else { continue }
       let machine = result.machines.first { $0.name == hook.point.machine }
       if machine?.captures != nil {
         return Problem(
@@ -95,7 +95,7 @@ extension Gate {
       // A tap has no --sample.
       let isTap = machine?.interfaces != nil
       return Problem(
-        reason: "\(overflow ? UInt64.max : sum) stamps lost at \(hook.point.hook.name) on \(hook.point.machine)"
+        reason: "\(sum) stamps lost at \(hook.point.hook.name) on \(hook.point.machine)"
           + " (buffer full \(hook.ledger.lost), program skipped \(hook.missed)), allowed \(limits.ledgerLost)",
         remedy: "record with a narrower --filter" + (isTap ? ", or where less passes" : " or with --sample 1/N"))
     }

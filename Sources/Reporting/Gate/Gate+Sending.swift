@@ -19,10 +19,10 @@ extension Gate {
   /// A sender that left packets out offered less than it was asked for: what it lost says nothing of the rate asked for.
   private static func offered(_ machine: Machine, _ limits: Policy.Limits) -> Problem? {
     let (unsent, due) = machine.unsent
-    guard Double(unsent) > limits.unmatched * Double(due) else { return nil }
+    guard Double(unsent.value) > limits.unmatched * Double(due.value) else { return nil }
     return Problem(
       reason:
-        "\(unsent) of \(due) packets that were due were not sent (\(Text.percent(Double(unsent) / Double(due)))), "
+        "\(unsent) of \(due) packets that were due were not sent (\(Text.percent(Double(unsent.value) / Double(due.value)))), "
         + "allowed \(Text.percent(limits.unmatched))",
       remedy: "give a lower --rate, and see that the device stays up")
   }
@@ -66,7 +66,7 @@ extension Gate {
 
   private static func residence(_ segment: SegmentResult, _ machine: Machine, _ limits: Policy.Limits) -> Problem? {
     guard segment.name == "round-trip-less-residence", let count = machine.stampCounts["without_residence"],
-      Double(count) > limits.unmatched * Double(segment.count + count)
+      Double(count.value) > limits.unmatched * Double(segment.count + count.value)
     else { return nil }
     return Problem(
       reason: "\(count) answers do not tell how long the reflector had them, or what cannot be",
@@ -75,7 +75,7 @@ extension Gate {
 }
 
 extension Machine {
-  fileprivate var stampCounts: [String: Int] { pairing?.protocols.first { $0.name == "stamp" }?.counts ?? [:] }
+  fileprivate var stampCounts: [String: Count] { pairing?.protocols.first { $0.name == "stamp" }?.counts ?? [:] }
 }
 
 extension SegmentResult {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
+import Glibc
+internal import PlainYAML
 import Yams
 
 /// A policy that cannot be used: one line, `FILE:LINE:COLUMN: what was expected`.
@@ -36,19 +38,16 @@ package struct Policy: Sendable, Equatable {
 
   /// Reads a policy file (docs/gate.md).
   package static func load(path: String) throws(PolicyError) -> Policy {
-    let data: Data
-    do {
-      data = try Data(contentsOf: URL(fileURLWithPath: path))
-    } catch {
-      var isDirectory: ObjCBool = false
-      let exists = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+    guard let bytes = PolicyReader.yaml.bytes(of: path) else {
       let reason =
-        isDirectory.boolValue
-        ? "is a directory: name a policy file (YAML)"
-        : exists ? "cannot be read: check its permissions" : "no such file: check the path"
+        switch errno {
+        case EISDIR: "is a directory: name a policy file (YAML)"
+        case ENOENT, ENOTDIR: "no such file: check the path"
+        default: "cannot be read: check its permissions"
+        }
       throw PolicyError(description: "\(Text.plain(path)): \(reason)")
     }
-    guard let text = String(data: data, encoding: .utf8) else {
+    guard let text = String(validating: bytes, as: UTF8.self) else {
       throw PolicyError(description: "\(Text.plain(path)): not UTF-8 text; a policy is a YAML file")
     }
     return try Policy(yaml: text, name: path)
@@ -58,10 +57,7 @@ package struct Policy: Sendable, Equatable {
   package init(yaml: String, name: String) throws(PolicyError) {
     self.init(requirements: [])
     let reader = PolicyReader(file: Text.plain(name))
-    guard let root = try reader.compose(yaml) else {
-      throw reader.error(nil, "the policy is empty; expected require, alpha or limits")
-    }
-    for (key, value) in try reader.fields(root, "require, alpha or limits") {
+    for (key, value) in try reader.fields(try reader.root(yaml), "require, alpha or limits") {
       switch key.string {
       case "require": requirements = try reader.requirements(value)
       case "alpha": alpha = try reader.alpha(value)

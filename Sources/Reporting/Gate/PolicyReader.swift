@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import PlainYAML
 import Yams
 
 /// Reads YAML nodes and remembers where they stand.
@@ -14,22 +15,14 @@ struct PolicyReader {
     error(key.mark, "unknown key '\(Text.plain(key.string ?? "?"))'; expected \(expected)")
   }
 
-  func compose(_ yaml: String) throws(PolicyError) -> Node? {
-    do {
-      return try Yams.compose(yaml: yaml)
-    } catch let problem as YamlError {
-      switch problem {
-      case .scanner(_, let message, let mark, _), .parser(_, let message, let mark, _),
-        .composer(_, let message, let mark, _):
-        throw error(mark, "no valid YAML: \(message)")
-      case .duplicatedKeysInMapping(let duplicates, let context):
-        let names = duplicates.map { "'\(Text.plain($0))'" }.joined(separator: ", ")
-        throw error(context.mark, "key given twice: \(names)")
-      default:
-        throw error(nil, "no valid YAML: \(Text.plain("\(problem)"))")
-      }
+  static let yaml = PlainYAML(kind: "a policy", start: "expected require, alpha or limits")
+
+  func root(_ yaml: String) throws(PolicyError) -> Node {
+    do throws(YAMLProblem) {
+      return try PolicyReader.yaml.root(of: yaml)
     } catch {
-      throw self.error(nil, "no valid YAML: \(Text.plain("\(error)"))")
+      let place = error.line.flatMap { line in error.column.map { ":\(line):\($0)" } } ?? ""
+      throw PolicyError(description: Text.plain("\(file)\(place): \(error.what); \(error.remedy)"))
     }
   }
 

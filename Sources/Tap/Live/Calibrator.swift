@@ -172,7 +172,7 @@ package struct Calibrator: ~Copyable {
   private mutating func takeLedger(_ writer: MachineWriter) {
     for port in ports {
       let lost = port.rings.map { $0.drops() }
-      port.interface.ringDrops = lost.reduce(0, +)
+      port.interface.ringDrops = lost.map { Count($0) }.sum()
       let clocks = port.interface.clocks
       if port.refusal == nil, !clocks.isEmpty, clocks[WireClock.hardware.name] == nil {
         port.interface.hardware = TapInterface.notDelivered
@@ -180,8 +180,8 @@ package struct Calibrator: ~Copyable {
       writer.discarded(cpu: Int(port.number), total: port.interface.ringDrops)
       for (hook, lost) in zip([HookPoint.wireIn, .wireOut], lost) {
         var row = LedgerRow(hook: hook.name, cpu: Int(port.number))
-        row.emitted = port.emitted[hook] ?? 0
-        row.lost = lost
+        row.emitted = Count(port.emitted[hook] ?? 0)
+        row.lost = Count(lost)
         row.seen = row.emitted + row.lost
         machine.ledger.append(row)
       }

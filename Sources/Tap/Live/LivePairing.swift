@@ -114,7 +114,9 @@ package struct LivePairing: ~Copyable {
     var recording = collector.finish(machine, stoppedBy: reason, leftOut: leftOut)
     failure = failure ?? collector.failure
     let steps = source.changes.count { $0.what == .clockSet }
-    if steps > 0, !options.requiresHardware { recording.machine.pairing?.packets[Recording.Pairing.clockSteps] = steps }
+    if steps > 0, !options.requiresHardware {
+      recording.machine.pairing?.packets[Recording.Pairing.clockSteps] = Count(steps)
+    }
     for interface in source.interfaces { recording.discardedByCPU[Int(interface.number)] = interface.ringDrops }
     if let failure { recording.damage = ["\(failure)"] }
     return recording
@@ -173,8 +175,8 @@ package struct LivePairing: ~Copyable {
     progress.pairs = UInt64(collector.count)
     progress.unanswered = tallies.reduce(0) { $0 + UInt64($1.unanswered) }
     let ledger = source.ledger
-    progress.packets = ledger.reduce(0) { $0 + $1.emitted }
-    progress.lost = ledger.reduce(0) { $0 + $1.lost }
+    progress.packets = ledger.sum(\.emitted).unsigned
+    progress.lost = ledger.sum(\.lost).unsigned
     return progress
   }
 }

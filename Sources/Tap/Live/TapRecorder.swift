@@ -146,9 +146,9 @@ package struct TapRecorder: ~Copyable {
   private func state(elapsed: Double, _ writer: MachineWriter) -> RecordingProgress {
     var progress = RecordingProgress()
     progress.elapsed = elapsed
-    progress.stamps = machine.ledger.reduce(0) { $0 + $1.emitted }
-    progress.lost = machine.ledger.reduce(0) { $0 + $1.lost }
-    progress.packets = machine.ledger.map(\.emitted).max() ?? 0
+    progress.stamps = machine.ledger.sum(\.emitted).unsigned
+    progress.lost = machine.ledger.sum(\.lost).unsigned
+    progress.packets = (machine.ledger.map(\.emitted).max() ?? 0).unsigned
     progress.size = writer.size
     return progress
   }

@@ -110,12 +110,12 @@ final class TappedDevice {
       // Of a ring for both directions nobody knows which way they went: the first hook point answers for them.
       counts[ring.direction == .sent ? counts.count - 1 : 0].lost += drops
     }
-    interface.ringDrops += all
+    interface.ringDrops += Count(all)
     return all > 0
   }
 
   /// Reads what the driver counted; slow with some.
-  fileprivate func takeDriverCounters() { interface.driverCounters = counters.since }
+  fileprivate func takeDriverCounters() { interface.driverCounters = counters.since?.mapValues { Count($0) } }
 
   /// What a user has to know of the time stamps; nil if all are as they were granted.
   fileprivate var complaint: String? {
@@ -129,9 +129,9 @@ final class TappedDevice {
   fileprivate var rows: [LedgerRow] {
     zip(hooks, counts).map { hook, count in
       var row = LedgerRow(hook: hook.name, cpu: Int(number))
-      row.emitted = count.emitted
-      row.filtered = count.seen - count.emitted
-      row.lost = count.lost
+      row.emitted = Count(count.emitted)
+      row.filtered = Count(count.seen - count.emitted)
+      row.lost = Count(count.lost)
       row.seen = row.emitted + row.filtered + row.lost
       return row
     }
@@ -140,11 +140,11 @@ final class TappedDevice {
   fileprivate var described: TapInterface {
     var interface = interface
     for clock in WireClock.allCases where clocks[Int(clock.rawValue)] > 0 {
-      interface.clocks[clock.name] = clocks[Int(clock.rawValue)]
+      interface.clocks[clock.name] = Count(clocks[Int(clock.rawValue)])
     }
     let drops = deviceDrops(device.name)
-    interface.deviceDrops = drops > dropsBefore ? drops - dropsBefore : 0
-    interface.otherFrames = otherFrames
+    interface.deviceDrops = drops > dropsBefore ? Count(drops - dropsBefore) : 0
+    interface.otherFrames = Count(otherFrames)
     if stamping.refusal == nil, received.all > 0, received.hardware == 0 {
       interface.hardware = TapInterface.notDelivered
     }
