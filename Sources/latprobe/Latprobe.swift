@@ -51,6 +51,9 @@ struct Latprobe: ParsableCommand {
         Console.error("Error: \(error)")
         exit(withError: ExitCode.failure)
       }
+    } else if let error = error as? ValidationError {
+      // A command found it while it ran: its arguments had been understood.
+      Console.error("Error: \(error.message)")
     } else if code == .validationFailure {
       Console.error("Error: " + UsageError.line(message(for: error), full: full, arguments: arguments))
     } else if let error = error as? GuestError {

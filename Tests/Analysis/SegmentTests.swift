@@ -263,9 +263,11 @@ import Testing
     lab.stamp(.rxg1, at: millisecond + 1_000, key: 6, flow: 8, length: 2_028, sequence: 1_000)
     // Another flow's loss stays one, and so does one of TCP, whose sequence numbers say something else.
     lab.stamp(.rxg0, at: millisecond, key: 7, flow: 9)
+    lab.stamp(.rxg0, at: 2 * millisecond, key: 9, flow: 9)
+    lab.stamp(.rxg1, at: 2 * millisecond + 1_000, key: 9, flow: 9)
     lab.data(.rxh1, at: millisecond, 100..<200, key: 8, flow: 10)
     let result = try lab.analysed()
-    #expect(try result.segment("rx", "rxg0-rxg1").fates == Fates(lost: 1, unmatched: 6))
+    #expect(try result.segment("rx", "rxg0-rxg1").fates == Fates(count: 1, lost: 1, unmatched: 6))
     #expect(try result.segment("rx", "rxh1-rxg0").lost == 1)
   }
 
