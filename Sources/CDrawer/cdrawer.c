@@ -140,7 +140,7 @@ int lp_drawer_start(const char *program, uint32_t user, uint32_t group)
 	struct sock_fprog filter;
 	int count = lp_seccomp_instructions(LP_PROFILE_DRAWER, &instructions);
 	int sockets[2], error = 0;
-	pid_t parent = getpid(), child;
+	pid_t child;
 
 	if (count < 0)
 		return count;
@@ -149,20 +149,30 @@ int lp_drawer_start(const char *program, uint32_t user, uint32_t group)
 		free(instructions);
 		return -errno;
 	}
-	// The child calls nothing that could wait for a lock of another thread's.
+	// The child calls nothing that could wait for a lock of another thread's. It is a child's child, so that nobody has
+	// to wait for its end, which comes when the other end of the socket is closed.
 	child = fork();
 	if (child == 0) {
-		int own = dup2(sockets[1], 3);
+		pid_t server = fork();
+		int own;
 
+		if (server)
+			_exit(server < 0 ? errno : 0);
+		own = dup2(sockets[1], 3);
 		fcntl(own, F_SETFD, FD_CLOEXEC);
 		syscall(SYS_close_range, 4, ~0U, 0);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(0);
 		serve(own, program, user, group, &filter);
 	}
-	if (child < 0)
+	if (child < 0) {
 		error = -errno;
+	} else {
+		int status = 0;
+
+		while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+			;
+		if (status)
+			error = WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
+	}
 	close(sockets[1]);
 	free(instructions);
 	if (error)
