@@ -105,7 +105,7 @@ soak: deps build ## send and reflect for SECONDS (600): memory stays, no packet 
 
 # libFuzzer watches what each input reaches, for which everything is built once more.
 fuzz: deps ## give hostile bytes to every parser for FUZZ_SECONDS (60)
-	$(SWIFT) build -c release --sanitize fuzzer --scratch-path .build-fuzz --product fuzz $(SWIFT_FLAGS)
+	LATPROBE_FUZZ=1 $(SWIFT) build -c release --sanitize fuzzer --scratch-path .build-fuzz --product fuzz $(SWIFT_FLAGS)
 	fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
 check-deep: bpf ## the tests that need no root under the address sanitizer, then under the thread sanitizer

@@ -91,8 +91,6 @@ let package = Package(
       dependencies: [
         "CFuzzer", "Analysis", "Pairing", "Probing", "Recording", "Remote", "Reporting", "Tap", "Topology", "Traffic",
       ], path: "fuzz/Sources/FuzzTargets", swiftSettings: strict),
-    .executableTarget(
-      name: "fuzz", dependencies: ["CFuzzer", "FuzzTargets"], path: "fuzz/Sources/fuzz", swiftSettings: strict),
     .target(name: "VirtualLab", dependencies: [yams], path: "lab/Sources/VirtualLab", swiftSettings: strict),
     .executableTarget(
       name: "lab", dependencies: ["VirtualLab", argumentParser], path: "lab/Sources/lab", swiftSettings: strict),
@@ -115,3 +113,9 @@ let package = Package(
     tests("VirtualLab", ["VirtualLab"]),
   ]
 )
+
+// Its main is libFuzzer's, which is there only in a build with --sanitize fuzzer (`make fuzz`).
+if Context.environment["LATPROBE_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"], path: "fuzz/Sources/fuzz", swiftSettings: strict))
+}

@@ -10,7 +10,8 @@ cd "$(dirname "$0")/.."
 seconds=$1
 shift
 fuzz=${FUZZ:-.build-fuzz/release/fuzz}
-mapfile -t targets < <(if [ $# -gt 0 ]; then printf '%s\n' "$@"; else "$fuzz" | cut -f1; fi)
+[ $# -gt 0 ] || set -- $(ls fuzz/seeds)
+targets=("$@")
 jobs=$(nproc)
 share=$((seconds * jobs / ${#targets[@]}))
 [ "$share" -gt 0 ] || share=1
@@ -21,7 +22,7 @@ export SWIFT_BACKTRACE=enable=no
 one() {
   local target=$1 status=0
   mkdir -p "out/fuzz/corpus/$target"
-  "$fuzz" "$target" -max_total_time="$share" -timeout=10 -rss_limit_mb=512 -max_len=65536 -print_final_stats=1 \
+  FUZZ_TARGET=$target "$fuzz" -max_total_time="$share" -timeout=10 -rss_limit_mb=512 -max_len=65536 -print_final_stats=1 \
     -dict=fuzz/extremes.dict -artifact_prefix="out/fuzz/found/$target-" "out/fuzz/corpus/$target" \
     "fuzz/seeds/$target" >"out/fuzz/$target.log" 2>&1 || status=$?
   echo "$status" >"out/fuzz/$target.status"

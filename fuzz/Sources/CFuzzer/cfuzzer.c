@@ -5,13 +5,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-extern int LLVMFuzzerRunDriver(int *argc, char ***argv, lp_fuzz_input input) __attribute__((weak));
-
-int lp_fuzz(int argc, char **argv, lp_fuzz_input input)
-{
-	return LLVMFuzzerRunDriver ? LLVMFuzzerRunDriver(&argc, &argv, input) : -1;
-}
-
 int lp_memory_file(const uint8_t *data, size_t size)
 {
 	int file = memfd_create("fuzz", MFD_CLOEXEC);

@@ -1,32 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-import CFuzzer
 import FuzzTargets
 import Glibc
 
-/// Runs libFuzzer on one target: `fuzz TARGET [its options] [folders of inputs]`; `fuzz` alone lists the targets.
-@main enum Fuzz {
-  nonisolated(unsafe) private static var target: FuzzTarget?
-
-  static func main() {
-    var arguments = CommandLine.arguments
-    guard arguments.count > 1 else {
-      for target in FuzzTarget.all { print("\(target.name)\t\(target.summary)") }
-      return
-    }
-    unsafe target = FuzzTarget.named(arguments.remove(at: 1))
-    guard unsafe target != nil else {
-      print("no such target: \(CommandLine.arguments[1]); `fuzz` alone lists them")
-      exit(64)
-    }
-    var words = unsafe arguments.map { unsafe strdup($0) } + [nil]
-    let status = unsafe lp_fuzz(Int32(arguments.count), &words) { data, size in
-      unsafe Fuzz.target?.run(Array(UnsafeBufferPointer(start: data, count: size)))
-      return 0
-    }
-    guard status >= 0 else {
-      print("this build has no fuzzer: `make fuzz` makes one that has")
-      exit(1)
-    }
-    exit(status)
+/// The target that `FUZZ_TARGET` names: one of the folders of fuzz/seeds.
+private let target: FuzzTarget = {
+  guard let name = unsafe getenv("FUZZ_TARGET"), let target = unsafe FuzzTarget.named(String(cString: name)) else {
+    fatalError("FUZZ_TARGET names no target: \(FuzzTarget.all.map(\.name).joined(separator: ", "))")
   }
+  return target
+}()
+
+/// What libFuzzer's main calls for each input.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzOneInput(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 {
+  unsafe target.run(Array(UnsafeBufferPointer(start: data, count: size)))
+  return 0
 }
