@@ -12,7 +12,8 @@ package enum Privileges {
   /// the user who called by sudo, in folders that are that user's.
   package static func keep(_ kept: Set<Capability>) {
     if let invoker = Invoker.current { lp_files_as(invoker.user, invoker.group) }
-    giveUp(allBut: kept)
+    // A folder of another user's may be closed to root that has no right to files.
+    giveUp(allBut: WritePolicy.isForeignAllowed ? kept.union([.dacOverride]) : kept)
   }
 
   /// For a program that reads what others may have made, and writes a result: of root's rights those to files stay, and a

@@ -44,6 +44,9 @@ package enum WritePolicy {
   private static let isShared = Atomic(false)
   private static let allowsForeign = Atomic(false)
 
+  /// Whether root also writes into folders that another user can change.
+  package static var isForeignAllowed: Bool { allowsForeign.load(ordering: .relaxed) }
+
   /// For all that this process writes from now on.
   ///
   /// - Parameters:
