@@ -377,7 +377,8 @@ final class NICLab {
     for stamp in wire.wireStamps where stamp.clock == .hardware {
       let cross = try #require(wire.clockCrosses.min { abs($0.deviceTime - stamp.at) < abs($1.deviceTime - stamp.at) })
       let time = stamp.at - cross.deviceTime + cross.realtime - sample.realtime + Int64(sample.monotonic)
-      let hooks = try #require(times[stamp.stamp.key])
+      let hooks = try #require(
+        times[stamp.stamp.key], "\(kernel.stamps.count) stamps, \(wire.wireStamps.count) by the NIC: \(sent.text)")
       guard let taken = hooks[.txh1], let released = hooks[.txh2] else { continue }
       compared += 1
       // The clocks' readings are good to a microsecond.

@@ -128,7 +128,8 @@ extension IntegrationSuites {
         "--force",
       ]
       let refused = try bed.start(again).wait(limit: 10)
-      #expect(refused.status == 1 && refused.errors.contains("another latprobe is starting or recording there"), "\(refused)")
+      #expect(
+        refused.status == 1 && refused.errors.contains("another latprobe is starting or recording there"), "\(refused)")
       let table = try bed.latprobe("report", bed.path("r"), "-o", bed.path("out"))
       #expect(table.text.contains("still being recorded") && !table.text.contains("cut off"), "\(table)")
       let gate = try bed.latprobe("gate", bed.path("r"), "--require", "* loss < 1%")
