@@ -39,10 +39,10 @@ extension NICLab {
     defer { for name in ["phc2sys", "reflect"] { _ = try? run("kill $(cat /tmp/\(name).pid)") } }
     try lab.host.wait(for: "grep -q ' s[12] ' /tmp/phc2sys.log", limit: 30)
     try start("latprobe reflect --listen 127.0.0.1", "reflect")
-    try lab.host.wait(for: "cat /tmp/reflect.log; grep -q '^reflecting' /tmp/reflect.log", limit: 30)
+    try lab.host.wait(for: "grep -q '^reflecting' /tmp/reflect.log", limit: 30)
     let sent = try latprobe("send 127.0.0.1 --rate 20 --count 23 --timestamps kernel", "o")
     #expect(sent.status == 0)
-    try need(sent.text.contains("(S = 1), and off by ±"), sent.text)
+    try need(sent.text.contains("(S = 1), and off by +-"), sent.text)
     let pairing = try #require(try load("o").machine.pairing)
     let errors = pairing.names.compactMap(\.error)
     #expect(pairing.names.suffix(2).map(\.name) == ["one-way-forward", "one-way-backward"])
