@@ -54,7 +54,8 @@ extension IntegrationSuites {
       try dump.end()
       let file = try bed.latprobe("pair", "--proto", "udp-echo", dump.path)
       #expect(file.status == 0 && file.text.contains("perhaps several 23"), "\(file.text)")
-      #expect(file.text.contains("not told apart here") && !file.text.contains("unanswered"), "\(file.text)")
+      let words = file.text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+      #expect(words.contains("not told apart here") && !file.text.contains("unanswered"), "\(file.text)")
     }
 
     /// Both sides of an address translation, stamped by one tap.
@@ -118,7 +119,7 @@ extension IntegrationSuites {
       func expect(_ arguments: String..., status: Int32 = 1, says text: String) throws {
         let output = try bed.start([Testbed.latprobe] + arguments).wait(limit: 20)
         #expect(output.status == status, "\(output)")
-        #expect(output.errors.contains(text), "\(arguments): \(output.errors)")
+        #expect(text.isEmpty || output.errors.contains(text), "\(arguments): \(output.errors)")
       }
       let out = bed.path("x")
       try expect("tap", dump.path, "-o", out, says: "did you mean 'latprobe tap --read \(dump.path)")
