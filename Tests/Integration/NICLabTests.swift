@@ -378,7 +378,8 @@ final class NICLab {
       let cross = try #require(wire.clockCrosses.min { abs($0.deviceTime - stamp.at) < abs($1.deviceTime - stamp.at) })
       let time = stamp.at - cross.deviceTime + cross.realtime - sample.realtime + Int64(sample.monotonic)
       let hooks = try #require(
-        times[stamp.stamp.key], "\(kernel.stamps.count) stamps, \(wire.wireStamps.count) by the NIC: \(sent.text)")
+        times[stamp.stamp.key],
+        "\(kernel.stamps.count) stamps, \(kernel.machine.ledger), \(kernel.machine.changes ?? [])")
       guard let taken = hooks[.txh1], let released = hooks[.txh2] else { continue }
       compared += 1
       // The clocks' readings are good to a microsecond.

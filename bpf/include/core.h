@@ -203,10 +203,11 @@ LP_INLINE int find_target(struct lp_target *target, const struct lp_target_key *
  */
 LP_INLINE int is_named(const struct lp_target *target, struct net_device *dev)
 {
-	lp_u64 name[LP_DEVICE_NAME / 8];
+	// Drivers leave bytes of an earlier name behind the end (e1000e: the PCI address).
+	lp_u64 name[LP_DEVICE_NAME / 8] = {};
 
-	return !bpf_probe_read_kernel(name, sizeof(name),
-				      __builtin_preserve_access_index(&dev->name)) &&
+	return bpf_probe_read_kernel_str(name, sizeof(name),
+					 __builtin_preserve_access_index(&dev->name)) > 0 &&
 	       name[0] == target->name[0] && name[1] == target->name[1];
 }
 
