@@ -17,13 +17,20 @@ struct Descriptor: ~Copyable {
 }
 
 /// Nanoseconds that the other side may take; tests wait less.
-struct Patience {
+package struct Patience: Sendable {
   /// For a step of the conversation that needs nothing but the other program's attention.
   var step: Int64 = 10_000_000_000
+  /// For loading programs, which under emulation takes its time.
+  var preparation: Int64 = 120_000_000_000
   /// While files are sent: the host writes them to its disk and waits until they are there.
   var files: Int64 = 30_000_000_000
   /// Without an answer, after which a guest counts as lost.
   var silence: Int64 = 10_000_000_000
+  /// From the end of the host's recording: for the end of the guest's and its files, beside the time that these take
+  /// (``GuestLink/leastRate``).
+  package var grace: Int64 = 5_000_000_000
+
+  package init() {}
 }
 
 /// A byte stream to the other side, cut into frames that are numbered and, with a key, sealed.
@@ -38,8 +45,11 @@ package struct Connection: ~Copyable {
   /// CLOCK_MONOTONIC_RAW at which all waiting ends, however the other side hands its bytes out; nil: none.
   var deadline: Int64?
   var patience = Patience()
-  /// CLOCK_MONOTONIC_RAW after the read that completed the last message, nanoseconds.
+  /// CLOCK_MONOTONIC_RAW after the read that completed the last message, nanoseconds: bytes of one that is never whole
+  /// are as good as silence.
   private(set) var receivedAt: Int64 = 0
+  /// The same of the last read.
+  private var readAt: Int64 = 0
   /// The other side's latprobe; empty before the handshake.
   package internal(set) var peerVersion = ""
   private let descriptor: Descriptor
@@ -93,8 +103,8 @@ package struct Connection: ~Copyable {
     return try Message(type: frame.type, payload: frame.payload)
   }
 
-  /// Says why this is the end, as far as the other side still listens.
-  mutating func fail(_ reason: String) { try? send(.failed(reason)) }
+  /// Says why this is the end, as far as the other side still listens; who does not is not waited for.
+  mutating func fail(_ reason: String) { try? send(.failed(reason), within: 200_000_000) }
 
   // MARK: - Frames
 
@@ -141,6 +151,7 @@ package struct Connection: ~Copyable {
           throw .violation("\(peer) sent frame \(frame.number) where \(received) belongs")
         }
         received += 1
+        receivedAt = readAt
         return frame
       }
       guard try fill(until: end) else { return nil }
@@ -173,7 +184,7 @@ package struct Connection: ~Copyable {
       let count = unsafe read(descriptor.number, &chunk, chunk.count)
       let time = Connection.now
       if count > 0 {
-        receivedAt = time
+        readAt = time
         // Once for each frame, and not for each byte that drips in.
         if consumed > 0 { inbox.removeFirst(consumed) }
         consumed = 0

@@ -40,8 +40,10 @@ struct Exchanger {
   mutating func answer(
     id: UInt64, peerReceived: Int64, peerSent: Int64, at time: Int64, monotonic: Int64
   ) throws(RemoteError) -> Result {
-    guard id <= self.id else { throw .violation("an answer about time to a question that was never put") }
     let begin = id == self.id ? sent : nil
+    guard id <= self.id, time >= begin ?? time else {
+      throw .violation("an answer about time to a question that had not been put")
+    }
     if begin != nil { sent = nil }
     guard peerReceived >= last.received, peerSent >= max(last.sent, peerReceived) else { return .wrong }
     last = (peerReceived, peerSent)

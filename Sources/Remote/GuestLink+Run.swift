@@ -8,11 +8,12 @@ extension GuestLink {
   private static let burst = 20
   /// An answer that takes longer is given up; the guest was not running.
   private static let answerTime: Int64 = 1_000_000_000
-  private static let stopTime: Int64 = 60_000_000_000
-  /// For the exchanges before the end: the host's recording waits for them.
-  private static let lastBurst: Int64 = 1_000_000_000
+  /// For the exchanges at the end: the host's recording waits for them.
+  private static let lastBurst: Int64 = 500_000_000
   /// Bytes a second of its recording that a guest must send, lest it is waited for without end.
-  static let leastRate: Int64 = 256 << 10
+  static let leastRate = 1 << 20
+  /// Bytes that a file counts for at least: the host waits for its disk with each.
+  private static let leastFile = 16 << 10
   /// For the guest's word that it has deleted its copy, which changes nothing.
   private static let farewell: Int64 = 2_000_000_000
   /// How often a wait looks whether the user has cancelled it.
@@ -31,6 +32,7 @@ extension GuestLink {
         let machine = try pull(&connection, into: directory, limit: limit)
         enter(.done(machine))
       } catch {
+        connection.deadline = nil
         connection.fail(error.description)
         enter(.failed(error))
       }
@@ -44,18 +46,20 @@ extension GuestLink {
   private func record(_ connection: inout Connection, _ exchanger: inout Exchanger) throws(RemoteError) {
     // Not asked since it was prepared, which is long ago where other guests took their time.
     let begin = Connection.now
+    let end = begin + connection.patience.step
+    connection.deadline = end
     try exchange(&connection, &exchanger, count: GuestLink.burst, since: begin)
     try connection.send(.start)
     var isStarted = false
-    let end = Connection.now + GuestLink.stopTime
     while !isStarted {
       guard Connection.now < end else { throw RemoteError(.timeout, "\(connection.peer) does not start to record") }
       guard let message = try connection.receive(within: try slice()) else { continue }
       if case .started = message { isStarted = true } else { try take(message, &connection, &exchanger) }
     }
+    connection.deadline = nil
     enter(.recording)
     var next = Connection.now
-    while !state.withLock({ $0.wantsStop }) {
+    while stopAt == nil {
       try exchange(&connection, &exchanger, count: 1, since: begin)
       next = max(next + GuestLink.interval, Connection.now)
       while case let rest = next - Connection.now, rest > 0 {
@@ -63,23 +67,28 @@ extension GuestLink {
         if let message = try connection.receive(within: rest) { try take(message, &connection, &exchanger) }
       }
     }
-    try exchange(
-      &connection, &exchanger, count: GuestLink.burst, since: begin, until: Connection.now + GuestLink.lastBurst)
+    try exchange(&connection, &exchanger, count: GuestLink.burst, since: begin)
   }
 
-  /// - Parameters:
-  ///   - begin: when the guest was asked for the first time.
-  ///   - latest: no further exchange is begun after it.
+  private var stopAt: Int64? { state.withLock { $0.stopAt } }
+
+  /// No exchange is begun after it, and no answer awaited.
+  private func latest(_ connection: borrowing Connection) -> Int64 {
+    min(connection.deadline ?? .max, stopAt.map { $0 + GuestLink.lastBurst } ?? .max)
+  }
+
+  /// - Parameter begin: when the guest was asked for the first time.
   private func exchange(
-    _ connection: inout Connection, _ exchanger: inout Exchanger, count: Int, since begin: Int64,
-    until latest: Int64 = .max
+    _ connection: inout Connection, _ exchanger: inout Exchanger, count: Int, since begin: Int64
   ) throws(RemoteError) {
-    for _ in 0..<count where Connection.now < latest {
+    for _ in 0..<count where Connection.now < latest(connection) {
       let message = Message.ping(id: exchanger.next())
-      exchanger.sent(at: try connection.send(type: message.kind.rawValue, message.payload))
-      let end = min(Connection.now + GuestLink.answerTime, latest)
+      let sent = try connection.send(
+        type: message.kind.rawValue, message.payload, within: GuestLink.answerTime)
+      exchanger.sent(at: sent)
+      let end = Connection.now + GuestLink.answerTime
       while exchanger.isWaiting {
-        let rest = end - Connection.now
+        let rest = min(end, latest(connection)) - Connection.now
         guard rest > 0 else {
           exchanger.giveUp()
           state.withLock { $0.lost += 1 }
@@ -122,12 +131,26 @@ extension GuestLink {
 
   private func finish(_ connection: inout Connection, _ exchanger: inout Exchanger) throws(RemoteError) {
     enter(.stopping)
+    let end = graceEnd(connection)
+    connection.deadline = end
     if stopped == nil { try connection.send(.stop) }
-    let end = Connection.now + GuestLink.stopTime
     while stopped == nil {
-      guard Connection.now < end else { throw RemoteError(.timeout, "\(connection.peer) does not end its recording") }
+      guard Connection.now < end else {
+        throw RemoteError(
+          .timeout, "\(connection.peer) has not ended its recording within \(GuestLink.seconds(connection.patience.grace))"
+            + " of the host's end (--guest-grace)")
+      }
       if let message = try connection.receive(within: try slice()) { try take(message, &connection, &exchanger) }
     }
+  }
+
+  /// The end of all waiting, but for the time that files take.
+  private func graceEnd(_ connection: borrowing Connection) -> Int64 {
+    (stopAt ?? Connection.now) + connection.patience.grace
+  }
+
+  private static func seconds(_ nanoseconds: Int64) -> String {
+    "\(nanoseconds / 1_000_000_000).\(nanoseconds / 100_000_000 % 10) s"
   }
 
   private func pull(
@@ -155,6 +178,7 @@ extension GuestLink {
   /// The recording is safe here, whatever becomes of the guest's copy and whatever the guest still says.
   private func acknowledge(_ connection: inout Connection) {
     let end = Connection.now + min(connection.patience.step, GuestLink.farewell)
+    connection.deadline = end
     do throws(RemoteError) {
       try connection.send(.acknowledge)
       while Connection.now < end, try connection.receive(within: try slice()) != .deleted {}
@@ -164,13 +188,16 @@ extension GuestLink {
   /// All that the agent sends until it says that this was all.
   private func take(_ connection: inout Connection, _ incoming: RecordingImport) throws {
     var files: UInt32 = 0
-    let begin = Connection.now
-    var last = begin
+    let grace = connection.patience.grace
+    let end = graceEnd(connection)
+    var last = Connection.now
     while true {
-      let now = Connection.now
-      let allowed = connection.patience.files + Int64(incoming.size) * 1_000_000_000 / GuestLink.leastRate
-      guard now - last < connection.patience.files, now - begin < allowed else {
-        throw RemoteError(.timeout, "\(connection.peer) sends its recording too slowly, or not any more")
+      let size = incoming.size + Int(files) * GuestLink.leastFile
+      let latest = min(end + Int64(size * 1000 / GuestLink.leastRate) * 1_000_000, last + grace)
+      connection.deadline = latest
+      guard Connection.now < latest else {
+        throw RemoteError(
+          .timeout, "\(connection.peer) sends its recording too slowly, or not any more (--guest-grace)")
       }
       guard let message = try connection.receive(within: try slice()) else { continue }
       switch message {

@@ -43,7 +43,8 @@ package final class GuestLink: Sendable {
     var exchanges: [ClockExchange] = []
     /// Where the guest has its recording, and why that ended; nil while it runs.
     var stopped: (reason: String, directory: String)?
-    var wantsStop = false
+    /// When it was to end, CLOCK_MONOTONIC_RAW; nil until then.
+    var stopAt: Int64?
     var isCancelled = false
     /// Exchanges that never came back, and those whose times make no sense.
     var lost = 0
@@ -54,15 +55,17 @@ package final class GuestLink: Sendable {
   ///
   /// - Parameter number: of the peer in machine.json.
   package init(
-    _ endpoint: Endpoint, number: UInt32, key: SharedKey?, release: String, request: RecordRequest
+    _ endpoint: Endpoint, number: UInt32, key: SharedKey?, release: String, request: RecordRequest,
+    patience: Patience = Patience()
   ) throws(RemoteError) {
     if endpoint.needsKey && key == nil {
       throw RemoteError(.invalid, "\(endpoint): TCP needs --key-file, the same key as the agent's")
     }
     var connection = try endpoint.connect()
+    connection.patience = patience
     try connection.greet(key: key, release: release)
     try connection.send(.prepare(request))
-    guard case .prepared(let prepared) = try connection.expect(within: GuestLink.preparation) else {
+    guard case .prepared(let prepared) = try connection.expect(within: patience.preparation) else {
       throw .violation("\(endpoint) answers what was not asked")
     }
     guard !request.taken.contains(prepared.machine) else {
@@ -79,9 +82,6 @@ package final class GuestLink: Sendable {
     self.connection = Mutex(connection)
   }
 
-  /// Loading programs under emulation takes its time.
-  private static let preparation: Int64 = 120_000_000_000
-
   // MARK: - For the rest of the program
 
   package var phase: GuestPhase { state.withLock { $0.phase } }
@@ -97,8 +97,8 @@ package final class GuestLink: Sendable {
     }
   }
 
-  /// Asks for a last burst of exchanges, the end of the guest's recording, and its files.
-  package func stop() { state.withLock { $0.wantsStop = true } }
+  /// Asks for a last burst of exchanges, the end of the guest's recording, and its files; its grace begins.
+  package func stop() { state.withLock { $0.stopAt = $0.stopAt ?? Connection.now } }
 
   /// Does not wait any longer; the guest keeps its recording.
   package func cancel() { state.withLock { $0.isCancelled = true } }

@@ -16,7 +16,7 @@ final class GuestParty {
   /// Bytes of one guest's streams that are taken, unless `--max-size` says otherwise.
   private static let defaultLimit = 4 << 30
   /// The host's recording waits for the last clock exchanges no longer.
-  private static let windDown = 1.5
+  private static let windDown = 0.75
 
   private let links: [GuestLink]
   private let limit: Int
@@ -31,8 +31,10 @@ final class GuestParty {
   /// Connects to the agents and has each load its programs.
   init(
     urls: [String], keyFile: String?, choice: ProbeChoice, devices: [String], topology: Topology, session: String,
-    host: String, maxSize: Int?
+    host: String, maxSize: Int?, grace: Int64?
   ) throws {
+    var patience = Patience()
+    if let grace { patience.grace = grace }
     let endpoints = try urls.map { try Endpoint($0) }
     let key = try keyFile.map { try SharedKey(file: $0) }
     limit = maxSize ?? GuestParty.defaultLimit
@@ -50,7 +52,8 @@ final class GuestParty {
       request.taken = [host]
       for (number, endpoint) in endpoints.enumerated() {
         let link = try GuestLink(
-          endpoint, number: UInt32(number), key: key, release: Latprobe.version, request: request)
+          endpoint, number: UInt32(number), key: key, release: Latprobe.version, request: request,
+          patience: patience)
         request.taken.append(link.prepared.machine)
         links.append(link)
         for warning in link.prepared.warnings { Console.error("warning: \(link.prepared.machine): \(warning)") }

@@ -113,6 +113,10 @@ struct Record: ParsableCommand {
   var keyFile: String?
 
   @Option(
+    help: "How long a guest may take to end its recording, and to begin or go on sending it, after the host's end (5s).")
+  var guestGrace: TimeArgument?
+
+  @Option(
     help: ArgumentHelp(
       "Name of the session, the same for recordings that are made one by one; default: a new one.", valueName: "name"))
   var session: String?
@@ -147,7 +151,9 @@ struct Record: ParsableCommand {
     try maxSize.validateAsMaxSize()
     try session.validateAsSession()
     if guests.isEmpty {
-      if keyFile != nil || !guestDevices.isEmpty { throw ValidationError("--key-file and --guest-dev go with --guest") }
+      if keyFile != nil || !guestDevices.isEmpty || guestGrace != nil {
+        throw ValidationError("--key-file, --guest-dev and --guest-grace go with --guest")
+      }
     } else if side == .guest {
       throw ValidationError("--guest is for the host's side; without it, record each side with one --session ID")
     }
@@ -193,7 +199,7 @@ struct Record: ParsableCommand {
     let id = session ?? UUID().uuidString.lowercased()
     let party = try GuestParty(
       urls: guests, keyFile: keyFile, choice: choice, devices: guestDevices, topology: topology, session: id,
-      host: setup.machine.name, maxSize: maxSize?.bytes)
+      host: setup.machine.name, maxSize: maxSize?.bytes, grace: guestGrace?.nanoseconds)
     party.describe(in: &setup.machine)
     let session = Session(
       id: id, members: [setup.machine.name] + party.peers.map(\.machine),

@@ -67,6 +67,14 @@ import Testing
     }
   }
 
+  /// The next question's number is easily guessed: who answers before it has been put lies about the time.
+  @Test func answersBeforeTheirQuestion() {
+    var exchanger = ask()
+    #expect(throws: RemoteError.self) {
+      try exchanger.answer(id: 1, peerReceived: 1, peerSent: 2, at: 999, monotonic: 1)
+    }
+  }
+
   @Test func answersWithoutAQuestion() {
     var exchanger = ask()
     #expect(throws: RemoteError.self) {

@@ -70,7 +70,7 @@ import Testing
   /// What the host makes of it: its error, and what is then in the session's folder.
   private func play(
     _ moment: Moment, limit: Int, _ messages: @escaping @Sendable () -> [Message], endless: Message? = nil,
-    pause: UInt32 = 0, answersLate: Bool = false, patience: Patience = Patience(),
+    pause: UInt32 = 0, answersLate: Bool = false, patience: (inout Patience) -> Void = { _ in },
     meanwhile: (GuestLink, Scratch) -> Void = { _, _ in }
   ) throws -> (RemoteError?, [String]) {
     let scratch = try Scratch()
@@ -79,8 +79,10 @@ import Testing
     let folder = try Scratch()
     var failure: RemoteError?
     do {
-      let link = try GuestLink(endpoint, number: 0, key: nil, release: "1", request: sampleRequest())
-      link.connection.withLock { $0.patience = patience }
+      var allowed = Patience()
+      patience(&allowed)
+      let link = try GuestLink(
+        endpoint, number: 0, key: nil, release: "1", request: sampleRequest(), patience: allowed)
       let run = Background<Bool> {
         link.run(into: folder.path, limit: limit)
         return true
@@ -133,10 +135,9 @@ import Testing
   @Test(arguments: [true, false]) func wordsWithoutEndAfterTheRecording(_ cancels: Bool) throws {
     let files = try HostileGuestTests.files()
     let begin = Date()
-    let patience = Patience(step: cancels ? 20_000_000_000 : 500_000_000)
     let (error, left) = try play(
       .pull, limit: 1 << 20, { HostileGuestTests.messages(files) }, endless: .progress(RemoteProgress()),
-      patience: patience
+      patience: { $0.step = cancels ? 20_000_000_000 : 500_000_000 }
     ) { link, folder in
       guard cancels else { return }
       for _ in 0..<5000 where folder.list() != ["guest-b"] { usleep(1000) }
@@ -151,7 +152,7 @@ import Testing
     let begin = Date()
     let (error, left) = try play(
       .pull, limit: 1 << 40, { [.file(.stream(cpu: 1, sequence: 0), size: 1 << 30)] }, endless: .data([1]),
-      pause: 20_000, patience: Patience(files: 500_000_000))
+      pause: 20_000, patience: { $0.grace = 500_000_000 })
     #expect(error?.kind == .timeout && error?.description.contains("too slowly") == true, "\(error as Any)")
     #expect(left.isEmpty && Date().timeIntervalSince(begin) < 15)
   }
@@ -230,6 +231,48 @@ import Testing
     }
     #expect(try outcome(.prepare) { [.started] }.kind == .protocolViolation)
     #expect(try outcome(.start) { [.sent(files: 0, bytes: 0)] }.kind == .protocolViolation)
+  }
+
+  /// Old answers again and again, and the greatest numbers that a message can hold, are only odd.
+  @Test func oddButAllowed() throws {
+    var progress = RemoteProgress()
+    (progress.stamps, progress.lost, progress.size) = (.max, .max, .max)
+    let extreme = progress
+    let late = Message.pong(id: 3, received: 1, sent: .max)
+    let error = try outcome(.recording) {
+      [Message](repeating: late, count: 1000) + [.progress(extreme), .failed("enough")]
+    }
+    #expect(error.kind == .refused && error.description.contains("enough"))
+  }
+
+  /// Somebody between the two sides, or a guest that has lost its key.
+  @Test func aWrongSealOnTheWay() throws {
+    let scratch = try Scratch()
+    let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
+    let keys = try [1, 2].map { try SharedKey(bytes: [UInt8](repeating: $0, count: 32)) }
+    let listener = Mutex(try Listener(endpoint))
+    let agent = Background<Bool> {
+      guard var connection = try listener.withLock({ try $0.accept(timeout: 10_000) }) else { return false }
+      try connection.welcome(key: keys[0], release: "1")
+      try HostileGuestTests.hear(&connection)
+      let prepared = PreparedRecording(machine: "guest-b", hostname: "b", bootID: "boot-b", hooks: [], warnings: [])
+      try connection.send(.prepared(prepared))
+      try HostileGuestTests.hear(&connection)
+      try connection.send(.started)
+      let other = keys[1].seal("latprobe frames of the agent", [])
+      connection.seal(outgoing: other, incoming: other)
+      try connection.send(.progress(RemoteProgress()))
+      while (try? connection.receive(within: 5_000_000_000)) != nil {}
+      return true
+    }
+    let link = try GuestLink(endpoint, number: 0, key: keys[0], release: "1", request: sampleRequest())
+    link.run(into: scratch.path, limit: 0)
+    guard case .failed(let error) = link.phase else {
+      Issue.record("\(link.phase)")
+      return
+    }
+    #expect(error.kind == .protocolViolation && error.description.contains("seal is wrong"), "\(error)")
+    _ = try? agent.wait()
   }
 
   @Test func answersToWhatWasNeverAsked() throws {

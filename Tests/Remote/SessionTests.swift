@@ -21,7 +21,7 @@ import Testing
 
     init(
       _ recorder: FakeRecorder = FakeRecorder(), grace: Int64 = 2_000_000_000, key: SharedKey? = nil,
-      patience: Patience = Patience(), adjust: @escaping @Sendable (inout AgentOptions) -> Void = { _ in }
+      patience: Int64 = Patience().step, adjust: @escaping @Sendable (inout AgentOptions) -> Void = { _ in }
     ) throws {
       let scratch = try Scratch()
       let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
@@ -41,7 +41,7 @@ import Testing
         let say = { @Sendable line in self.said.withLock { $0.append(line) } }
         let door = Door(listener, key: key, release: options.release, say: say)
         guard var guest = try door.next(wait: 10_000) else { return false }
-        guest.connection.patience = patience
+        guest.connection.patience.step = patience
         AgentSession(
           options: options, recorder: recorder, signals: { self.signals.withLock { $0 } },
           idle: { door.turnAway() }, say: say
@@ -262,8 +262,10 @@ import Testing
       }
       return false
     }
-    let link = try GuestLink(endpoint, number: 0, key: nil, release: "1", request: sampleRequest())
-    link.connection.withLock { $0.patience.silence = 1_500_000_000 }
+    var patience = Patience()
+    patience.silence = 1_500_000_000
+    let link = try GuestLink(
+      endpoint, number: 0, key: nil, release: "1", request: sampleRequest(), patience: patience)
     usleep(1_500_000)
     let run = Background<Bool> {
       link.run(into: scratch.path, limit: 0)
@@ -277,7 +279,7 @@ import Testing
   /// A host whose disk takes its time reads nothing for longer than a step of the conversation may last.
   @Test func aHostWithASlowDisk() throws {
     // 3.2 MB: more than the socket holds.
-    let agent = try Agent(FakeRecorder(stamps: 100_000), grace: 20_000_000_000, patience: Patience(step: 500_000_000))
+    let agent = try Agent(FakeRecorder(stamps: 100_000), grace: 20_000_000_000, patience: 500_000_000)
     var connection = try agent.endpoint.connect()
     try connection.greet(key: nil, release: "1")
     for message: Message in [.prepare(sampleRequest()), .start, .stop] {
