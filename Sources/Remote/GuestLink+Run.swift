@@ -137,7 +137,8 @@ extension GuestLink {
     while stopped == nil {
       guard Connection.now < end else {
         throw RemoteError(
-          .timeout, "\(connection.peer) has not ended its recording within \(GuestLink.seconds(connection.patience.grace))"
+          .timeout,
+          "\(connection.peer) has not ended its recording within \(GuestLink.seconds(connection.patience.grace))"
             + " of the host's end (--guest-grace)")
       }
       if let message = try connection.receive(within: try slice()) { try take(message, &connection, &exchanger) }

@@ -103,6 +103,31 @@ extension IntegrationSuites {
       #expect(try agent.wait(limit: 10).status == 0)
     }
 
+    /// A guest that stalls or drips loses itself alone: the host's recording ends when it should, and is whole.
+    @Test(arguments: [
+      ("pong", "stall"), ("pong", "drip"), ("stopped", "stall"), ("stopped", "drip"), ("stopped", "flood"),
+      ("file", "stall"), ("pong", "words"),
+    ])
+    func aGuestThatStalls(phase: String, way: String) throws {
+      let bed = try Testbed()
+      let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("Fixtures/hostile_guest.py").path
+      let guest = try bed.start(["python3", script, bed.path("socket"), phase, way, "300"])
+      try guest.expect("listening")
+      let host = try host(
+        bed, "r", "--guest", "unix:\(bed.path("socket"))", "--duration", "1s", "--guest-grace", "2s")
+      // Without an end of its own, the guest's 300 s.
+      let output = try host.wait(limit: 120)
+      #expect(output.status == 1 && output.errors.contains("the recording of guest-hostile is missing"), "\(output)")
+      #expect(output.errors.split(separator: "\n").count < 12, "\(output.errors)")
+      let machine = try bed.load("r").only().machine
+      #expect(machine.stoppedBy == "duration" && machine.role == "host")
+      let gate = try bed.latprobe("gate", bed.path("r"), "--require", "txh0-rxh1 p50 < 1s")
+      #expect(gate.status == 3, "\(gate)")
+      let report = try bed.latprobe("report", bed.path("r"), "--json")
+      #expect(report.text.contains("the recording of guest-hostile is missing"), "\(report)")
+    }
+
     @Test func twoGuestsOnALineAndASocket() throws {
       let bed = try Testbed()
       try makeState(bed)

@@ -34,7 +34,9 @@ extension VirtualLab {
 
   package static func arguments(_ recording: Scenario.Recording, hasGuest: Bool = true) -> [String] {
     ["--topology", recording.topology]
-      + (hasGuest ? ["--side", "host", "--guest-name", "lab-guest", "--guest-dev", "eth0", "--guest-grace", "60s"] : ["--dev", "eth0"])
+      + (hasGuest
+        ? ["--side", "host", "--guest-name", "lab-guest", "--guest-dev", "eth0", "--guest-grace", "60s"]
+        : ["--dev", "eth0"])
       + (recording.filter.map { ["--filter", $0] } ?? []) + (recording.options ?? [])
   }
 
