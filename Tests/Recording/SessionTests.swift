@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
+import Glibc
 import Recording
 import Testing
 
@@ -91,7 +92,35 @@ import Testing
     #expect(try scratch.list("").isEmpty)
   }
 
-  /// A path that is just long enough for `session.json` and too long for `ctf/metadata`.
+  /// Where a start fails behind `session.json`: in its first file, or once the machine's folder stands.
+  @Test(arguments: [100, 60_000]) func aStartThatFailsLeavesNothing(_ room: UInt) async throws {
+    await #expect(processExitsWith: .success) { [room = room as UInt] in
+      let scratch = try Scratch()
+      let (empty, taken) = ("\(scratch.path)/empty", "\(scratch.path)/taken")
+      for directory in [empty, taken] {
+        try Session.prepare(directory: directory, force: false)
+        try sampleSession().write(to: directory)
+      }
+      // Another member's recording keeps its session.json.
+      try FileManager.default.createDirectory(atPath: "\(taken)/guest-a", withIntermediateDirectories: false)
+      signal(SIGXFSZ, SIG_IGN)
+      var limit = rlimit(rlim_cur: room, rlim_max: room)
+      try #require(unsafe setrlimit(__rlimit_resource_t(1), &limit) == 0)  // RLIMIT_FSIZE
+      for (directory, left) in [(empty, []), (taken, ["guest-a", "session.json"])] {
+        for _ in 0..<2 {
+          let problem = try error {
+            try MachineWriter(
+              directory: directory, machine: sampleMachine(), session: sampleSession(), utcOffset: utcOffset)
+          }
+          try #require(problem.kind == .diskFull && problem.errno == EFBIG, "\(problem)")
+          try #require(try FileManager.default.contentsOfDirectory(atPath: directory).sorted() == left)
+        }
+      }
+      // With room again, nothing is in the way.
+      try Session.prepare(directory: empty, force: false)
+    }
+  }
+
   /// What is in the way stays, and so does the session of those who are there.
   @Test func aStartThatFailsRemovesNothingOfOthers() throws {
     let scratch = try Scratch()

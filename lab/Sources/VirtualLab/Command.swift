@@ -106,9 +106,12 @@ package final class Command {
     return status > 128 ? "was ended by signal \(status - 128)" : "ended with status \(status)"
   }
 
-  /// Waits for the end; after `limit` seconds the command is killed and this throws.
+  /// A limit tells that something hangs, not how fast this machine is: it may have much else to do.
+  private static let leastLimit = 60.0
+
+  /// Waits for the end; after `limit` seconds, a minute at least, the command is killed and this throws.
   package func wait(limit: Double = 60) throws -> Output {
-    let end = Date().addingTimeInterval(limit)
+    let end = Date().addingTimeInterval(max(limit, Command.leastLimit))
     while isRunning {
       do { try Stop.check() } catch {
         signal(SIGKILL)
@@ -123,9 +126,9 @@ package final class Command {
     return Output(status: status ?? -1, text: read("out"), errors: errors)
   }
 
-  /// Waits until `text` stands in what the command wrote to standard error or output.
-  package func expect(_ text: String, limit: Double = 20) throws {
-    let end = Date().addingTimeInterval(limit)
+  /// Waits until `text` stands in what the command wrote to standard error or output, a minute at least.
+  package func expect(_ text: String, limit: Double = 60) throws {
+    let end = Date().addingTimeInterval(max(limit, Command.leastLimit))
     while true {
       try Stop.check()
       if errors.contains(text) || read("out").contains(text) { return }
