@@ -162,6 +162,8 @@ struct RFC2544Command: ParsableCommand {
     (benchmark.repeats, benchmark.resolution) = (repeats, resolution / 100)
     let rate = try rate(to: target)
     StopSignal.watch()
+    // Each trial's socket has room for more answers than the system's limit allows.
+    Privileges.keep(tuning.fifo == nil ? [.netAdmin] : [.netAdmin, .sysNice])
     var trials: [Trial] = []
     var results: [FrameResult] = []
     var failure: (any Error)?

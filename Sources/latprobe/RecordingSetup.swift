@@ -114,7 +114,8 @@ struct RecordingSetup: ~Copyable {
   /// What recording takes of this process's rights: maps are read, a guest's counters are files of root's, and namespaces
   /// whose changes are not heard are entered to look.
   var needed: Set<Capability> {
-    var needed: Set<Capability> = [.bpf]
+    // CAP_SYS_ADMIN stands for it.
+    var needed: Set<Capability> = [Capability.held.contains(.bpf) ? .bpf : .sysAdmin]
     if machine.guests?.isEmpty == false { needed.insert(.dacReadSearch) }
     if entersNamespaces { needed.insert(.sysAdmin) }
     return needed

@@ -19,6 +19,7 @@ extension TapCommand {
       id: UUID().uuidString.lowercased(), members: [calibrator.machine.name],
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
+    Privileges.keep([])
     try place.begin(session)
     Console.error("sending \(count ?? 1_000) frames each way between \(devices[0]) and \(devices[1])")
     let machine = try calibrator.run(session: session, directory: output) { StopSignal.name }

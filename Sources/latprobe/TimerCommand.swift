@@ -89,6 +89,7 @@ struct TimerCommand: ParsableCommand {
       id: UUID().uuidString.lowercased(), members: [machine.name],
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
       commandLine: CommandLine.arguments, createdAt: Date().timeIntervalSince1970)
+    Privileges.keep(tuning.fifo == nil ? [] : [.sysNice])
     var study = TimerStudy(options)
     let series = try study.run(stopRequested: { StopSignal.name != nil }, progress: { Console.live("measuring \($0)") })
     Console.endLive()

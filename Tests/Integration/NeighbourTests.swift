@@ -184,6 +184,14 @@ extension IntegrationSuites {
       let sender = try bed.start(inside + ["send", "10.77.0.1:8620", "-o", bed.path("s")])
       try sender.expect("sending to")
       try check(sender, keeps: 0)
+      let timer = try bed.start(inside + ["timer", "--samples", "1000000", "--load", "idle"])
+      let benchmark = try bed.start(
+        inside + ["rfc2544", "10.77.0.1:8620", "--line-rate", "1M", "--sizes", "128", "-o", bed.path("b")])
+      try benchmark.expect("frame size")
+      // The room of its sockets.
+      try check(benchmark, keeps: 1 << 12)
+      try check(timer, keeps: 0)
+      for command in [timer, benchmark] { command.signal(SIGINT) }
       try bed.run("mkdir", "-m", "700", bed.path("state"))
       let agent = try bed.start(inside + ["agent", "unix:\(bed.path("socket"))", "--state", bed.path("state")])
       try agent.expect("listening on")

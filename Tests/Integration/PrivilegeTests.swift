@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
+import Recording
 import Testing
 import VirtualLab
 
@@ -29,12 +30,26 @@ extension IntegrationSuites {
       }
 
       func asNobody(_ arguments: String..., capabilities: String = "-all") throws -> Output {
+        try start(arguments, capabilities).wait()
+      }
+
+      /// - Parameters:
+      ///   - namespace: to be in, as the command itself may not enter it.
+      ///   - umask: of a user who hides nothing.
+      func start(
+        _ arguments: [String], _ capabilities: String, in namespace: String? = nil, umask: String = "022"
+      ) throws -> Command {
         let kept = capabilities == "-all" ? [] : ["--inh-caps=\(capabilities)", "--ambient-caps=\(capabilities)"]
         return try bed.start(
-          [
-            "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=\(capabilities)",
-          ] + kept + [program] + arguments
-        ).wait(limit: 20)
+          ["sh", "-c", "umask \(umask); exec \"$@\"", "sh"] + (namespace.map { ["ip", "netns", "exec", $0] } ?? [])
+            + ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=\(capabilities)"] + kept
+            + [program] + arguments)
+      }
+
+      /// Files and folders of nobody's that others may look into.
+      func readable() throws -> [String] {
+        try bed.run("find", bed.path("out"), "-mindepth", "1", "-perm", "/077", "-not", "-type", "s")
+          .split(separator: "\n").map(String.init)
       }
     }
 
@@ -75,6 +90,113 @@ extension IntegrationSuites {
       try bed.pingPong()
       try bed.finish(recording)
       #expect(try bed.report("out/r").segment("txg0-rxg1").count > 900)
+    }
+
+    /// What each command needs at least, by topology: with it all is well, and without one of it nothing is.
+    struct Least: Sendable, CustomTestStringConvertible {
+      let command: String
+      var capabilities: [String] = []
+      /// In the namespace of the first guest; else in the test's own, from which others must be entered.
+      var isInside = true
+      var testDescription: String { "\(command) \(capabilities)" }
+    }
+
+    /// docs/privileges.md has these; A and B are the guests' namespaces, O where results go.
+    static let least = [
+      Least(command: "record --topology host-nic --dev eth0 --duration 300ms -o O", capabilities: ["bpf", "perfmon"]),
+      Least(
+        command: "record --topology kvm-vhost --side guest --dev eth0 --duration 300ms -o O",
+        capabilities: ["bpf", "perfmon"]),
+      Least(
+        command: "record --topology kvm-user --side guest --dev eth0 --duration 300ms -o O",
+        capabilities: ["bpf", "perfmon"]),
+      Least(
+        command: "record --topology veth --netns A --netns B --duration 300ms -o O",
+        capabilities: ["sys_admin"], isInside: false),
+      Least(command: "tap eth0 --duration 300ms -o O", capabilities: ["net_raw"]),
+      Least(
+        command: "tap eth0 --netns A --duration 300ms -o O", capabilities: ["net_raw", "sys_admin"], isInside: false),
+      Least(command: "pair --proto icmp eth0 --duration 300ms -o O", capabilities: ["net_raw"]),
+      Least(
+        command: "pair --proto icmp eth0 --netns A --duration 300ms -o O", capabilities: ["net_raw", "sys_admin"],
+        isInside: false),
+      Least(command: "send 10.77.0.2:5000 --rate 100 --count 11 -o O"),
+      Least(
+        command: "send 10.77.0.2:5000 --netns A --rate 100 --count 11 -o O", capabilities: ["sys_admin"],
+        isInside: false),
+      Least(
+        command:
+          "rfc2544 10.77.0.2:5000 --line-rate 1M --sizes 128 --trial 200ms --search-trial 200ms --repeat 1 --pause 0s "
+          + "--measure loss-curve -o O"),
+      Least(command: "timer --samples 20 --load idle -o O"),
+    ]
+
+    @Test(arguments: least) func theLeastCapabilities(_ least: Least) throws {
+      let installed = try Installation()
+      let bed = installed.bed
+      for name in ["kvm-vhost", "kvm-user"] {
+        try bed.run(
+          "cp", Testbed.fixture("../../probes/\(name).yaml"), bed.path("prefix/share/latprobe/probes/\(name).yaml"))
+      }
+      _ = try bed.reflect("--listen", "10.77.0.2:5000")
+      for (number, umask) in ["000", "022"].enumerated() {
+        let words = least.command.split(separator: " ").map { word in
+          ["A": bed.a, "B": bed.b, "O": bed.path("out/r\(number)")][word] ?? String(word)
+        }
+        func run(_ capabilities: [String]) throws -> Output {
+          try installed.start(
+            words, (["-all"] + capabilities.map { "+\($0)" }).joined(separator: ","),
+            in: least.isInside ? bed.a : nil, umask: umask
+          ).wait()
+        }
+        for missing in least.capabilities.indices where number == 0 {
+          var fewer = least.capabilities
+          fewer.remove(at: missing)
+          let output = try run(fewer)
+          #expect(output.status == 1, "without \(least.capabilities[missing]): \(output)")
+        }
+        let output = try run(least.capabilities)
+        #expect(output.status == 0, "\(output)")
+        // Whatever the umask: what it made is for its maker alone.
+        #expect(try installed.readable() == [])
+      }
+    }
+
+    /// Ports below 1024, and a guest's agent in its own namespace, whose recording the host pulls.
+    @Test func listenersNeedLittle() throws {
+      let installed = try Installation()
+      let bed = installed.bed
+      let listen = ["reflect", "--listen", "10.77.0.1"]
+      let refused = try installed.start(listen, "-all", in: bed.a).wait()
+      #expect(refused.status == 1 && refused.errors.contains("CAP_NET_BIND_SERVICE"), "\(refused)")
+      let reflector = try installed.start(listen, "-all,+net_bind_service", in: bed.a)
+      try reflector.expect("reflecting on")
+      reflector.signal(SIGINT)
+      #expect(try reflector.wait().status == 0)
+
+      try bed.run(
+        "cp", Testbed.fixture("../../probes/kvm-vhost.yaml"), bed.path("prefix/share/latprobe/probes/kvm-vhost.yaml"))
+      try bed.run("install", "-d", "-o", "65534", "-m", "700", bed.path("out/state"))
+      let agent = try installed.start(
+        ["agent", "unix:\(bed.path("out/socket"))", "--state", bed.path("out/state"), "--dev", "eth0"],
+        "-all,+bpf,+perfmon", in: bed.a, umask: "000")
+      try agent.expect("listening on")
+      let host = try bed.start([
+        "sh", "-c", "umask 000; exec \"$@\"", "sh", "ip", "netns", "exec", bed.bridge, installed.program, "record",
+        "--topology", "kvm-vhost", "--guest", "unix:\(bed.path("out/socket"))", "--tap", "va", "--dev", "vb", "-o",
+        bed.path("r"),
+      ])
+      try host.expect("recording txh0")
+      #expect(try installed.readable() == [])
+      usleep(300_000)
+      try bed.run("ip", "netns", "exec", bed.a, "ping", "-c", "7", "-i", "0.02", "10.77.0.2")
+      usleep(1_200_000)
+      try bed.finish(host)
+      let machines = try bed.load("r").machines
+      #expect(machines.map(\.machine.role) == ["host", "guest"] && machines.allSatisfy { !$0.stamps.isEmpty })
+      #expect(try bed.run("find", bed.path("r"), "-perm", "/077").isEmpty)
+      agent.signal(SIGINT)
+      #expect(try agent.wait().status == 0)
     }
 
     @Test func hooksAndDoctorWorkAndSaySo() throws {
