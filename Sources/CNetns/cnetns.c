@@ -107,6 +107,7 @@ void lp_read_link(struct lp_link *link, const struct nlmsghdr *message)
 	link->index = info->ifi_index;
 	link->ethernet = info->ifi_type == ARPHRD_ETHER || info->ifi_type == ARPHRD_LOOPBACK;
 	link->up = !!(info->ifi_flags & IFF_UP);
+	link->carrier = !!(info->ifi_flags & IFF_LOWER_UP);
 	link->peer_nsid = -1;
 	for (; RTA_OK(a, length); a = RTA_NEXT(a, length)) {
 		switch (a->rta_type & NLA_TYPE_MASK) {

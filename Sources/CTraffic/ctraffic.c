@@ -96,22 +96,6 @@ int lp_peer_device(const struct lp_peer *peer, char device[16])
 	return error;
 }
 
-uint32_t lp_way_device(const char *device, int *is_running)
-{
-	struct ifreq request = { 0 };
-	uint32_t index = if_nametoindex(device);
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	*is_running = 0;
-	if (fd < 0)
-		return index;
-	strncpy(request.ifr_name, device, sizeof(request.ifr_name) - 1);
-	if (!ioctl(fd, SIOCGIFFLAGS, &request))
-		*is_running = (request.ifr_flags & IFF_UP) && (request.ifr_flags & IFF_RUNNING);
-	close(fd);
-	return index;
-}
-
 int lp_way_name(uint32_t index, char device[16])
 {
 	return if_indextoname(index, device) ? 0 : -errno;

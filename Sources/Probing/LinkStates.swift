@@ -7,6 +7,7 @@ package struct WatchedDevice: Sendable, Equatable {
   package var index: Int
   package var namespace: NetworkNamespace
   package var isUp: Bool
+  package var hasCarrier: Bool
   /// Hook points that what happens to it touches: ``Change/hooks``.
   package var hooks: [String]
 
@@ -15,6 +16,7 @@ package struct WatchedDevice: Sendable, Equatable {
     index = link.index
     self.namespace = namespace
     isUp = link.isUp
+    hasCarrier = link.hasCarrier
     self.hooks = hooks
   }
 }
@@ -25,6 +27,8 @@ package struct LinkStates {
     var device: WatchedDevice
     /// A device of the name and index is there.
     var isThere = true
+    /// It was told that its carrier is gone.
+    var hasLostCarrier = false
   }
 
   private var states: [State]
@@ -41,15 +45,25 @@ package struct LinkStates {
         if link.name != device.name {
           end(place, .renamed, at: time, to: link.name)
         } else if link.isUp != device.isUp {
-          states[place].device.isUp = link.isUp
+          take(link, at: place)
           tell(place, link.isUp ? .up : .down, at: time)
+        } else if link.hasCarrier != device.hasCarrier {
+          states[place].device.hasCarrier = link.hasCarrier
+          // What is down has none either, and what has just come up waits for it: that is no news of its own.
+          if !link.hasCarrier, link.isUp {
+            states[place].hasLostCarrier = true
+            tell(place, .noCarrier, at: time)
+          } else if states[place].hasLostCarrier {
+            states[place].hasLostCarrier = false
+            tell(place, .carrier, at: time)
+          }
         }
       } else if device.name == link.name {
         // The old one goes by another name or is gone; what told so was lost.
         if states[place].isThere { end(place, .deleted, at: time) }
         states[place].isThere = true
         states[place].device.index = link.index
-        states[place].device.isUp = link.isUp
+        take(link, at: place)
         tell(place, .back, at: time)
         if !link.isUp { tell(place, .down, at: time) }
       }
@@ -81,15 +95,20 @@ package struct LinkStates {
     return changes
   }
 
+  private mutating func take(_ link: Link, at place: Int) {
+    (states[place].device.isUp, states[place].device.hasCarrier) = (link.isUp, link.hasCarrier)
+    states[place].hasLostCarrier = false
+  }
+
   private func isThere(_ place: Int, in namespace: NetworkNamespace) -> Bool {
     states[place].isThere && states[place].device.namespace == namespace
   }
 
   private mutating func end(_ place: Int, _ what: Change.Kind, at time: UInt64, to name: String? = nil) {
     let device = states[place].device
-    // A device is closed before it goes: that is no news of its own.
+    // A device is closed, and loses its other end, before it goes: that is no news of its own.
     let id = id(of: device)
-    changes.removeAll { $0.what == .down && $0.device == device.name && $0.id == id }
+    changes.removeAll { [.down, .noCarrier].contains($0.what) && $0.device == device.name && $0.id == id }
     states[place].isThere = false
     tell(place, what, at: time, to: name)
   }

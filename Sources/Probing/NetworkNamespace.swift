@@ -9,6 +9,8 @@ package struct Link: Sendable, Equatable {
   /// `veth`, `bridge`, `tun`, …; empty for a plain device.
   package var kind: String
   package var isUp: Bool
+  /// False where a cable is out, or a veth's other end down; devices without the notion have one.
+  package var hasCarrier: Bool
   /// Whether its frames begin with an Ethernet header; loopback's do.
   package var isEthernet: Bool
   /// Index of the other end (or lower device); nil where there is none.
@@ -19,13 +21,15 @@ package struct Link: Sendable, Equatable {
   package var masterIndex: Int?
 
   package init(
-    index: Int, name: String, kind: String = "", isUp: Bool = true, isEthernet: Bool = true, peerIndex: Int? = nil,
+    index: Int, name: String, kind: String = "", isUp: Bool = true, hasCarrier: Bool = true, isEthernet: Bool = true,
+    peerIndex: Int? = nil,
     peerNamespaceID: Int? = nil, masterIndex: Int? = nil
   ) {
     self.index = index
     self.name = name
     self.kind = kind
     self.isUp = isUp
+    self.hasCarrier = hasCarrier
     self.isEthernet = isEthernet
     self.peerIndex = peerIndex
     self.peerNamespaceID = peerNamespaceID
@@ -46,6 +50,23 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
     self.label = label
     self.path = path
     inode = UInt32(truncatingIfNeeded: status.st_ino)
+  }
+
+  /// The same by a path that leads there as long as the calling thread is in it.
+  var here: NetworkNamespace {
+    var namespace = self
+    namespace.path = NetworkNamespace.threadPath
+    return namespace
+  }
+
+  private static let threadPath = "/proc/thread-self/ns/net"
+
+  /// Where the calling thread is, which may have gone into another one than the process's.
+  package static func ofThread() throws(ProbingError) -> NetworkNamespace {
+    guard let namespace = NetworkNamespace(label: "this namespace", path: threadPath) else {
+      throw ProbingError("\(threadPath) cannot be read: is /proc mounted?")
+    }
+    return namespace
   }
 
   package static func current() throws(ProbingError) -> NetworkNamespace {
@@ -97,7 +118,7 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
 
   /// Devices by which the default routes leave, IPv4's first, each once.
   package func defaultRouteDevices() throws(ProbingError) -> [String] {
-    let home = unsafe open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
+    let home = unsafe open(NetworkNamespace.threadPath, O_RDONLY | O_CLOEXEC)
     guard home >= 0 else { throw ProbingError.system("this namespace", errno) }
     defer { close(home) }
     try enter()
@@ -192,7 +213,7 @@ extension Link {
     }
     self.init(
       index: Int(link.index), name: text(link.name), kind: text(link.kind), isUp: link.up != 0,
-      isEthernet: link.ethernet != 0,
+      hasCarrier: link.carrier != 0, isEthernet: link.ethernet != 0,
       peerIndex: link.peer_index > 0 && link.peer_index != link.index || link.peer_nsid >= 0
         ? Int(link.peer_index) : nil,
       peerNamespaceID: link.peer_nsid >= 0 ? Int(link.peer_nsid) : nil,

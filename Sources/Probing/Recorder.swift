@@ -89,7 +89,7 @@ package struct Recorder: ~Copyable {
       machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
     }
     try probes.disable()
-    if failure == nil { try follow(watch.take()) }
+    if failure == nil { try follow(watch.take(isLast: true)) }
     machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
     if let found = try cost.finish(probes) { take(found) }
     if failure == nil {

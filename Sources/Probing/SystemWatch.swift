@@ -18,8 +18,8 @@ package import Recording
 package struct SystemWatch: ~Copyable {
   /// How often it looks at what nobody tells of, nanoseconds.
   private static let lookInterval: Int64 = 100_000_000
-  /// Slewing changes the wall clock by less than 0.1 ms in that time (500 ppm; adjtime(3) the same).
-  private static let leastStep: Int64 = 1_000_000
+  /// Beside what reading takes. Slewing changes CLOCK_MONOTONIC just as much as the wall clock.
+  private static let leastStep: Int64 = 1_000
 
   private struct Space {
     var namespace: NetworkNamespace
@@ -58,7 +58,7 @@ package struct SystemWatch: ~Copyable {
     let socket = try Socket()
     let descriptor = socket.descriptor
     var spaces: [Space] = []
-    let own = try NetworkNamespace.named("/proc/thread-self/ns/net")
+    let own = try NetworkNamespace.ofThread()
     for device in devices where !spaces.contains(where: { $0.namespace == device.namespace }) {
       let namespace = device.namespace
       var space = Space(namespace: namespace, cookie: try namespace.cookie())
@@ -81,15 +81,32 @@ package struct SystemWatch: ~Copyable {
     lookAtLinks(UInt64(clock.monotonic.nanoseconds)) { _ in true }
   }
 
+  /// Of devices of the calling thread's namespace; nil where nobody tells (without netlink).
+  ///
+  /// - Parameter namespace: as it was asked for, if it was.
+  package static func ofThread(
+    _ devices: [(name: String, hooks: [String])], in namespace: NetworkNamespace? = nil
+  ) -> SystemWatch? {
+    guard let here = namespace ?? (try? NetworkNamespace.ofThread()), let links = try? here.here.links() else {
+      return nil
+    }
+    return try? SystemWatch(
+      devices.compactMap { device in
+        links.first { $0.name == device.name }.map { WatchedDevice($0, in: here, hooks: device.hooks) }
+      })
+  }
+
   /// Whether it goes into other namespaces to look, for which CAP_SYS_ADMIN is needed.
   package var entersNamespaces: Bool { spaces.contains { $0.id == nil } }
 
   /// What changed since the last time, in the order in which it did.
-  package mutating func take() -> [Change] {
+  ///
+  /// - Parameter isLast: what is looked at now and then is looked at now.
+  package mutating func take(isLast: Bool = false) -> [Change] {
     let now = Instant<Monotonic>.now.nanoseconds
     let time = UInt64(now)
     listen(time)
-    guard now >= nextLook else { return links.take() }
+    guard isLast || now >= nextLook else { return links.take() }
     nextLook = now + SystemWatch.lookInterval
     lookAtLinks(time) { $0.id == nil }
     var changes = links.take()
@@ -132,7 +149,8 @@ package struct SystemWatch: ~Copyable {
   private mutating func lookAtLinks(_ time: UInt64, where isWanted: (Space) -> Bool) {
     for place in spaces.indices where spaces[place].isAlive && isWanted(spaces[place]) {
       let namespace = spaces[place].namespace
-      if let found = try? namespace.links(), (try? namespace.cookie()) == spaces[place].cookie {
+      let path = spaces[place].id == -1 ? namespace.here : namespace
+      if let found = try? path.links(), (try? path.cookie()) == spaces[place].cookie {
         links.see(all: found, in: namespace, at: time)
       } else if spaces[place].id == nil {
         spaces[place].isAlive = false
@@ -159,11 +177,7 @@ package struct SystemWatch: ~Copyable {
   private mutating func lookAtClock() -> [Change] {
     let now = ClockReading.now()
     defer { clock = now }
-    let passed = now.monotonic.nanoseconds - clock.monotonic.nanoseconds
-    let asleep = now.boottime.nanoseconds - clock.boottime.nanoseconds - passed
-    // The wall clock goes on while the machine sleeps.
-    let step = now.realtime.nanoseconds - clock.realtime.nanoseconds - passed - max(asleep, 0)
-    let tolerance = SystemWatch.leastStep + Int64(now.window) + Int64(clock.window) + passed / 1_000
+    let (asleep, step) = SystemWatch.steps(from: clock, to: now)
     var changes: [Change] = []
     func tell(_ what: Change.Kind, _ by: Int64) {
       var change = Change(time: UInt64(now.monotonic.nanoseconds), what)
@@ -172,9 +186,20 @@ package struct SystemWatch: ~Copyable {
       if what == .suspended { change.hooks = hooks }
       changes.append(change)
     }
-    if asleep > tolerance { tell(.suspended, asleep) }
-    if abs(step) > tolerance { tell(.clockSet, step) }
+    if asleep > 0 { tell(.suspended, asleep) }
+    if step != 0 { tell(.clockSet, step) }
     return changes
+  }
+
+  /// For how long the machine slept between two readings, and by how much the wall clock was set forward; 0: not.
+  static func steps(from before: ClockReading, to now: ClockReading) -> (asleep: Int64, set: Int64) {
+    let passed = now.monotonic.nanoseconds - before.monotonic.nanoseconds
+    let tolerance = leastStep + now.window + before.window
+    var asleep = now.boottime.nanoseconds - before.boottime.nanoseconds - passed
+    if asleep <= tolerance { asleep = 0 }
+    // The wall clock goes on while the machine sleeps.
+    let step = now.realtime.nanoseconds - before.realtime.nanoseconds - passed - asleep
+    return (asleep, step.magnitude > tolerance ? step : 0)
   }
 
   private static var onlineCPUs: CPUList { CPUList(System.read("/sys/devices/system/cpu/online") ?? "") }

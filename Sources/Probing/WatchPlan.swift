@@ -12,6 +12,7 @@ package struct WatchPlan: Sendable, Equatable {
     package var kind: String
     package var isEthernet: Bool
     package var isUp: Bool
+    package var hasCarrier: Bool
 
     /// Whether its driver ever says that a frame has left; veth and loopback hand the buffer itself to the receiver.
     package var hasCompletions: Bool { kind != "veth" && name != "lo" }
@@ -193,6 +194,7 @@ extension WatchedDevice {
     index = device.index
     namespace = device.namespace
     isUp = device.isUp
+    hasCarrier = device.hasCarrier
     self.hooks = hooks
   }
 
@@ -205,6 +207,6 @@ extension WatchPlan.Device {
   init(_ link: Link, in namespace: NetworkNamespace) {
     self.init(
       name: link.name, index: link.index, namespace: namespace, kind: link.kind, isEthernet: link.isEthernet,
-      isUp: link.isUp)
+      isUp: link.isUp, hasCarrier: link.hasCarrier)
   }
 }

@@ -18,6 +18,9 @@ package struct Change: Codable, Sendable, Equatable {
     package static let back = Kind(rawValue: "back")
     package static let down = Kind(rawValue: "down")
     package static let up = Kind(rawValue: "up")
+    /// The cable is out, or a veth's other end is down: nothing passes, and the device would see it if it did.
+    package static let noCarrier = Kind(rawValue: "no-carrier")
+    package static let carrier = Kind(rawValue: "carrier")
     /// Of a namespace: its name or process is gone; it lives on while something is in it.
     package static let unnamed = Kind(rawValue: "unnamed")
     // Of the machine.
@@ -81,6 +84,8 @@ extension Change: CustomStringConvertible {
     case .back: "a device \(device) is there again and is recorded"
     case .down: "\(device) was taken down"
     case .up: "\(device) is up again"
+    case .noCarrier: "\(device) lost its carrier"
+    case .carrier: "\(device) has a carrier again"
     case .unnamed:
       "namespace \(namespace ?? "?") has lost its name or process: it lives on only as long as it is in use"
     case .cpuOffline: "CPU \(cpu ?? -1) went offline"

@@ -44,10 +44,9 @@ package struct RoundTrips: Sendable {
   private(set) var oneWay: OneWayDelays
   private(set) var reflectorTimes = ReflectorTimes()
   /// How often CLOCK_REALTIME was set.
-  private var clockSteps = 0
+  var clockSteps = 0
   /// How often the device changed by which packets leave.
   var wayChanges = 0
-  private var clockOffset: (value: Int64, window: Int64)?
 
   private var probes: [UInt32: Probe] = [:]
   private var oldest: UInt64 = 0
@@ -229,14 +228,6 @@ package struct RoundTrips: Sendable {
     return FourTimes(
       sent: isByKernel ? left : probe.packet.time, received: received, answered: reflection.sent,
       came: isByKernel ? end : arrival.real)
-  }
-
-  /// CLOCK_REALTIME − CLOCK_MONOTONIC, which is constant but where somebody sets the clock; nanoseconds ± half of `window`.
-  mutating func sawClocks(offset: Int64, window: Int64) {
-    if let before = clockOffset, (offset - before.value).magnitude > UInt64(window + before.window + 1000) {
-      clockSteps += 1
-    }
-    clockOffset = (offset, window)
   }
 
   private mutating func forget(_ probe: Probe) {

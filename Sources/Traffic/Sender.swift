@@ -34,6 +34,8 @@ package struct SenderOptions: Sendable {
   /// Authenticated packets.
   package var key: TestKey?
   package var recorder = RecorderOptions()
+  /// The namespace that is sent from, as it was asked for; nil: where the thread is.
+  package var namespace: NetworkNamespace?
   /// Nanoseconds that packets are handed over early, for the device's queue to send them on time (SO_TXTIME).
   package var lead: Int64?
 
@@ -64,6 +66,7 @@ package struct Sender: ~Copyable {
   let peer: Peer
   private var sources: StampSources
   var way: WayWatch
+  private var watch: SystemWatch?
   private let counters: DriverCounters
   let departure: DepartureTimes?
   var socket: UDPSocket
@@ -126,6 +129,7 @@ package struct Sender: ~Copyable {
     self.peer = peer
     sources = StampSources(device: device, linkType: linkType)
     self.way = WayWatch(peer: peer, device: device)
+    watch = SystemWatch.ofThread([(device, [HookPoint.wireOut.name])], in: options.namespace)
     counters = DriverCounters(device: device)
     interface = TapInterface(device: device, hooks: [.wireOut], hardware: refusal ?? TapInterface.granted)
     let clockNumber = clock == .hardware ? interface.hardwareClock.flatMap { UInt16(exactly: $0) } : nil
@@ -203,7 +207,7 @@ package struct Sender: ~Copyable {
       let now = Instant<Monotonic>.now.nanoseconds
       if flushes.isDue(now) {
         state = thread.state
-        seeClocks()
+        follow()
         way.look(after: Double(now - start) / 1e9)
         takeLedger()
         try writer.flush()
@@ -317,12 +321,18 @@ package struct Sender: ~Copyable {
       try take(thread, writer)
     }
     trips.finish()
-    seeClocks()
+    follow(isLast: true)
   }
 
-  private mutating func seeClocks() {
-    let clocks = ClockReading.now()
-    trips.sawClocks(offset: clocks.realtime.nanoseconds - clocks.monotonic.nanoseconds, window: clocks.window)
+  /// Writes down what has changed. A clock that was set, and a machine that slept, count as steps beside it.
+  private mutating func follow(isLast: Bool = false) {
+    for change in watch?.take(isLast: isLast) ?? [] {
+      if change.what == .clockSet || change.what == .suspended { trips.clockSteps += 1 }
+      // The steps have lines of their own.
+      guard change.what != .clockSet else { continue }
+      machine.changes = (machine.changes ?? []) + [change]
+      warn("\(change)")
+    }
   }
 
   private mutating func takeLedger() {

@@ -157,10 +157,11 @@ struct PairCommand: ParsableCommand {
     let rules = try rules.map { try PairingRule.load(path: $0) }
     try PairCommand.refuseTwins(try kinds().map(\.rawValue) + rules.map(\.name))
     let pairer = Pairer(try kinds(), ports: try portsByKind(), rules: rules, stations: try addresses())
-    if let netns { try NetworkNamespace.named(netns).enter() }
+    let namespace = try netns.map { try NetworkNamespace.named($0) }
+    try namespace?.enter()
     switch try PairInputs(inputs, warn: { Console.error("warning: \($0)") }) {
     case .captures(let files): try read(files, pairer, place)
-    case .devices(let devices): try listen(devices, pairer, place)
+    case .devices(let devices): try listen(devices, in: namespace, pairer, place)
     }
   }
 
@@ -187,10 +188,13 @@ struct PairCommand: ParsableCommand {
     try finish(recording, session, place, spill, failures: failures)
   }
 
-  private func listen(_ devices: [TapDevice], _ pairer: Pairer, _ place: borrowing RecordingPlace?) throws {
+  private func listen(
+    _ devices: [TapDevice], in namespace: NetworkNamespace?, _ pairer: Pairer, _ place: borrowing RecordingPlace?
+  ) throws {
     var options = LivePairingOptions()
     if let filter { options.filter = try Filter(filter) }
     options.requiresHardware = requireHw
+    options.namespace = namespace
     options.duration = duration?.nanoseconds
     options.count = count
     let spill = PairSpill(in: output ?? PairSpill.temporaryDirectory, byEnd: output != nil)

@@ -113,7 +113,8 @@ struct Record: ParsableCommand {
   var keyFile: String?
 
   @Option(
-    help: "How long a guest may take to end its recording, and to begin or go on sending it, after the host's end (5s).")
+    help: "How long a guest may take to end its recording, and to begin or go on sending it, after the host's end (5s)."
+  )
   var guestGrace: TimeArgument?
 
   @Option(

@@ -140,8 +140,9 @@ struct SendCommand: ParsableCommand {
   func run() throws {
     writing.apply()
     let place = try RecordingPlace(output, force: force)
-    if let netns { try NetworkNamespace.named(netns).enter() }
     var options = SenderOptions()
+    options.namespace = try netns.map { try NetworkNamespace.named($0) }
+    try options.namespace?.enter()
     options.clock = txtime == nil ? timestamps : .kernel
     options.lead = txtime?.nanoseconds
     options.isSameClock = sameClock

@@ -141,7 +141,8 @@ struct TapCommand: ParsableCommand {
 
   private func listen() throws {
     let place = try RecordingPlace(output, force: force)
-    if let netns { try NetworkNamespace.named(netns).enter() }
+    let namespace = try netns.map { try NetworkNamespace.named($0) }
+    try namespace?.enter()
     for name in devices.map({ TapDevice($0).name })
     where !TapDevice.exists(name) && FileManager.default.fileExists(atPath: name) {
       throw CaptureFailure(
@@ -150,6 +151,7 @@ struct TapCommand: ParsableCommand {
     var options = TapOptions()
     if let filter { options.filter = try Filter(filter) }
     options.requiresHardware = requireHw
+    options.namespace = namespace
     options.isNATProof = isNATProof
     options.recorder.duration = duration?.nanoseconds
     options.recorder.count = count

@@ -50,7 +50,8 @@ extension IntegrationSuites {
     }
 
     @Test func virtioHasNoHardwareStamps() throws {
-      try NICLab.with(nic: "virtio-net-pci") { lab in
+      try NICLab.with(nic: "virtio-net-pci", cpus: 2) { lab in
+        try lab.expectChangesOfTheMachine()
         let tap = try lab.latprobe("tap eth0 --require-hw --duration 1s", "t")
         #expect(tap.status == 1 && tap.text.split(separator: "\n").count == 1, "\(tap.text)")
         #expect(tap.text.hasPrefix("Error: eth0: the device has no hardware time stamps ("), "\(tap.text)")
@@ -110,7 +111,7 @@ final class NICLab {
   private let scratch: URL
   private var recordings = 0
 
-  init(nic: String, loop: Bool = false, qemu: String? = nil) throws {
+  init(nic: String, cpus: Int = 1, loop: Bool = false, qemu: String? = nil) throws {
     scratch = FileManager.default.temporaryDirectory.appendingPathComponent("latprobe-nic-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: scratch, withIntermediateDirectories: true)
     let tree = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -123,7 +124,7 @@ final class NICLab {
       format: 1
       name: nic
       summary: a machine with one NIC
-      host: {kernel: "6.12", memory: 512, nic: \(nic), loop: \(loop)}
+      host: {kernel: "6.12", cpus: \(cpus), memory: 512, nic: \(nic), loop: \(loop)}
       recording: {topology: host-nic}
       workload: []
       """, file: "test")
@@ -134,10 +135,10 @@ final class NICLab {
 
   /// As ``LabRun/with(_:_:)``.
   static func with(
-    nic: String, loop: Bool = false, qemu: String? = nil, _ body: (NICLab) throws -> Void
+    nic: String, cpus: Int = 1, loop: Bool = false, qemu: String? = nil, _ body: (NICLab) throws -> Void
   ) throws {
     try VirtualLab.again(onRetry: { print("lab: beginning again, because \($0)") }) {
-      try body(NICLab(nic: nic, loop: loop, qemu: qemu))
+      try body(NICLab(nic: nic, cpus: cpus, loop: loop, qemu: qemu))
     }
   }
 
@@ -171,7 +172,7 @@ final class NICLab {
     let tap = "/usr/bin/latprobe \(command) -o /var/tmp/\(name) --force"
     try run("rm -f \(log).status")
     try run("{ \(tap) & echo $! >\(log).pid; wait $!; echo $? >\(log).status; } >\(log) 2>&1 &")
-    try lab.host.wait(for: "[ -s \(log).status ] || grep -Eq '^(listening|pairing) on' \(log)", limit: 60)
+    try lab.host.wait(for: "[ -s \(log).status ] || grep -Eq '^(listening|pairing) on|^recording ' \(log)", limit: 60)
     try body()
     usleep(300_000)
     try run("kill -TERM $(cat \(log).pid)")

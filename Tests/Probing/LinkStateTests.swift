@@ -48,6 +48,20 @@ import Testing
     #expect(told() == ["deleted 5 rxg0", "back 9 rxg0", "down 9 rxg0", "up 9 rxg0"])
   }
 
+  /// News where it was there and goes; not beside going down, nor where a device that has come up waits for it.
+  @Test mutating func aCarrier() {
+    links.see(Link(index: 5, name: "eth0", hasCarrier: false), in: here, at: 1)
+    links.see(Link(index: 5, name: "eth0", hasCarrier: false), in: here, at: 2)
+    links.see(Link(index: 5, name: "eth0"), in: here, at: 3)
+    links.see(Link(index: 5, name: "eth0", isUp: false, hasCarrier: false), in: here, at: 4)
+    links.see(Link(index: 5, name: "eth0", hasCarrier: false), in: here, at: 5)
+    links.see(Link(index: 5, name: "eth0"), in: here, at: 6)
+    #expect(told() == ["no-carrier 5 rxg0", "carrier 5 rxg0", "down 5 rxg0", "up 5 rxg0"])
+    links.see(Link(index: 5, name: "eth0", hasCarrier: false), in: here, at: 7)
+    links.lose(index: 5, in: here, isMoved: false, at: 8)
+    #expect(told() == ["deleted 5 rxg0"])
+  }
+
   @Test mutating func aNewNameIsAnEnd() throws {
     links.see(Link(index: 5, name: "lan0"), in: here, at: 1)
     links.see(Link(index: 5, name: "lan0", isUp: false), in: here, at: 2)

@@ -258,15 +258,6 @@ import Testing
     #expect(trips.takePairs().map(\.pair.name) == [3, 0, 1, 2] && trips.pairing.names.count == 4)
     #expect(trips.oneWay.refusal == "the reflector's clock is not synchronised (S = 0)" && trips.oneWayText == nil)
   }
-
-  @Test func aClockThatIsSet() {
-    var trips = RoundTrips()
-    let readings: [(Int64, Int64)] = [(1000, 100), (1050, 100), (3000, 100), (-500_000, 900_000), (-500_000, 100)]
-    for (offset, window) in readings {
-      trips.sawClocks(offset: offset, window: window)
-    }
-    #expect(trips.tallies(state(sent: 0))[0].counts["clock_steps"] == 1)
-  }
 }
 
 /// Times by hand.

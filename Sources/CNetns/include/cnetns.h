@@ -15,6 +15,8 @@ struct lp_link {
 	int32_t master_index; // IFLA_MASTER: the bridge it is a port of; 0 where there is none
 	uint16_t ethernet;    // 1: frames begin with an Ethernet header (loopback's do)
 	uint16_t up;	      // 1: administratively up
+	uint16_t carrier;     // 1: it has a carrier, as those have that know none
+	uint16_t reserved;
 	char name[16];
 	char kind[16]; // IFLA_INFO_KIND: veth, bridge, tun, ...; empty for a plain device
 };

@@ -18,8 +18,7 @@ struct lp_peer {
 int lp_peer_find(const char *host, const char *port, struct lp_peer *peer);
 // Name of the device by which packets to the peer leave now; -ENETUNREACH where there is none.
 int lp_peer_device(const struct lp_peer *peer, char device[16]);
-// Index of a device, 0 where there is none of that name; and whether it is up and has a carrier.
-uint32_t lp_way_device(const char *device, int *is_running);
+// Name of a device.
 int lp_way_name(uint32_t index, char device[16]);
 // Megabits a second, as the driver has it; 0 where it does not know.
 uint32_t lp_device_speed(const char *device);

@@ -59,7 +59,8 @@ extension Gate {
   }
 
   private static func way(_ machine: Machine) -> Problem? {
-    guard let way = machine.settings["way"] else { return nil }
+    let carrier = machine.changes?.first { $0.what == .noCarrier }
+    guard let way = machine.settings["way"] ?? carrier.map({ "\($0)" }) else { return nil }
     return Problem(
       reason: "the way of the packets changed: \(way)", remedy: "keep devices and routes as they are, and send again")
   }

@@ -8,6 +8,8 @@ package struct LivePairingOptions: Sendable {
   package var filter: Filter?
   /// Times of the devices' hardware clock, not of the kernel.
   package var requiresHardware = false
+  /// The namespace that the devices are in, as it was asked for; nil: where the thread is.
+  package var namespace: NetworkNamespace?
   /// Nanoseconds; nil: until a signal.
   package var duration: Int64?
   /// Stop once there are so many pairs.
@@ -47,7 +49,7 @@ package struct LivePairing: ~Copyable {
   ///   - warn: told in one line each what will be missing.
   package init(
     _ devices: [TapDevice], pairer: Pairer, options: LivePairingOptions, spill: PairSpill? = nil,
-    warn: (String) -> Void
+    warn: @escaping (String) -> Void
   ) throws(TapError) {
     let plain = devices.first { $0.hook == nil }
     if options.requiresHardware, let plain {
@@ -58,7 +60,7 @@ package struct LivePairing: ~Copyable {
     }
     let source = try TapSource(
       devices, filter: options.filter, captured: PacketRing.wholePackets, hardware: options.requiresHardware,
-      mustBeHardware: true, warn: warn)
+      mustBeHardware: true, namespace: options.namespace, warn: warn)
     if options.requiresHardware,
       let complaint = LivePairing.complaint(about: source.devices.map { ($0.device.name, $0.hardwareClock) })
     {

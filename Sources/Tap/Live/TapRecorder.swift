@@ -10,6 +10,8 @@ package struct TapOptions: Sendable {
   package var requiresHardware = false
   /// Packet keys without addresses and ports, as the recorder has them.
   package var isNATProof = false
+  /// The namespace that the devices are in, as it was asked for; nil: where the thread is.
+  package var namespace: NetworkNamespace?
   package var recorder = RecorderOptions()
 
   package init() {}
@@ -33,7 +35,7 @@ package struct TapRecorder: ~Copyable {
     self.options = options
     source = try TapSource(
       devices, filter: options.filter, captured: PacketRing.headers, hardware: true,
-      mustBeHardware: options.requiresHardware, warn: warn)
+      mustBeHardware: options.requiresHardware, namespace: options.namespace, warn: warn)
     stampers = source.devices.map { DeviceStamper($0, isNATProof: options.isNATProof) }
     machine = Environment.machine(role: "wire", topology: "wire")
     machine.filter = options.filter?.expression

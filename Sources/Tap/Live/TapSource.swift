@@ -22,7 +22,7 @@ package struct TapDevice: Sendable, Equatable {
 
   /// As in ``AttachedHook/devices``, of devices of this thread's namespace.
   package static func ids(_ names: [String]) -> [String]? {
-    guard let inode = (try? NetworkNamespace.named("/proc/thread-self/ns/net"))?.inode else { return nil }
+    guard let inode = (try? NetworkNamespace.ofThread())?.inode else { return nil }
     return names.map { "\(inode):\(unsafe lp_device_index($0))" }
   }
 }
@@ -158,6 +158,7 @@ final class TapSource {
   /// What happened to the devices, the clock and the machine meanwhile.
   private(set) var changes: [Change] = []
   private var watch: SystemWatch?
+  private let warn: (String) -> Void
 
   /// Opens all devices.
   ///
@@ -165,10 +166,11 @@ final class TapSource {
   ///   - captured: bytes to keep of a packet (``PacketRing``).
   ///   - hardware: ask the devices for hardware stamps.
   ///   - mustBeHardware: fail where a device refuses them.
-  ///   - warn: told in one line each what will be missing.
+  ///   - namespace: that the devices are in, as it was asked for; nil: where the thread is.
+  ///   - warn: told in one line each what will be missing, and what changes without ending a device.
   init(
     _ devices: [TapDevice], filter: Filter?, captured: UInt32, hardware: Bool, mustBeHardware: Bool,
-    warn: (String) -> Void
+    namespace: NetworkNamespace?, warn: @escaping (String) -> Void
   ) throws(TapError) {
     // Drivers take the tags of received frames out of them, and leave those of sent ones in.
     if let filter, filter.expression.contains(/\bvlan\b/) {
@@ -183,7 +185,9 @@ final class TapSource {
           mustBeHardware: mustBeHardware))
     }
     self.devices = opened
-    watch = TapSource.watch(opened)
+    // A device that goes down ends its ring in any case.
+    watch = SystemWatch.ofThread(opened.map { ($0.device.name, $0.hooks.map(\.name)) }, in: namespace)
+    self.warn = warn
     guard hardware else { return }
     for tapped in opened {
       guard let refusal = tapped.stamping.refusal else { continue }
@@ -193,25 +197,26 @@ final class TapSource {
     }
   }
 
-  /// Nil where nobody tells (without netlink): a device that goes down ends its ring in any case.
-  private static func watch(_ devices: [TappedDevice]) -> SystemWatch? {
-    guard var namespace = try? NetworkNamespace.named("/proc/thread-self/ns/net"), let links = try? namespace.links()
-    else { return nil }
-    namespace.label = "this namespace"
-    return try? SystemWatch(
-      devices.compactMap { tapped in
-        links.first { $0.name == tapped.device.name }.map {
-          WatchedDevice($0, in: namespace, hooks: tapped.hooks.map(\.name))
-        }
-      })
-  }
-
   /// Takes what changed; nil, or what ended a device.
-  private func follow() -> Change? {
-    guard let found = watch?.take() else { return nil }
+  private func follow(isLast: Bool = false) -> Change? {
+    guard let found = watch?.take(isLast: isLast) else { return nil }
     changes += found
     // A machine that slept goes on, and says so.
-    return found.first { $0.isGap && $0.device != nil }
+    let end = found.first { $0.isGap && $0.device != nil }
+    if end == nil { for change in found { warn("\(change)") } }
+    return end
+  }
+
+  /// A device is closed before it is deleted, moved or renamed, which comes at once.
+  private func ended(by change: Change) -> Change {
+    guard change.what == .down else { return change }
+    TapSource.pause()
+    return follow() ?? change
+  }
+
+  private static func pause() {
+    var pause = timespec(tv_sec: 0, tv_nsec: 40_000_000)
+    unsafe nanosleep(&pause, nil)
   }
 
   /// Clocks of the devices that granted hardware stamps, as N of /dev/ptpN.
@@ -267,7 +272,7 @@ final class TapSource {
     var waiting = rings.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
     while true {
       let now = Instant<Monotonic>.now.nanoseconds
-      if let change = follow() {
+      if let change = follow().map(ended(by:)) {
         let device = change.device ?? ""
         throw TapError(
           change.what == .renamed
@@ -282,6 +287,7 @@ final class TapSource {
       }
       _ = unsafe poll(&waiting, nfds_t(waiting.count), Int32(pause))
       if let gone = waiting.indices.first(where: { waiting[$0].revents & Int16(POLLERR) != 0 }) {
+        TapSource.pause()
         let change = follow().map { " (\($0))" } ?? ""
         throw TapError("\(rings[gone].device) is down or gone\(change); what came before is kept")
       }
@@ -292,7 +298,7 @@ final class TapSource {
   /// end, but for a last ``drain(_:)``.
   func settle() {
     for tapped in devices { tapped.takeDriverCounters() }
-    var pause = timespec(tv_sec: 0, tv_nsec: 40_000_000)
-    unsafe nanosleep(&pause, nil)
+    TapSource.pause()
+    _ = follow(isLast: true)
   }
 }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
+import Recording
+import Testing
+import VirtualLab
+
+extension NICLab {
+  /// A processor that goes and comes back, a clock that is set, a machine that sleeps: each is told, and none disturbs.
+  func expectChangesOfTheMachine() throws {
+    let processor = "/sys/devices/system/cpu/cpu1/online"
+    let recorded = try listen("record --topology host-nic --dev eth0 --filter icmp", "m") {
+      try ping(count: 11)
+      try run("echo 0 >\(processor)")
+      usleep(500_000)
+      try ping(count: 13)
+      try run("echo 1 >\(processor)")
+      usleep(500_000)
+      try ping(count: 17)
+      try run("date -s @$(($(date +%s) + 1000))")
+      usleep(500_000)
+      // It sleeps until its own alarm.
+      try run("echo +3 >/sys/class/rtc/rtc0/wakealarm; echo freeze >/sys/power/state")
+      usleep(500_000)
+      try ping(count: 5)
+    }
+    #expect(recorded.status == 0, "\(recorded.text)")
+    let recording = try load("m")
+    let changes = recording.machine.changes ?? []
+    func one(_ what: Change.Kind) -> Change? { changes.first { $0.what == what } }
+    #expect(one(.cpuOffline)?.cpu == 1 && one(.cpuOnline)?.cpu == 1, "\(changes)")
+    #expect((one(.clockSet)?.by ?? 0) > 900_000_000_000, "\(changes)")
+    #expect(one(.suspended)?.hooks.contains("rxh0") == true, "\(changes)")
+    for words in ["CPU 1 went offline", "CPU 1 came online", "the wall clock was set by", "the machine was suspended"] {
+      #expect(recorded.text.contains(words), "\(words): \(recorded.text)")
+    }
+    #expect(recording.stamps.count { $0.hook == .rxh0 } == 11 + 13 + 17 + 5, "\(recorded.text)")
+    #expect(recording.machine.ledger.sum(\.lost) == 0)
+  }
+}
