@@ -65,20 +65,20 @@ struct ReportCommand: ParsableCommand {
         matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds, byQueue: byQueue, filter: try flows.parsed(),
         groupBy: flows.by?.keys ?? [.host]))
     if let constants { try result.apply(constants) }
-    try show(result)
+    try show(result, writingTo: output)
     if let line = result.impossible.first {
       let more = result.impossible.count - 1
       throw ImpossibleRecording(description: line + (more > 0 ? " (and \(more) more like it)" : ""))
     }
   }
 
-  private func show(_ result: SessionResult) throws {
+  private func show(_ result: SessionResult, writingTo directory: String?) throws {
     if json {
       try Console.output(json: Report.json(result).text)
     } else {
       try Console.output(Report.table(result, verbose: verbose, terminal: .output))
     }
-    guard let directory = output else { return }
+    guard let directory else { return }
     for line in try Report.write(result, to: directory, delays: delays) { Console.error("warning: \(line)") }
     Console.error("written to \(directory)")
   }

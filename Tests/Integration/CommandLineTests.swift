@@ -116,7 +116,8 @@ extension IntegrationSuites {
       #expect(report.recording.byType["stamp"] ?? 0 == 0)
       #expect(report.hooks.count == 7)
       let table = try bed.latprobe("report", bed.path("r"))
-      #expect(table.status == 0 && !table.text.isEmpty)
+      #expect(table.status == 0 && !table.text.isEmpty && table.errors.contains("written to \(bed.path("r"))/report"))
+      #expect(FileManager.default.fileExists(atPath: bed.path("r/report/report.json")))
       for requirement in [
         "txg1-txg2 p99 < 1s", "txg1-txg2 count >= 0", "txg1-txg2 loss <= 100%", "* max < 1s", "no-such p50 < 1s",
       ] {
