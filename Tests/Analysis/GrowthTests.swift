@@ -8,22 +8,32 @@ import Testing
 
 /// Recordings made to be slow: twice as much takes at most two and a half times as long, or a bound holds.
 ///
-/// Time, as the least of three runs: whatever is quadratic takes four times as long.
+/// CPU time of this thread, as the least of three runs: whatever is quadratic takes four times as long. With
+/// `LATPROBE_TELL` sizes and ratios are printed, for docs/reliability.md.
 @Suite(.serialized) struct GrowthTests {
   private func time(_ lab: Lab) throws -> Double {
+    func now() -> Double {
+      var time = timespec()
+      unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+      return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
     let sorted = lab.sorted
     let session = Session(id: "lab", members: [], labels: [:], commandLine: [], createdAt: 0)
     return try (0..<3).map { _ in
-      let begin = clock()
+      let begin = now()
       _ = try analyse(session: session, recordings: [sorted])
-      return Double(clock() - begin) / Double(CLOCKS_PER_SEC)
+      return now() - begin
     }.min() ?? 0
   }
 
-  private func expectLinear(_ size: Int, sourceLocation: SourceLocation = #_sourceLocation, _ make: (Int) -> Lab) throws
-  {
+  private func expectLinear(
+    _ size: Int, test: String = #function, sourceLocation: SourceLocation = #_sourceLocation, _ make: (Int) -> Lab
+  ) throws {
     let small = try time(make(size))
     let large = try time(make(2 * size))
+    if ProcessInfo.processInfo.environment["LATPROBE_TELL"] != nil {
+      print("growth analysis: \(test), \(size) events, \(Int(small * 1e6)) us, ratio \(large / small)")
+    }
     #expect(
       large < 2.5 * small + 0.05, "\(size): \(small) s, twice as much: \(large) s", sourceLocation: sourceLocation)
   }

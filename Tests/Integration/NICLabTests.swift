@@ -46,6 +46,14 @@ extension IntegrationSuites {
         #expect(counters["tx_hwtstamp_skipped", default: 0] + counters["tx_hwtstamp_timeouts", default: 0] > 0)
         #expect(try lab.counters() == counters.mapValues(\.unsigned))
         #expect(try lab.setting() == "tx_type 0 rx_filter 0")
+        // Nor does a killed one leave it changed.
+        for command in ["tap eth0", "send 10.77.0.1 --timestamps hardware --no-answers"] {
+          try lab.run("/usr/bin/latprobe \(command) -o /var/tmp/k --force >/tmp/k.log 2>&1 & echo $! >/tmp/k.pid")
+          let isSet = "hwstamp_ctl -i eth0 | grep -Eq '(tx_type|rx_filter) [1-9]'"
+          try lab.lab.host.wait(for: isSet, limit: 60)
+          try lab.run("kill -KILL $(cat /tmp/k.pid)")
+          try lab.lab.host.wait(for: "! \(isSet)", limit: 10)
+        }
       }
     }
 

@@ -215,16 +215,5 @@ extension IntegrationSuites {
       }
       reader.signal(SIGKILL)
     }
-
-    /// Killed at random moments (`benchmarks/soak/kills.py` does it a hundred times).
-    @Test func nothingIsLeftOfWhatIsKilled() throws {
-      let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().appendingPathComponent("benchmarks/soak/kills.py").path
-      let output = try Command(
-        ["python3", script, "2"], in: FileManager.default.temporaryDirectory,
-        environment: ["LATPROBE": Testbed.latprobe]
-      ).wait(limit: 300)
-      #expect(output.status == 0, "\(output)")
-    }
   }
 }

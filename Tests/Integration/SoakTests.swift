@@ -4,7 +4,7 @@ import Testing
 import VirtualLab
 
 extension IntegrationSuites {
-  /// `make soak`, for as long as it takes to see anything.
+  /// What is run for long by hand (benchmarks/README.md), for as long as it takes to see anything.
   @Suite struct SoakTests {
     private static let scripts = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("benchmarks/soak").path
@@ -18,6 +18,19 @@ extension IntegrationSuites {
       #expect(output.status == 0, "\(output)")
       let line = try #require(output.text.firstMatch(of: /soak: ([0-9]+) sent, ([0-9]+) not answered.*: PASS\n/))
       #expect(abs((Int(line.1) ?? 0) - 20_000) < 1000, "\(output)")
+    }
+
+    /// Killed commands, two starts on one folder, a guest and options with numbers that cannot be, a neighbour's traps.
+    @Test(arguments: [
+      ("kills.py", ["2"]), ("starts.py", ["2"]), ("guest.py", ["4"]), ("options.py", []), ("neighbour.py", ["1"]),
+    ])
+    func nothingBreaksIt(script: String, arguments: [String]) throws {
+      let bed = try Testbed()
+      let output = try Command(
+        ["python3", "\(SoakTests.scripts)/\(script)"] + arguments, in: bed.folder,
+        environment: ["LATPROBE": Testbed.latprobe, "RUNS": "1"]
+      ).wait(limit: 300)
+      #expect(output.status == 0, "\(output)")
     }
 
     /// What the kernel and the reflector have not counted, and a process that grows, fail it.

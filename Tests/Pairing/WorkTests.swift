@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Foundation
 import Glibc
 import Pairing
 import Testing
 
 /// Input made to cost more than its length: twice as much of it costs at most two and a half times the work.
+///
+/// With `LATPROBE_TELL` sizes and ratios are printed, for docs/reliability.md.
 @Suite struct WorkTests {
   struct Attack: Sendable, CustomTestStringConvertible {
     var name: String
     var protocols: [PairingProtocol]
+    var rules: [PairingRule] = []
     /// The smaller of two sizes.
     var size: Int
     /// After each packet the capture tells of a loss.
@@ -24,7 +28,7 @@ import Testing
       return time.tv_sec * 1_000_000_000 + time.tv_nsec
     }
     let start = now()
-    let pairer = Pairer(attack.protocols)
+    let pairer = Pairer(attack.protocols, rules: attack.rules)
     for packet in packets {
       pairer.take(packet)
       if attack.misses { pairer.miss() }
@@ -39,14 +43,26 @@ import Testing
     var ratios: [Double] = []
     // What is quadratic takes four times as long each time; what is not does so only if something disturbs it.
     for _ in 0..<6 {
-      let ratio = Double(WorkTests.work(attack, large)) / Double(max(1, WorkTests.work(attack, small)))
+      let (most, least) = (WorkTests.work(attack, large), max(1, WorkTests.work(attack, small)))
+      let ratio = Double(most) / Double(least)
       ratios.append(ratio)
-      if ratio <= 2.5 { return }
+      guard ratio <= 2.5 else { continue }
+      if ProcessInfo.processInfo.environment["LATPROBE_TELL"] != nil {
+        let names = (attack.protocols.map(\.rawValue) + attack.rules.map(\.name)).joined(separator: ", ")
+        print("growth pairing \(names): \(attack.name), \(small.count) packets, \(least / 1000) us, ratio \(ratio)")
+      }
+      return
     }
     Issue.record("\(attack.name): twice the input took \(ratios) times the work")
   }
 
-  static let attacks: [Attack] = [
+  @Test func eachProtocolIsAttacked() {
+    #expect(Set(WorkTests.attacks.flatMap(\.protocols)) == Set(PairingProtocol.allCases))
+  }
+
+  static let attacks: [Attack] = messageAttacks + networkAttacks
+
+  private static let messageAttacks: [Attack] = [
     shredded("http", 80, .http, "GET / HTTP/1.1\r\nX: ", "y\r\n"),
     shredded("redis", 6_379, .redis, "GET ", "k"),
     shredded("memcached", 11_211, .memcached, "get ", "k"),
@@ -101,6 +117,10 @@ import Testing
       for _ in 0..<count { talk.answer(4, "HD Ox\r\n") }
       return talk.packets
     },
+  ]
+
+  /// Of datagrams, connections and stations.
+  private static let networkAttacks: [Attack] = [
     Attack(name: "questions of one number", protocols: [.dns], size: 4_000) { count in
       datagrams(count, 53) { dns(7, "a\($0).example") }
     },
@@ -144,6 +164,57 @@ import Testing
         return wire.tcp(Int64(number), client, server, sequence: 9, acknowledgment: 0, flags: 2)
       }
     },
+    Attack(name: "echoes of one number", protocols: [.icmp], size: 4_000) { count in
+      (0..<count).map { Wire().echo(Int64($0), Station(number: 1), Station(number: 2), data: bytes16($0)) }
+    },
+    Attack(name: "replies first", protocols: [.icmp], size: 4_000) { count in
+      let (client, server) = (Station(number: 1), Station(number: 2))
+      return (0..<count).map { Wire().echo(Int64($0), server, client, isReply: true, id: $0 / 60_000, sequence: $0) }
+        + (0..<count).map { Wire().echo(Int64(count + $0), client, server, id: $0 / 60_000, sequence: $0) }
+    },
+    Attack(name: "refusals of what nobody sent", protocols: [.icmp, .dns, .stamp], size: 4_000) { count in
+      let (client, server) = (Station(number: 1, port: 40_000), Station(number: 2, port: 53))
+      return (0..<count).map { number in
+        let asked = Wire(link: 101).udp(0, client, server, dns(number, "a")).bytes
+        return Wire().packet(Int64(number), server, client, 1, [3, 3, 0, 0, 0, 0, 0, 0] + asked)
+      }
+    },
+    Attack(name: "test packets of one number", protocols: [.stamp], size: 4_000) { count in
+      datagrams(count, 862) { [0, 0, 0, 7] + bytes32(UInt32($0)) + [UInt8](repeating: 0, count: 36) }
+    },
+    Attack(name: "reflections of nothing", protocols: [.stamp], size: 4_000) { count in
+      (0..<count).map { number in
+        let payload = bytes32(UInt32(number)) + [UInt8](repeating: 0, count: 20) + bytes32(UInt32(number))
+        return Wire().udp(
+          Int64(number), Station(number: 2, port: 862), Station(number: 1, port: 9),
+          payload + [UInt8](repeating: 0, count: 16))
+      }
+    },
+    Attack(name: "the same words", protocols: [.udpEcho], size: 4_000) { count in
+      (0..<count).map { number in
+        let (client, server) = (Station(number: 1, port: 40_000), Station(number: 2, port: 7))
+        return Wire().udp(
+          Int64(number), number % 3 == 2 ? server : client, number % 3 == 2 ? client : server, [1, 2, 3])
+      }
+    },
+    Attack(name: "one key", protocols: [], rules: [rule], size: 4_000) { count in
+      datagrams(count, 9_001) { _ in [1, 2, 3] }
+    },
+    Attack(name: "an open network", protocols: PairingProtocol.allCases, rules: [rule], size: 6_000) { count in
+      var random = Seeded(state: 7)
+      let ports = PairingProtocol.allCases.flatMap(\.defaultPorts).map(Int.init) + [9_001]
+      return (0..<count).map { number in
+        let client = Station(
+          number: Int.random(in: 1...250, using: &random), port: Int.random(in: 1...65_535, using: &random))
+        let server = Station(
+          number: Int.random(in: 1...250, using: &random), port: ports.randomElement(using: &random) ?? 53)
+        let payload = (0..<40).map { _ in UInt8.random(in: 0...255, using: &random) }
+        guard Bool.random(using: &random) else { return Wire().udp(Int64(number), client, server, payload) }
+        return Wire().tcp(
+          Int64(number), client, server, sequence: UInt32.random(in: 0 ... .max, using: &random), acknowledgment: 1,
+          flags: Int.random(in: 0..<64, using: &random), payload)
+      }
+    },
     Attack(name: "answers before their requests", protocols: [.http], size: 3_000) { count in
       var talk = Talk(port: 80)
       let (client, server, wire, ask) = (talk.client, talk.server, talk.wire, talk.clientNext)
@@ -170,6 +241,8 @@ import Testing
       return talk.packets
     }
   }
+
+  private static let rule = PairingRule(name: "rule", transport: .udp, ports: [9_001])
 
   private static func binary(
     _ name: String, waiting: Int, _ opaque: @escaping @Sendable (Int) -> UInt32

@@ -8,7 +8,7 @@ import Testing
 
 /// Every number that a file may hold at its extremes, alone and in pairs: a report or an error, never a trap.
 ///
-/// `LATPROBE_EXTREMES` is how many sessions are made (240), `LATPROBE_SEED` which; a run of 10 000 is `make check-deep`.
+/// `LATPROBE_EXTREMES` is how many sessions are made (240), `LATPROBE_SEED` which; a run of 10 000 is `make extremes`.
 @Suite(.serialized) struct ExtremesTests {
   static let environment = ProcessInfo.processInfo.environment
   static let runs = environment["LATPROBE_EXTREMES"].flatMap { Int($0) } ?? 240

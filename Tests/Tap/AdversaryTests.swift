@@ -6,6 +6,8 @@ import Tap
 import Testing
 
 /// Files made to cost more time than their size: twice the bytes, about twice the work.
+///
+/// With `LATPROBE_TELL` sizes and ratios are printed, for docs/reliability.md.
 @Suite(.serialized) struct AdversaryTests {
   /// CPU time of this thread, so that what else runs does not count.
   private func cost(_ body: () throws -> Void) rethrows -> Double {
@@ -34,6 +36,12 @@ import Testing
       ratio = most / least
     }
     #expect(ratio <= 2.5, "\(name): \(least) s, twice as much \(most) s")
+    tell("\(name), \(size)", least, ratio)
+  }
+
+  private func tell(_ what: String, _ least: Double, _ ratio: Double) {
+    guard ProcessInfo.processInfo.environment["LATPROBE_TELL"] != nil else { return }
+    print("growth captures: \(what), \(Int(least * 1e6)) us, ratio \(ratio)")
   }
 
   private func section(_ fill: (inout Pcapng) -> Void) -> [UInt8] {
