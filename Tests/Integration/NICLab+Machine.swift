@@ -18,8 +18,8 @@ extension NICLab {
       try ping(count: 17)
       try run("date -s @$(($(date +%s) + 1000))")
       usleep(500_000)
-      // It sleeps until its own alarm.
-      try run("echo +3 >/sys/class/rtc/rtc0/wakealarm; echo freeze >/sys/power/state")
+      // Into S3, until its own alarm.
+      try run("echo +3 >/sys/class/rtc/rtc0/wakealarm; echo mem >/sys/power/state")
       usleep(500_000)
       try ping(count: 5)
     }
@@ -35,5 +35,19 @@ extension NICLab {
     }
     #expect(recording.stamps.count { $0.hook == .rxh0 } == 11 + 13 + 17 + 5, "\(recorded.text)")
     #expect(recording.machine.ledger.sum(\.lost) == 0)
+  }
+
+  /// One that was not there at the start has a buffer, too: what is stamped on it is not lost.
+  func expectStampsOfALateProcessor() throws {
+    let processor = "/sys/devices/system/cpu/cpu1/online"
+    try run("echo 0 >\(processor)")
+    let recorded = try listen("record --topology host-nic --dev eth0 --filter icmp", "n") {
+      try run("echo 1 >\(processor)")
+      usleep(300_000)
+      try run("taskset -c 1 ping -c 7 10.77.0.1")
+    }
+    #expect(recorded.status == 0, "\(recorded.text)")
+    let sent = try load("n").stamps.filter { $0.hook == .txg1 }
+    #expect(sent.count == 7 && sent.allSatisfy { $0.cpu == 1 }, "\(sent.map(\.cpu))")
   }
 }

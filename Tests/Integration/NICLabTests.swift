@@ -60,6 +60,7 @@ extension IntegrationSuites {
     @Test func virtioHasNoHardwareStamps() throws {
       try NICLab.with(nic: "virtio-net-pci", cpus: 2) { lab in
         try lab.expectChangesOfTheMachine()
+        try lab.expectStampsOfALateProcessor()
         let tap = try lab.latprobe("tap eth0 --require-hw --duration 1s", "t")
         #expect(tap.status == 1 && tap.text.split(separator: "\n").count == 1, "\(tap.text)")
         #expect(tap.text.hasPrefix("Error: eth0: the device has no hardware time stamps ("), "\(tap.text)")
