@@ -215,5 +215,34 @@ extension IntegrationSuites {
       }
       reader.signal(SIGKILL)
     }
+
+    /// A library that was made to run within the commands calls what they never do, once they are at their end.
+    @Test(arguments: [
+      ["report", "theirs/run", "-o", "out"], ["report", "theirs/run", "--json"],
+      ["gate", "theirs/run", "--require", "* count > 0"], ["repair", "theirs/run"],
+      ["tap", "--read", "capture", "-o", "tapped"], ["pair", "--proto", "dns", "capture"],
+    ])
+    func aForbiddenCallEndsEachReader(_ words: [String]) throws {
+      let bed = try Testbed()
+      _ = try theirs(bed)
+      // A capture's header and no packets.
+      let header: [UInt32] = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65535, 1]
+      let bytes = header.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
+      try Data(bytes).write(to: bed.folder.appendingPathComponent("capture"))
+      try """
+      #include <sys/socket.h>
+      __attribute__((destructor)) static void end(void) { socket(AF_INET, SOCK_STREAM, 0); }
+
+      """.write(toFile: bed.path("intruder.c"), atomically: false, encoding: .utf8)
+      try bed.run("cc", "-shared", "-fPIC", "-o", bed.path("intruder.so"), bed.path("intruder.c"))
+      let intruder = ["env", "LD_PRELOAD=\(bed.path("intruder.so"))", Testbed.latprobe]
+      let output = try Command(
+        ["sh", "-c", "cd \(bed.folder.path); exec \"$@\"", "sh"] + intruder + words, in: bed.folder
+      ).wait()
+      #expect(output.status == 128 + SIGSYS, "\(output)")
+      // Elsewhere the call harms nobody.
+      let list = try Command(intruder + ["hooks"], in: bed.folder).wait()
+      #expect(list.status == 0, "\(list)")
+    }
   }
 }
