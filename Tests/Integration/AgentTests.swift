@@ -26,11 +26,13 @@ extension IntegrationSuites {
     }
 
     private func host(_ bed: Testbed, _ name: String, _ more: [String]) throws -> Command {
-      try bed.start(
+      // The guests are honest, and this machine may be busy.
+      let grace = more.contains("--guest") && !more.contains("--guest-grace") ? ["--guest-grace", "60s"] : []
+      return try bed.start(
         [
           "ip", "netns", "exec", bed.bridge, Testbed.latprobe, "record", "--topology", "veth", "--side", "host",
           "--netns", bed.a, "--netns", bed.b, "--filter", "udp port 5001", "-o", bed.path(name),
-        ] + more)
+        ] + more + grace)
     }
 
     private func makeState(_ bed: Testbed) throws {
@@ -78,8 +80,8 @@ extension IntegrationSuites {
       #expect(second.machine.stoppedBy == "the host" && second.machine.filter == "udp port 5001")
       #expect(first.machine.peers?.map(\.machine) == [second.machine.name])
       #expect(first.machine.peers?.first?.bootID == second.machine.bootID)
-      // 20 at the start, 20 at the end, and one in 50 ms.
-      #expect(first.clockExchanges.count > 50, "\(first.clockExchanges.count)")
+      // 20 at the start, one in 50 ms, and at the end as many of 20 as the machine has time for.
+      #expect(first.clockExchanges.count > 30, "\(first.clockExchanges.count)")
       #expect(second.clockExchanges.isEmpty)
       for exchange in first.clockExchanges {
         #expect(exchange.sent <= exchange.peerReceived && exchange.peerSent <= exchange.received)

@@ -184,7 +184,7 @@ extension IntegrationSuites {
       let host = try bed.start([
         "sh", "-c", "umask 000; exec \"$@\"", "sh", "ip", "netns", "exec", bed.bridge, installed.program, "record",
         "--topology", "kvm-vhost", "--guest", "unix:\(bed.path("out/socket"))", "--tap", "va", "--dev", "vb", "-o",
-        bed.path("r"),
+        bed.path("r"), "--guest-grace", "60s",
       ])
       try host.expect("recording txh0")
       #expect(try installed.readable() == [])
