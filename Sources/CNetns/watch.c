@@ -5,6 +5,7 @@
 #include "links.h"
 
 #include <errno.h>
+#include <linux/if_addr.h>
 #include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 
 int lp_watch_open(void)
 {
-	int groups[] = { RTNLGRP_LINK, RTNLGRP_NSID };
+	int groups[] = { RTNLGRP_LINK, RTNLGRP_NSID, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR };
 	// Without an address of its own it would go by the kernel's, which hears nothing of what it says itself.
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
@@ -112,6 +113,28 @@ static int nsid_of_message(struct msghdr *message)
 	return nsid;
 }
 
+// 1 if the message tells of an address.
+static int read_address(struct lp_link_change *change, const struct nlmsghdr *message)
+{
+	const struct ifaddrmsg *info = NLMSG_DATA(message);
+	const struct rtattr *a = IFA_RTA(info);
+	int length = (int)IFA_PAYLOAD(message);
+	size_t size = info->ifa_family == AF_INET6 ? 16 : 4;
+
+	change->what = message->nlmsg_type == RTM_NEWADDR ? LP_ADDRESS : LP_ADDRESS_GONE;
+	change->link.index = (int32_t)info->ifa_index;
+	if (info->ifa_family == AF_INET)
+		change->address[10] = change->address[11] = 0xff;
+	else if (info->ifa_family != AF_INET6)
+		return 0;
+	// Of a tunnel's end IFA_ADDRESS is the other one's, and IFA_LOCAL, which comes behind it, its own.
+	for (; RTA_OK(a, length); a = RTA_NEXT(a, length))
+		if ((a->rta_type == IFA_ADDRESS || a->rta_type == IFA_LOCAL) &&
+		    RTA_PAYLOAD(a) == size)
+			memcpy(change->address + 16 - size, RTA_DATA(a), size);
+	return 1;
+}
+
 // 1 if the message tells of a change.
 static int read_change(struct lp_link_change *change, const struct nlmsghdr *message, int nsid)
 {
@@ -135,6 +158,9 @@ static int read_change(struct lp_link_change *change, const struct nlmsghdr *mes
 		}
 		// Ids that other namespaces gave are their matter.
 		return nsid == -1 && change->what;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		return read_address(change, message);
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
 		// A bridge tells of its ports in messages of its own family.

@@ -96,6 +96,24 @@ int lp_peer_device(const struct lp_peer *peer, char device[16])
 	return error;
 }
 
+int lp_udp_source(int fd, uint8_t address[16])
+{
+	struct sockaddr_in6 own = { 0 };
+	const struct sockaddr_in *own_v4 = (const struct sockaddr_in *)&own;
+	socklen_t length = sizeof(own);
+
+	if (getsockname(fd, (struct sockaddr *)&own, &length))
+		return -errno;
+	if (own.sin6_family == AF_INET6) {
+		memcpy(address, &own.sin6_addr, 16);
+		return 0;
+	}
+	memset(address, 0, 10);
+	memset(address + 10, 0xff, 2);
+	memcpy(address + 12, &own_v4->sin_addr, 4);
+	return 0;
+}
+
 int lp_way_name(uint32_t index, char device[16])
 {
 	return if_indextoname(index, device) ? 0 : -errno;

@@ -8,6 +8,8 @@ package struct WatchedDevice: Sendable, Equatable {
   package var namespace: NetworkNamespace
   package var isUp: Bool
   package var hasCarrier: Bool
+  /// That packets are sent from, 16 bytes (IPv4's as ::ffff:10.0.0.1); nil where none is asked for.
+  package var address: [UInt8]?
   /// Hook points that what happens to it touches: ``Change/hooks``.
   package var hooks: [String]
 
@@ -29,6 +31,7 @@ package struct LinkStates {
     var isThere = true
     /// It was told that its carrier is gone.
     var hasLostCarrier = false
+    var hasLostAddress = false
   }
 
   private var states: [State]
@@ -76,6 +79,19 @@ package struct LinkStates {
     }
   }
 
+  /// An address that a link has now, or has no more.
+  package mutating func see(address: [UInt8], isGone: Bool, index: Int, in namespace: NetworkNamespace, at time: UInt64)
+  {
+    for place in states.indices where isThere(place, in: namespace) {
+      let state = states[place]
+      guard state.device.index == index, state.device.address == address, state.hasLostAddress != isGone else {
+        continue
+      }
+      states[place].hasLostAddress = isGone
+      tell(place, isGone ? .addressRemoved : .addressBack, at: time)
+    }
+  }
+
   /// All that is there in a namespace; what is not is gone.
   package mutating func see(all links: [Link], in namespace: NetworkNamespace, at time: UInt64) {
     for place in states.indices where isThere(place, in: namespace) {
@@ -106,9 +122,11 @@ package struct LinkStates {
 
   private mutating func end(_ place: Int, _ what: Change.Kind, at time: UInt64, to name: String? = nil) {
     let device = states[place].device
-    // A device is closed, and loses its other end, before it goes: that is no news of its own.
+    // A device is closed, and loses its other end and its addresses, before it goes: that is no news of its own.
     let id = id(of: device)
-    changes.removeAll { [.down, .noCarrier].contains($0.what) && $0.device == device.name && $0.id == id }
+    changes.removeAll {
+      [.down, .noCarrier, .addressRemoved].contains($0.what) && $0.device == device.name && $0.id == id
+    }
     states[place].isThere = false
     tell(place, what, at: time, to: name)
   }

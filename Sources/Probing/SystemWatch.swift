@@ -4,8 +4,8 @@ internal import Clocks
 internal import Glibc
 package import Recording
 
-/// Tells what changes under a recording: devices that are deleted, renamed, moved, taken down or come back, namespaces
-/// that go, CPUs that go offline or come, the wall clock being set, the machine being suspended.
+/// Tells what changes under a recording: devices that are deleted, renamed, moved, taken down or come back, or lose their
+/// carrier or the address that is sent from, namespaces that go, CPUs that go offline or come, the wall clock being set, the machine being suspended.
 ///
 /// Make one before the first packet counts, ask ``take()`` in every round of the recording's loop and add what it gives
 /// to ``Machine/changes``. Nothing waits, and no namespace is kept alive for it.
@@ -83,16 +83,21 @@ package struct SystemWatch: ~Copyable {
 
   /// Of devices of the calling thread's namespace; nil where nobody tells (without netlink).
   ///
-  /// - Parameter namespace: as it was asked for, if it was.
+  /// - Parameters:
+  ///   - namespace: as it was asked for, if it was.
+  ///   - address: that packets are sent from, where it is to be watched.
   package static func ofThread(
-    _ devices: [(name: String, hooks: [String])], in namespace: NetworkNamespace? = nil
+    _ devices: [(name: String, hooks: [String])], in namespace: NetworkNamespace? = nil, address: [UInt8]? = nil
   ) -> SystemWatch? {
     guard let here = namespace ?? (try? NetworkNamespace.ofThread()), let links = try? here.here.links() else {
       return nil
     }
     return try? SystemWatch(
       devices.compactMap { device in
-        links.first { $0.name == device.name }.map { WatchedDevice($0, in: here, hooks: device.hooks) }
+        guard let link = links.first(where: { $0.name == device.name }) else { return nil }
+        var watched = WatchedDevice(link, in: here, hooks: device.hooks)
+        watched.address = address
+        return watched
       })
   }
 
@@ -142,6 +147,11 @@ package struct SystemWatch: ~Copyable {
       links.lose(namespace, .namespaceDeleted, at: time)
     case UInt32(LP_LINK_GONE.rawValue):
       links.lose(index: Int(change.link.index), in: namespace, isMoved: change.moved != 0, at: time)
+    case UInt32(LP_ADDRESS.rawValue), UInt32(LP_ADDRESS_GONE.rawValue):
+      let address = unsafe withUnsafeBytes(of: change.address) { unsafe Array($0) }
+      links.see(
+        address: address, isGone: change.what == UInt32(LP_ADDRESS_GONE.rawValue), index: Int(change.link.index),
+        in: namespace, at: time)
     default: links.see(Link(change.link), in: namespace, at: time)
     }
   }

@@ -21,6 +21,9 @@ package struct Change: Codable, Sendable, Equatable {
     /// The cable is out, or a veth's other end is down: nothing passes, and the device would see it if it did.
     package static let noCarrier = Kind(rawValue: "no-carrier")
     package static let carrier = Kind(rawValue: "carrier")
+    /// The address that packets were sent from.
+    package static let addressRemoved = Kind(rawValue: "address-removed")
+    package static let addressBack = Kind(rawValue: "address-back")
     /// Of a namespace: its name or process is gone; it lives on while something is in it.
     package static let unnamed = Kind(rawValue: "unnamed")
     // Of the machine.
@@ -65,7 +68,8 @@ package struct Change: Codable, Sendable, Equatable {
   /// Whether some of what passed its hook points may not have been seen, or not by a clock that can be trusted.
   package var isGap: Bool {
     switch what {
-    case .deleted, .renamed, .moved, .namespaceDeleted, .unwatched, .down, .suspended: !hooks.isEmpty
+    case .deleted, .renamed, .moved, .namespaceDeleted, .unwatched, .down, .addressRemoved, .suspended:
+      !hooks.isEmpty
     default: false
     }
   }
@@ -84,6 +88,8 @@ extension Change: CustomStringConvertible {
     case .back: "a device \(device) is there again and is recorded"
     case .down: "\(device) was taken down"
     case .up: "\(device) is up again"
+    case .addressRemoved: "\(device) lost the address that packets are sent from"
+    case .addressBack: "\(device) has the address again that packets are sent from"
     case .noCarrier: "\(device) lost its carrier"
     case .carrier: "\(device) has a carrier again"
     case .unnamed:

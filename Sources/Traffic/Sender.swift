@@ -129,7 +129,8 @@ package struct Sender: ~Copyable {
     self.peer = peer
     sources = StampSources(device: device, linkType: linkType)
     self.way = WayWatch(peer: peer, device: device)
-    watch = SystemWatch.ofThread([(device, [HookPoint.wireOut.name])], in: options.namespace)
+    watch = SystemWatch.ofThread(
+      [(device, [HookPoint.wireOut.name])], in: options.namespace, address: self.socket.source)
     counters = DriverCounters(device: device)
     interface = TapInterface(device: device, hooks: [.wireOut], hardware: refusal ?? TapInterface.granted)
     let clockNumber = clock == .hardware ? interface.hardwareClock.flatMap { UInt16(exactly: $0) } : nil

@@ -114,6 +114,12 @@ package struct UDPSocket: ~Copyable {
   /// Packets that the device's queue dropped because their time was over, or not allowed.
   private(set) var droppedLate = 0
 
+  /// The address that it sends from, 16 bytes; IPv4's as ::ffff:10.0.0.1.
+  var source: [UInt8]? {
+    var address = [UInt8](repeating: 0, count: 16)
+    return unsafe lp_udp_source(descriptor, &address) == 0 ? address : nil
+  }
+
   /// - Parameters:
   ///   - keepsPackets: stamps come with the packets.
   ///   - room: bytes for stamps that are not fetched yet; more than `net.core.rmem_max` needs CAP_NET_ADMIN.

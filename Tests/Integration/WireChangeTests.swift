@@ -119,6 +119,24 @@ extension IntegrationSuites {
       #expect(gate.status == 3, "\(gate)")
     }
 
+    /// IPv4's and IPv6's; routes that need it go with it.
+    @Test(arguments: ["10.77.0.1/24 10.77.0.2", "fd77::1/64 [fd77::2]"]) func aSendersAddress(_ pair: String) throws {
+      let (own, peer) = (String(pair.split(separator: " ")[0]), String(pair.split(separator: " ")[1]))
+      _ = try bed.reflect()
+      let sender = try bed.start([
+        Testbed.latprobe, "send", peer, "--netns", bed.a, "--timestamps", "kernel", "--rate", "100", "--count",
+        "200", "-o", bed.path("r"),
+      ])
+      try sender.expect("sending to")
+      usleep(500_000)
+      try bed.run("ip", "-n", bed.a, "addr", "del", own, "dev", "eth0")
+      let output = try sender.wait()
+      #expect(output.status == 1 && output.errors.contains("lost the address that packets are sent from"), "\(output)")
+      #expect(try changes("r") == [.addressRemoved])
+      let gate = try bed.latprobe("gate", bed.path("r"), "--require", "stamp/round-trip p50 < 1s")
+      #expect(gate.status == 3 && gate.text.contains("lost the address"), "\(gate)")
+    }
+
     /// A program in it keeps a namespace alive: nothing ends, and that its name is gone is told.
     @Test(arguments: ["tap", "pair", "send"]) func aNamespaceLosesItsName(_ command: String) throws {
       let bed = bed

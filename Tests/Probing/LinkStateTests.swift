@@ -62,6 +62,23 @@ import Testing
     #expect(told() == ["deleted 5 rxg0"])
   }
 
+  /// Of the one that packets are sent from, once each.
+  @Test mutating func anAddress() throws {
+    var device = WatchedDevice(Link(index: 5, name: "eth0"), in: here, hooks: ["wire-out"])
+    device.address = Array(1...16)
+    links = LinkStates([device])
+    let own: [UInt8] = Array(1...16)
+    for (address, isGone, index) in [
+      (own, false, 5), (Array(2...17), true, 5), (own, true, 6), (own, true, 5), (own, true, 5), (own, false, 5),
+    ] as [([UInt8], Bool, Int)] {
+      links.see(address: address, isGone: isGone, index: index, in: here, at: 1)
+    }
+    #expect(told() == ["address-removed 5 wire-out", "address-back 5 wire-out"])
+    links.see(address: own, isGone: true, index: 5, in: here, at: 2)
+    links.lose(index: 5, in: here, isMoved: false, at: 2)
+    #expect(told() == ["deleted 5 wire-out"])
+  }
+
   @Test mutating func aNewNameIsAnEnd() throws {
     links.see(Link(index: 5, name: "lan0"), in: here, at: 1)
     links.see(Link(index: 5, name: "lan0", isUp: false), in: here, at: 2)

@@ -37,16 +37,20 @@ enum lp_change {
 	LP_LINK_STATE = 1,     // a link as it is now
 	LP_LINK_GONE = 2,      // deleted, or moved to another namespace
 	LP_NAMESPACE_GONE = 3, // destroyed
+	LP_ADDRESS = 4,	       // of a link, which has it now
+	LP_ADDRESS_GONE = 5,
 };
 
 struct lp_link_change {
 	uint32_t what;	// enum lp_change
 	int32_t nsid;	// of the namespace where it happened, -1: the socket's own
 	uint32_t moved; // LP_LINK_GONE: 1 where the link goes on in another namespace
+	uint8_t address
+		[16]; // LP_ADDRESS…: IPv4's as ::ffff:10.0.0.1; of `link` there is the index alone
 	struct lp_link link;
 };
 
-// A socket that hears what happens to links in the caller's namespace, and in those named to lp_watch_add(). It keeps
+// A socket that hears what happens to links and their addresses in the caller's namespace, and in those named to lp_watch_add(). It keeps
 // no namespace alive but the caller's.
 int lp_watch_open(void);
 // Listens to a further namespace. Returns the id it goes by in changes; -EPERM without CAP_NET_ADMIN and

@@ -18,6 +18,8 @@ struct lp_peer {
 int lp_peer_find(const char *host, const char *port, struct lp_peer *peer);
 // Name of the device by which packets to the peer leave now; -ENETUNREACH where there is none.
 int lp_peer_device(const struct lp_peer *peer, char device[16]);
+// The address that a connected socket sends from; IPv4's as ::ffff:10.0.0.1.
+int lp_udp_source(int fd, uint8_t address[16]);
 // Name of a device.
 int lp_way_name(uint32_t index, char device[16]);
 // Megabits a second, as the driver has it; 0 where it does not know.
