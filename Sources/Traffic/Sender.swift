@@ -206,9 +206,9 @@ package struct Sender: ~Copyable {
     var isTold = false
     while true {
       let now = Instant<Monotonic>.now.nanoseconds
+      follow()
       if flushes.isDue(now) {
         state = thread.state
-        follow()
         way.look(after: Double(now - start) / 1e9)
         takeLedger()
         try writer.flush()
