@@ -244,5 +244,48 @@ extension IntegrationSuites {
       let list = try Command(intruder + ["hooks"], in: bed.folder).wait()
       #expect(list.status == 0, "\(list)")
     }
+
+    /// Who owns the file knows the key, and may exchange it.
+    @Test(arguments: ["agent", "record", "reflect", "send", "rfc2544"]) func aKeyOfAnotherUsers(_ command: String)
+      throws
+    {
+      let bed = try Testbed()
+      let key = bed.path("key")
+      try "0123456789abcdef".write(toFile: key, atomically: false, encoding: .utf8)
+      let words = [
+        "agent": ["unix:\(bed.path("socket"))", "--state", bed.folder.path, "--key-file", key],
+        "record": [
+          "--topology", "veth", "--netns", bed.a, "--netns", bed.b, "--side", "host", "--guest",
+          "unix:\(bed.path("none"))",
+          "--key-file", key, "-o", bed.path("r"),
+        ],
+        "reflect": ["--netns", bed.a, "--key", key],
+        "send": ["10.77.0.2", "--netns", bed.a, "--key", key, "-o", bed.path("r")],
+        "rfc2544": ["10.77.0.2", "--netns", bed.a, "--key", key, "-o", bed.path("r")],
+      ]
+      func refusal(_ environment: [String: String] = [:]) throws -> String {
+        let running = try bed.start([Testbed.latprobe, command] + (words[command] ?? []), environment: environment)
+        // What takes the key goes on to listen, or finds nobody.
+        let isAtWork = /listening on|reflecting on|sending to/
+        for _ in 0..<6000 where running.isRunning && !running.errors.contains(isAtWork) { usleep(10_000) }
+        running.signal(SIGINT)
+        return try running.wait().errors
+      }
+      for (owner, mode, complaint) in [
+        ("1234", "600", "belongs to another user (uid 1234)"), ("0", "640", "may be read by others"), ("0", "600", nil),
+      ] as [(String, String, String?)] {
+        try bed.run("chown", owner, key)
+        try bed.run("chmod", mode, key)
+        let errors = try refusal()
+        if let complaint {
+          #expect(errors.contains("the key file \(key) \(complaint)"), "\(errors)")
+        } else {
+          #expect(!errors.contains("the key file"), "\(errors)")
+        }
+      }
+      try bed.run("chown", "1234", key)
+      let errors = try refusal(["SUDO_UID": "1234", "SUDO_GID": "1234"])
+      #expect(!errors.contains("the key file"), "\(errors)")
+    }
   }
 }
