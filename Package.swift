@@ -51,16 +51,18 @@ let package = Package(
     .target(name: "CTiming", dependencies: ["CTimestamp"], cSettings: strictC),
     .target(name: "CTraffic", cSettings: strictC),
     .target(name: "CVsock", cSettings: strictC),
+    // How times are said to people, and what somebody meant who mistyped a name.
+    module("Wording", []),
     module("Clocks", ["CTimestamp"]),
     module("Digests", ["CCrypto"]),
     module("Recording", ["CLatprobeABI"]),
     module("PlainYAML", [yams]),
-    module("Topology", ["PlainYAML", "Recording", yams]),
+    module("Topology", ["PlainYAML", "Recording", "Wording", yams]),
     module(
       "Probing",
       [
         "CBPF", "CNetns", "CPcap", "CPrivileges", "CSeccomp", "CTimestamp", "CLatprobeABI", "Clocks", "Recording",
-        "Topology",
+        "Topology", "Wording",
       ]),
     module(
       "Tap",
@@ -68,18 +70,18 @@ let package = Package(
     module(
       "Traffic",
       [
-        "CTraffic", "Clocks", "Digests", "Pairing", "Probing", "Recording", "Tap", "Timing",
+        "CTraffic", "Clocks", "Digests", "Pairing", "Probing", "Recording", "Tap", "Timing", "Wording",
       ]),
     module("Remote", ["CVsock", "Clocks", "Digests", "Recording"]),
     module("Timing", ["CTiming", "Clocks"]),
-    module("Analysis", ["Clocks", "Recording"]),
-    module("Pairing", ["PlainYAML", yams]),
-    module("Reporting", ["Analysis", "CDrawer", "PlainYAML", "Recording", yams]),
+    module("Analysis", ["Clocks", "Recording", "Wording"]),
+    module("Pairing", ["PlainYAML", "Wording", yams]),
+    module("Reporting", ["Analysis", "CDrawer", "PlainYAML", "Recording", "Wording", yams]),
     .executableTarget(
       name: "latprobe",
       dependencies: [
         "Clocks", "Recording", "Topology", "Probing", "Pairing", "Tap", "Traffic", "Timing", "Remote", "Analysis",
-        "Reporting", argumentParser,
+        "Reporting", "Wording", argumentParser,
       ], swiftSettings: strict),
     .executableTarget(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
@@ -95,6 +97,7 @@ let package = Package(
     .executableTarget(
       name: "lab", dependencies: ["VirtualLab", argumentParser], path: "lab/Sources/lab", swiftSettings: strict),
     tests("Recording", ["Recording", "CLatprobeABI"]),
+    tests("Wording", ["Wording"]),
     tests("Clocks", ["Clocks"]),
     tests("Digests", ["Digests"]),
     tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "CSeccomp", "Recording", "Topology"]),
@@ -109,7 +112,7 @@ let package = Package(
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
     tests("Pairing", ["Pairing", "VirtualLab"]),
-    tests("Reporting", ["Analysis", "Recording", "Reporting"]),
+    tests("Reporting", ["Analysis", "Recording", "Reporting", "Wording"]),
     tests("VirtualLab", ["VirtualLab"]),
   ]
 )

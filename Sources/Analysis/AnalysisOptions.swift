@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Wording
 
 /// What a user may choose about an analysis.
 package struct AnalysisOptions: Sendable, Equatable {
@@ -54,9 +55,9 @@ package enum AnalysisError: Error, Equatable, CustomStringConvertible {
     case .noRecordings:
       "no recording to analyse: name at least one directory that holds a machine's recording"
     case .windowNotPositive(let window):
-      "match window of \(window) ns: it must be positive and at most 1 h"
+      "match window of \(Words.duration(window)): it must be positive and at most 1 h"
     case .binNotPositive(let bin):
-      "packet interval bin of \(bin) ns: it must be positive and at most 1 h"
+      "packet interval bin of \(Words.duration(bin)): it must be positive and at most 1 h"
     case .tooManyStamps(let count):
       "\(count) stamps are more than one analysis can number (4 294 967 294): split the recording or sample"
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Recording
+import Wording
 
 /// What packets say about the alignment of two clocks: none is at a hook point before it has left the one before.
 struct CausalCheck {
@@ -95,8 +96,8 @@ struct CausalCheck {
   /// One line for each segment on which packets arrived before they left.
   var faults: [String] {
     crossings.flatMap { $0 }.filter { $0.violations > 0 }.map { crossing in
-      "\(crossing.name): \(crossing.violations) packets arrived before they left, by up to \(-(crossing.least ?? 0)) ns, "
-        + "with a clock error of \(crossing.error) ns: the clocks are not aligned as claimed"
+      "\(crossing.name): \(crossing.violations) packets arrived before they left, by up to \(Words.duration(-(crossing.least ?? 0))), "
+        + "with a clock error of \(Words.duration(crossing.error)): the clocks are not aligned as claimed"
     }
   }
 

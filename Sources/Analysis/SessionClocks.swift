@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Clocks
 import Recording
+import Wording
 
 /// One recording, its times on the clock of its domain.
 struct TimedRecording {
@@ -143,7 +144,7 @@ struct SessionClocks {
         if !found.isAllowed {
           let line =
             "\(clock.guest): the clock alignments by \(best.method.rawValue) and \(map.method.rawValue) differ by "
-            + "\(found.difference) ns, their errors allow \(found.allowance) ns"
+            + "\(Words.duration(found.difference)), their errors allow \(Words.duration(found.allowance))"
           warnings.append(line)
           faults.append(line)
         }

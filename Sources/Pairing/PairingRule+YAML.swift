@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import PlainYAML
+internal import Wording
 import Yams
 
 /// What is wrong with a rule file: one line for people, with the place.
@@ -16,7 +17,8 @@ extension PairingRule {
   /// Reads a rule file.
   package static func load(path: String) throws(PairingRuleError) -> PairingRule {
     guard let bytes = yaml.bytes(of: path) else {
-      throw PairingRuleError(description: "\(path): cannot be read: check the path and its permissions")
+      throw PairingRuleError(
+        description: "\(path): cannot be read: is it a file, and may you read it? Name a rule file (YAML)")
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw PairingRuleError(description: "\(path): this is not UTF-8 text; a rule is a YAML file")
@@ -42,14 +44,18 @@ extension PairingRule {
 
     guard let name = fields["name"]?.scalar?.string, !name.isEmpty, name.utf8.count <= 64,
       name.utf8.allSatisfy({ (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d })
-    else { throw fail("`name` must be lower-case letters, digits and `-`, at most 64") }
+    else { throw reader.fail(fields["name"], "`name` must be lower-case letters, digits and `-`, at most 64") }
     guard let word = fields["transport"]?.scalar?.string, let transport = Transport(rawValue: word) else {
-      throw fail("`transport` must be udp or tcp")
+      throw reader.fail(fields["transport"], "`transport` must be udp or tcp")
     }
-    guard let list = fields["ports"]?.sequence, !list.isEmpty else { throw fail("`ports` must be a list: [9000]") }
+    guard let list = fields["ports"]?.sequence, !list.isEmpty else {
+      throw reader.fail(fields["ports"], "`ports` must be a list: [9000]")
+    }
     var ports: [UInt16] = []
     for item in list {
-      guard let port = item.int, (1...65_535).contains(port) else { throw fail("`ports`: from 1 to 65535") }
+      guard let port = item.int, (1...65_535).contains(port) else {
+        throw reader.fail(item, "`ports`: from 1 to 65535")
+      }
       ports.append(UInt16(port))
     }
     self.init(name: name, transport: transport, ports: ports)
@@ -77,7 +83,12 @@ extension PairingRule {
       var fields: [String: Node] = [:]
       for (key, value) in mapping {
         guard let name = key.scalar?.string, known.contains(name) else {
-          throw fail(key, "unknown key in \(what); the keys here are \(known.joined(separator: ", "))")
+          let name = key.scalar?.string ?? ""
+          let meant = Words.nearest(to: name, among: known).map { "did you mean `\($0)`?" }
+          throw fail(
+            key,
+            "unknown key `\(name.prefix(64))` in \(what); "
+              + (meant ?? "the keys here are \(known.joined(separator: ", "))"))
         }
         fields[name] = value
       }

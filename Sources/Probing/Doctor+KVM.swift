@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Recording
+internal import Wording
 
 extension Doctor {
   /// The KVM guests of this host, and this machine as a guest.
@@ -76,7 +77,8 @@ extension Doctor {
   private static func haltPolling(_ nanoseconds: UInt64?) -> Finding {
     guard let nanoseconds else { return Finding("halt polling", .ok, "unknown: KVM's parameters cannot be read") }
     if nanoseconds > 0 {
-      return Finding("halt polling", .ok, "KVM polls up to \(nanoseconds) ns before a halted vCPU's thread sleeps")
+      let length = Words.duration(nanoseconds)
+      return Finding("halt polling", .ok, "KVM polls up to \(length) before a halted vCPU's thread sleeps")
     }
     return Finding(
       "halt polling", .warning, "off: a halted vCPU's thread sleeps at once, and each packet has to wake it",

@@ -151,9 +151,12 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
   }
 
   /// Whether its path still leads to it, as far as its number tells.
+  ///
+  /// Once privileges are given up, a process with more of them may not be looked at: it is there all the same.
   var isNamed: Bool {
     var status = stat()
-    return unsafe stat(path, &status) == 0 && UInt32(truncatingIfNeeded: status.st_ino) == inode
+    guard unsafe stat(path, &status) == 0 else { return errno == EACCES || errno == EPERM }
+    return UInt32(truncatingIfNeeded: status.st_ino) == inode
   }
 
   private func withSocket<T>(_ body: (Int32) -> T) throws(ProbingError) -> T {

@@ -109,11 +109,11 @@ package struct WatchPlan: Sendable, Equatable {
     for namespace in fromGuests ? namespaces : [try NetworkNamespace.current()] {
       for link in try chosen(in: namespace, devices, veth: true) {
         guard link.kind == "veth", let peerIndex = link.peerIndex else {
-          throw ProbingError("\(link.name)@\(namespace.label) is no end of a veth pair: this topology needs one")
+          throw ProbingError("\(link.name) in \(namespace.label) is no end of a veth pair, which this topology needs")
         }
         guard let id = link.peerNamespaceID else {
           throw ProbingError(
-            "both ends of \(link.name)@\(namespace.label) are in one namespace; move one end into the guest's")
+            "both ends of \(link.name) are in one namespace; move one end into the guest's")
         }
         guard let peerNamespace = try namespace.namespace(withID: id, among: known) else {
           throw ProbingError(

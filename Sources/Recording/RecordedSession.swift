@@ -74,6 +74,8 @@ package struct RecordedSession: Sendable {
     return result
   }
 
+  static let absent = "does not exist: give the directory that `latprobe record -o` wrote"
+
   /// Of members that are missing; the others are counted.
   private static let missingTold = 100
 
@@ -81,7 +83,9 @@ package struct RecordedSession: Sendable {
   private static func locate(
     _ path: String
   ) throws(RecordingError) -> (session: Session, folders: [String], expected: [String]) {
-    guard let real = try Files.resolve(path) else { throw RecordingError(.notARecording, path: path, "does not exist") }
+    guard let real = try Files.resolve(path) else {
+      throw RecordingError(.notARecording, path: path, RecordedSession.absent)
+    }
     guard try Files.target(real) == .directory else {
       throw RecordingError(
         .notARecording, path: path, "is not a directory: give the one that `latprobe record -o` wrote")

@@ -50,13 +50,18 @@ package struct RepairAction: Sendable, Equatable, CustomStringConvertible {
 /// - Parameter directory: `DIR` or `DIR/MACHINE`.
 /// - Returns: what was done; nothing where nothing was to do.
 package func repair(directory: String) throws(RecordingError) -> [RepairAction] {
-  guard try Files.target(directory) == .directory else {
-    throw RecordingError(.notARecording, path: directory, "is not a directory: give a recording's")
+  let type = try Files.target(directory)
+  guard type != nil else { throw RecordingError(.notARecording, path: directory, RecordedSession.absent) }
+  guard type == .directory else {
+    throw RecordingError(
+      .notARecording, path: directory, "is not a directory: give the one that `latprobe record -o` wrote")
   }
   if try RecordedSession.isMachine(directory) { return try Repair.machine(directory) }
   let machines = try RecordedSession.machineFolders(directory)
   guard !machines.isEmpty else {
-    throw RecordingError(.notARecording, path: directory, "holds no latprobe recording")
+    throw RecordingError(
+      .notARecording, path: directory, "is not a latprobe recording: give the directory that `latprobe record -o` wrote"
+    )
   }
   var actions = try Repair.leftover(RecordingRemoval.sessionLeftover, in: Folder(directory))
   for machine in machines { actions += try Repair.machine(machine) }

@@ -14,6 +14,14 @@ extension Text {
     }
   }
 
+  /// Where a colour begins, by its number, or ends (0), for ``Terminal/shown(_:)``: Unicode's noncharacters, which no text has.
+  static func mark(_ color: Int) -> Unicode.Scalar { Unicode.Scalar(0xfdd0 + UInt32(min(max(color, 0), 9))) ?? "?" }
+
+  /// The colour's number of such a mark; nil of other characters.
+  static func color(_ scalar: Unicode.Scalar) -> Int? {
+    0xfdd0...0xfdd9 ~= scalar.value ? Int(scalar.value - 0xfdd0) : nil
+  }
+
   /// One line: what is not plain becomes `?`.
   package static func plain(_ string: String) -> String { cleaned(string, keepsLines: false) }
 
@@ -25,7 +33,8 @@ extension Text {
     if string.utf8.allSatisfy({ 0x20..<0x7f ~= $0 || keepsLines && ($0 == lineFeed || $0 == tab) }) { return string }
     var text = String.UnicodeScalarView()
     for scalar in string.unicodeScalars {
-      text.append(isPlain(scalar) || keepsLines && (scalar == "\n" || scalar == "\t") ? scalar : "?")
+      let isOwn = keepsLines && (scalar == "\n" || scalar == "\t" || color(scalar) != nil)
+      text.append(isOwn || isPlain(scalar) && color(scalar) == nil ? scalar : "?")
     }
     return String(text)
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
 import Recording
+import Wording
 
 extension Plots {
   // MARK: CCDF
@@ -124,7 +125,7 @@ extension Plots {
       let isLast = number == shown.count - 1
       let beyond = histogram.count - bins.reduce(0) { $0 + $1.count }
       let label =
-        "\(histogram.point.hook.name): n = \(histogram.count), mean \(Text.duration(histogram.mean))"
+        "\(histogram.point.hook.name): n = \(histogram.count), mean \(Words.duration(histogram.mean))"
         + (beyond > 0 ? ", \(beyond) beyond the right edge" : "")
       let top = Double(max(5, bins.map(\.count).max() ?? 5)) * 2
       panels.append(
@@ -154,7 +155,7 @@ extension Plots {
 
   /// Without a fraction where there is none.
   private static func text(_ number: Double) -> String {
-    number == number.rounded() ? Text.fixed(number, 0) : Text.significant(number)
+    number == number.rounded() ? Words.fixed(number, 0) : Words.significant(number)
   }
 
   /// Index of the bin that holds the type-1 quantile.
@@ -209,7 +210,7 @@ extension Plots {
       set xtics \(Gnuplot.logarithmicTics(axis))
       set yrange [0.7:\(top)]
       set ytics \(Gnuplot.logarithmicTics(1...top))
-      set multiplot layout \(rows),\(columns) title \(Gnuplot.label("Delay histograms, direction \(direction)")) font ',16' margins 0.1,0.97,\(90 / pixels),\(1 - 80 / pixels) spacing 0.065,\(75 / pixels)
+      set multiplot layout \(rows),\(columns) title \(Gnuplot.label("Delay histograms, direction \(direction)")) font ',16' margins 0.1,0.97,\(90 / pixels),\(1 - 80 / pixels) spacing 0.08,\(75 / pixels)
       \(panels.joined(separator: "\n"))
       unset multiplot
       """
@@ -221,7 +222,7 @@ extension Plots {
     var words = ["n = \(segment.count)"]
     for probability in [0.5, 0.99] {
       guard let quantile = segment.summary?.quantile(probability) else { continue }
-      words.append("\(Text.quantileName(probability)) \(Text.duration(Double(quantile.value)))")
+      words.append("\(Text.quantileName(probability)) \(Words.duration(quantile.value))")
     }
     let hidden = segment.summary?.sorted.prefix { $0 <= 0 }.count ?? 0
     words.append(hidden > 0 ? "\(hidden) ≤ 0 ns not drawn" : "")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Recording
+import Wording
 
 extension Plots {
   /// Throughput beside the line's maximum, and loss by rate.
@@ -22,8 +23,8 @@ extension Plots {
       let share = (result.throughput ?? 0) / result.lineRate * 100
       let shares = result.isSendersLimit ? "0,\(share)" : "\(share),0"
       let found =
-        result.throughput.map { "\(result.isSendersLimit ? "≥ " : "")\(Text.fixed($0, 1))" } ?? "not confirmed"
-      return "\(result.frame),\(shares),\(found),of \(Text.fixed(result.lineRate, 1))"
+        result.throughput.map { "\(result.isSendersLimit ? "≥ " : "")\(Words.fixed($0, 1))" } ?? "not confirmed"
+      return "\(result.frame),\(shares),\(found),of \(Words.fixed(result.lineRate, 1))"
     }
     func bars(_ column: Int) -> String { "'' using 0:\(column):(0.5) with boxes linecolor rgb" }
     var series = [

@@ -2,6 +2,7 @@
 import Analysis
 import Foundation
 package import Recording
+import Wording
 
 /// What a calibration found, and what it did to a report.
 extension Report {
@@ -9,12 +10,13 @@ extension Report {
   package static func lines(_ calibration: Calibration) -> [String] {
     var lines = calibration.directions.map { direction in
       "\(direction.from) (\(direction.transmitClock)) to \(direction.to) (\(direction.receiveClock)): "
-        + "\(direction.constant) ns, 95 % interval \(interval(direction.interval)) ns"
-        + (direction.error > 0 ? ", clocks ±\(direction.error) ns" : "")
-        + ", \(direction.count) frames from \(direction.least) to \(direction.greatest) ns, lost \(direction.lost)"
+        + "\(Words.duration(direction.constant)), 95 % interval \(interval(direction.interval))"
+        + (direction.error > 0 ? ", clocks ±\(Words.duration(direction.error))" : "")
+        + ", \(direction.count) frames from \(Words.duration(direction.least)) to \(Words.duration(direction.greatest)), "
+        + "lost \(direction.lost)"
     }
     lines.append(
-      "asymmetry: \(calibration.asymmetry) ns, \(interval(calibration.asymmetryInterval)) ns")
+      "asymmetry: \(Words.duration(calibration.asymmetry)), \(interval(calibration.asymmetryInterval))")
     if calibration.directions.contains(where: { !$0.isHardware }) {
       lines.append("software stamps: these constants hold for the kernel's path at this load, not for the ports")
     }
@@ -23,9 +25,9 @@ extension Report {
 
   static func calibrationLines(_ result: SessionResult) -> [String] {
     result.calibrations.map { applied in
-      "\(applied.direction) \(applied.segment): \(applied.added < 0 ? "−" : "+")\(abs(applied.added)) ns in every delay, the "
+      "\(applied.direction) \(applied.segment): \(applied.added < 0 ? "−" : "+")\(Words.duration(abs(applied.added))) in every delay, the "
         + "constant from \(applied.from) to \(applied.to) of \(date(applied.createdAt)), 95 % interval "
-        + "\(interval(applied.interval)) ns, which is ±\(applied.uncertainty) ns of the error"
+        + "\(interval(applied.interval)), which is ±\(Words.duration(applied.uncertainty)) of the error"
         + (applied.isHardware ? "" : "; of software stamps, so it holds for the kernel's path at that load only")
     }
   }
@@ -44,7 +46,9 @@ extension Report {
     ])
   }
 
-  private static func interval(_ bounds: [Int64]) -> String { bounds.map { "\($0)" }.joined(separator: " … ") }
+  private static func interval(_ bounds: [Int64]) -> String {
+    bounds.map { Words.duration($0) }.joined(separator: " … ")
+  }
 
   private static func date(_ seconds: Double) -> String {
     Date(timeIntervalSince1970: seconds).formatted(.iso8601.year().month().day())

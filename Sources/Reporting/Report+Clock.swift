@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
 import Recording
+import Wording
 
 /// How the machines' clocks were compared.
 extension Report {
@@ -56,7 +57,7 @@ extension Report {
       return result.clocks.map(clockLine)
     }
     guard result.clocks.isEmpty else { return result.clocks.map(clockLine) }
-    let bound = result.clockError.map { ", error at most ±\(Text.duration(Double($0)))" } ?? ", error unknown"
+    let bound = result.clockError.map { ", error at most ±\(Words.duration($0))" } ?? ", error unknown"
     let isByUnit = result.machines.contains { $0.captureStep() > 0 }
     return [method + bound + (isByUnit ? ": the unit of the captures' times" : "")]
   }
@@ -64,13 +65,13 @@ extension Report {
   private static func clockLine(_ clock: GuestClock) -> String {
     guard let method = clock.method else { return "\(clock.guest) is not aligned with \(clock.host)" }
     var words = ["\(clock.guest) aligned with \(clock.host) by \(method)"]
-    if let error = clock.error { words.append("error at most ±\(Text.duration(Double(error)))") }
-    if let drift = clock.driftPPM { words.append("drift \(Text.fixed(drift, 3)) ppm") }
+    if let error = clock.error { words.append("error at most ±\(Words.duration(error))") }
+    if let drift = clock.driftPPM { words.append("drift \(Words.fixed(drift, 3)) ppm") }
     words.append("\(clock.samples) samples")
     for other in clock.methods {
       guard let gap = other.disagreement, let allowance = other.allowance else { continue }
       words.append(
-        "\(other.name) differs by \(Text.duration(Double(gap))) of ±\(Text.duration(Double(allowance))) allowed")
+        "\(other.name) differs by \(Words.duration(gap)) of ±\(Words.duration(allowance)) allowed")
     }
     return words.joined(separator: ", ")
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
 import Recording
+import Wording
 
 /// What stands below the table: ledger, absent hooks, environment, clock, warnings.
 extension Report {
@@ -15,8 +16,9 @@ extension Report {
       lines += note(
         "Absent", "\(name(hook, result)): \(hook.absentBecause ?? "not attached, the reason is not recorded")")
     }
+    var machines: Set<[String]> = []
     for machine in result.machines {
-      lines += environment(machine, note)
+      lines += environment(machine, isKnown: { !machines.insert($0).inserted }, note)
       for guest in machine.guests ?? [] { lines += note("Guest", guestLine(guest)) }
     }
     for (number, line) in clockLines(result).enumerated() { lines += note(number == 0 ? "Clock" : "", line) }
@@ -29,7 +31,7 @@ extension Report {
 
   /// A label in the first column, the text wrapped behind it.
   private static func note(_ label: String, _ text: String, _ width: Int, _ terminal: Terminal) -> [String] {
-    Text.wrapped(Text.plain(text), width - labelWidth).enumerated().map { number, line in
+    Words.wrapped(Text.plain(text), width - labelWidth).enumerated().map { number, line in
       let first = Text.padded(number == 0 ? label : "", labelWidth)
       return (label == "Warning" || label == "Damage" ? terminal.colored(first, .yellow) : first) + line
     }
@@ -70,12 +72,14 @@ extension Report {
 
   // MARK: Environment
 
-  private static func environment(_ machine: Machine, _ note: Note) -> [String] {
+  /// - Parameter isKnown: whether these lines, of the machine itself, were printed for another recording.
+  private static func environment(_ machine: Machine, isKnown: ([String]) -> Bool, _ note: Note) -> [String] {
     var words = ["\(machine.hostname): Linux \(machine.kernel) \(machine.architecture)"]
     words.append("\(machine.cpus) × \(machine.cpuModel.isEmpty ? "CPU" : machine.cpuModel)")
     words.append("clock source \(machine.clockSource)")
     if machine.captures != nil { words = [machine.name] }
     var lines = note("Machine", words.joined(separator: ", "))
+    if isKnown(lines) { lines = [] }
     for line in captureLines(machine) { lines += note("Capture", line) }
 
     for interface in machine.interfaces ?? [] {
@@ -108,12 +112,12 @@ extension Report {
     words = ["topology \(machine.topology)", "filter \(machine.filter.map { "'\($0)'" } ?? "none")"]
     words.append(sampling(machine.sampling))
     words.append("identity \(machine.identity)")
-    if let cost = machine.stampCost { words.append("a stamp costs \(Text.duration(cost))\(costs(machine))") }
+    if let cost = machine.stampCost { words.append("a stamp costs \(Words.duration(cost))\(costs(machine))") }
     lines += note("", words.joined(separator: ", "))
 
     // A recording that was cut off or lost streams to rotation has a warning of its own.
     if let stop = machine.stoppedAt, stop >= machine.startedAt {
-      let length = Text.duration(Double(stop - machine.startedAt))
+      let length = Words.duration(Double(stop - machine.startedAt))
       lines += note("", "recorded \(length), stopped by \(machine.stoppedBy ?? "an unknown reason")")
     }
     return lines
@@ -132,7 +136,7 @@ extension Report {
       }
     }
     guard groups.count > 1 else { return "" }
-    return " (" + groups.map { "\(Text.list($0.names)) \(Text.duration($0.cost))" }.joined(separator: ", ") + ")"
+    return " (" + groups.map { "\(Text.list($0.names)) \(Words.duration($0.cost))" }.joined(separator: ", ") + ")"
   }
 
   private static func sampling(_ sampling: Machine.Sampling) -> String {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 package import Recording
+import Wording
 
 /// What `latprobe rfc2544` shows and writes.
 extension Report {
@@ -36,12 +37,12 @@ extension Report {
       ] + columns("latency") + columns("late") + ["verdict,clock_steps"]).joined(separator: ",")
     let rows = trials.map { trial in
       ([
-        trial.purpose.rawValue, String(trial.frame), Text.fixed(trial.rate, 3), Text.fixed(trial.duration, 6),
+        trial.purpose.rawValue, String(trial.frame), Words.fixed(trial.rate, 3), Words.fixed(trial.duration, 6),
       ]
         + [
           trial.due, trial.unsent, trial.sent, trial.answered, trial.lost, trial.repeated, trial.disordered,
           trial.ownDrops,
-        ].map { String($0) } + [Text.fixed(trial.sentRate, 3)] + cells(trial.latency) + cells(trial.lateness)
+        ].map { String($0) } + [Words.fixed(trial.sentRate, 3)] + cells(trial.latency) + cells(trial.lateness)
         + [trial.verdict.rawValue, String(trial.clockSteps)]).joined(separator: ",")
     }
     return ([header] + rows).joined(separator: "\n") + "\n"
@@ -58,15 +59,15 @@ extension Report {
       .joined(separator: ",")
     let rows = results.map { result in
       ([
-        String(result.frame), Text.fixed(result.lineRate, 3), Text.fixed(result.highest, 3),
-        result.throughput.map { Text.fixed($0, 3) } ?? "",
-        result.throughput.map { Text.fixed($0 / result.lineRate, 6) } ?? "",
+        String(result.frame), Words.fixed(result.lineRate, 3), Words.fixed(result.highest, 3),
+        result.throughput.map { Words.fixed($0, 3) } ?? "",
+        result.throughput.map { Words.fixed($0 / result.lineRate, 6) } ?? "",
         result.throughput == nil ? "" : String(result.lost),
-        result.failingRate.map { Text.fixed($0, 3) } ?? "",
+        result.failingRate.map { Words.fixed($0, 3) } ?? "",
         result.failingRate == nil ? "" : result.failingVerdict.rawValue,
       ] + cells(result.latency)
         + [
-          result.burst.map { String($0) } ?? "", result.burst == nil ? "" : Text.fixed(result.burstRate, 3),
+          result.burst.map { String($0) } ?? "", result.burst == nil ? "" : Words.fixed(result.burstRate, 3),
           result.burst == nil ? "" : result.isBurstLimit ? "true" : "false",
           result.failingBurst.map { String($0) } ?? "",
           result.failingBurst == nil ? "" : result.failingBurstVerdict.rawValue,
@@ -79,8 +80,8 @@ extension Report {
     let rows = results.flatMap { result in
       result.lossCurve.map { trial in
         [
-          String(trial.frame), Text.fixed(trial.rate / result.lineRate, 6), Text.fixed(trial.rate, 3),
-          Text.fixed(trial.sentRate, 3), Text.fixed(trial.lossShare, 9), trial.verdict.rawValue,
+          String(trial.frame), Words.fixed(trial.rate / result.lineRate, 6), Words.fixed(trial.rate, 3),
+          Words.fixed(trial.sentRate, 3), Words.fixed(trial.lossShare, 9), trial.verdict.rawValue,
         ].joined(separator: ",")
       }
     }
@@ -99,72 +100,90 @@ extension Report {
   /// - Parameters:
   ///   - acceptedLoss: share of the packets.
   package static func table(
-    _ results: [FrameResult], acceptedLoss: Double, measured: (throughput: Bool, bursts: Bool)
+    _ results: [FrameResult], acceptedLoss: Double, measured: (throughput: Bool, bursts: Bool),
+    terminal: Terminal = Terminal()
   ) -> String {
-    var lines: [String] = []
-    let columns = [("frame", 6), ("line pps", 12), ("pps", 12), ("of line", 9), ("Mbit/s", 11)]
-    let latencies = ["min", "mean", "p99", "max"].map { ($0, 10) }
-    var header = columns.map { Text.aligned($0.0, $0.1) } + latencies.map { Text.aligned($0.0, $0.1) }
-    if measured.bursts { header.append(Text.aligned("back-to-back", 14)) }
-    lines.append(header.joined())
+    let width = max(40, terminal.width ?? usualWidth)
+    var table = TextTable(columns: [
+      .init(title: "frame"), .init(title: "line pps", drop: 3), .init(title: "pps"), .init(title: "of line", drop: 1),
+      .init(title: "Mbit/s", drop: 5), .init(title: "min", drop: 4), .init(title: "mean"), .init(title: "p99"),
+      .init(title: "max", drop: 2), .init(title: measured.bursts ? "back-to-back" : "", drop: 1),
+    ])
     for result in results {
-      let throughput = result.throughput
-      let isLeast = result.isSendersLimit || result.unfinished == "throughput"
-      // On the wire, with preamble and gap.
-      let bits = throughput.map { $0 * Double(8 * (result.frame + 20)) / 1e6 }
-      var cells = [
-        String(result.frame), Text.fixed(result.lineRate, 1),
-        throughput.map { (isLeast ? "≥ " : "") + Text.fixed($0, 1) } ?? "–",
-        throughput.map { Text.percent($0 / result.lineRate) } ?? "–", bits.map { Text.fixed($0, 3) } ?? "–",
-      ]
-      cells += [result.latency?.min, result.latency?.mean, result.latency?.p99, result.latency?.max].map {
-        $0.map { Text.duration(Double($0)) } ?? "–"
-      }
-      var row = zip(cells, columns.map(\.1) + latencies.map(\.1)).map { Text.aligned($0, $1) }.joined()
-      if measured.bursts {
-        let isLeast = result.isBurstLimit || result.isSendersBurst || result.unfinished == "back-to-back"
-        row += Text.aligned(result.burst.map { (isLeast ? "≥ " : "") + String($0) } ?? "–", 14)
-      }
-      var remarks = measured.throughput ? [remark(result)] : []
-      if throughput != nil, result.latency == nil {
-        remarks.append("no latency: this machine's clock was set meanwhile")
-      }
-      if measured.bursts { remarks += burstRemark(result) }
-      let isKnown = !measured.throughput || result.throughput != nil || result.failingRate != nil
-      if let measurement = result.unfinished, isKnown {
-        remarks.append("ended in the measurement of \(measurement)")
-      }
-      if !remarks.isEmpty { row += "  " + remarks.joined(separator: "; ") }
-      lines.append(row.trimmingTrailingSpaces())
+      table.rows.append(.cells(cells(result, measured)))
+      let remarks = remarks(result, measured)
+      if !remarks.isEmpty { table.rows.append(.text(remarks.joined(separator: "; "))) }
     }
-    lines += [""] + lossTable(results)
+    let rendered = table.rendered(width: width)
+    var lines = rendered.lines + leftOut(rendered.leftOut, width, file: "throughput.csv") + [""]
+    lines += lossTable(results, width)
+    var sentences: [String] = []
     if results.contains(where: \.isLossy) {
-      lines.append("The reflector may have refused some: see what it says at its end, and its --rate-limit.")
+      sentences.append("The reflector may have refused some: see what it says at its end, and its --rate-limit.")
+    }
+    if results.contains(where: \.isSendersFault) {
+      sentences.append(
+        "This machine was too busy to send what a trial asks for: let it do nothing else, or give --fifo 50, --cpu N, a "
+          + "lower --line-rate or a longer --longest-stall.")
     }
     let found = results.contains { $0.throughput != nil } ? ": at the rates found every packet was answered" : ""
-    lines.append(
+    sentences.append(
       "Accepted loss: "
         + (acceptedLoss == 0
           ? "0\(found)." : "\(Text.percent(acceptedLoss)) of the packets: not the throughput of RFC 2544."))
-    lines.append("Line: what fits on it, preamble and gap included; Mbit/s too. Frames have their check sequence.")
-    lines.append("Round trips through the reflector: loss on either way counts, delays are of both ways together.")
+    sentences.append("Line: what fits on it, preamble and gap included; Mbit/s too. Frames have their check sequence.")
+    sentences.append("Round trips through the reflector: loss on either way counts, delays are of both ways together.")
+    lines += sentences.flatMap { Words.wrapped($0, width, indent: 2) }
     return lines.joined(separator: "\n") + "\n"
   }
 
+  private static func cells(_ result: FrameResult, _ measured: (throughput: Bool, bursts: Bool)) -> [String] {
+    let throughput = result.throughput
+    let isLeast = result.isSendersLimit || result.unfinished == "throughput"
+    // On the wire, with preamble and gap.
+    let bits = throughput.map { $0 * Double(8 * (result.frame + 20)) / 1e6 }
+    let latency = result.latency
+    let isLeastBurst = result.isBurstLimit || result.isSendersBurst || result.unfinished == "back-to-back"
+    let burst = result.burst.map { (isLeastBurst ? "≥ " : "") + String($0) } ?? "–"
+    return [
+      String(result.frame), Words.fixed(result.lineRate, 1),
+      throughput.map { (isLeast ? "≥ " : "") + Words.fixed($0, 1) } ?? "–",
+      throughput.map { Text.percent($0 / result.lineRate) } ?? "–", bits.map { Words.fixed($0, 3) } ?? "–",
+    ] + [latency?.min, latency?.mean, latency?.p99, latency?.max].map { $0.map { Words.duration($0) } ?? "–" }
+      + [measured.bursts ? burst : ""]
+  }
+
+  private static func remarks(_ result: FrameResult, _ measured: (throughput: Bool, bursts: Bool)) -> [String] {
+    var remarks = measured.throughput ? [remark(result)] : []
+    if result.throughput != nil, result.latency == nil {
+      remarks.append("no latency: this machine's clock was set meanwhile")
+    }
+    if measured.bursts { remarks += burstRemark(result) }
+    let isKnown = !measured.throughput || result.throughput != nil || result.failingRate != nil
+    if let measurement = result.unfinished, isKnown {
+      remarks.append("ended in the measurement of \(measurement)")
+    }
+    return remarks
+  }
+
   /// Loss at each tenth of the highest rate; a trial that this machine did not offer has none.
-  private static func lossTable(_ results: [FrameResult]) -> [String] {
+  private static func lossTable(_ results: [FrameResult], _ width: Int) -> [String] {
     let curves = results.filter { !$0.lossCurve.isEmpty }
     guard !curves.isEmpty else { return [] }
-    let header = (1...10).reversed().map { Text.aligned("\($0 * 10) %", 10) }.joined()
-    let rows = curves.map { result in
-      Text.aligned(String(result.frame), 6)
-        + result.lossCurve.map { trial in
-          Text.aligned(trial.verdict == .notOffered ? "not sent" : Text.percent(trial.lossShare), 10)
-        }.joined()
+    // Where there is no room for all, every other one.
+    var table = TextTable(
+      columns: [.init(title: "frame")]
+        + (1...10).reversed().map { .init(title: "\($0 * 10) %", drop: $0 == 10 ? 0 : $0 % 2 == 1 ? 10 + $0 : 10 - $0) }
+    )
+    for result in curves {
+      let cells = result.lossCurve.map { $0.verdict == .notOffered ? "not sent" : Text.percent($0.lossShare) }
+      table.rows.append(
+        .cells([String(result.frame)] + cells + Array(repeating: "", count: max(0, 10 - cells.count))))
     }
     let isLine = curves.allSatisfy { $0.highest == $0.lineRate }
-    return ["Loss at rates in percent of \(isLine ? "the line's" : "the highest one tried"):"]
-      + [Text.aligned("frame", 6) + header] + rows + [""]
+    let rendered = table.rendered(width: width)
+    return ["Loss at rates in percent of \(isLine ? "the line's" : "the highest one tried"):"] + rendered.lines
+      + leftOut(rendered.leftOut, width, file: "loss-curve.csv") + [""]
   }
 
   /// Why the throughput is no higher.
@@ -174,7 +193,7 @@ extension Report {
       if result.throughput == nil { return "ended before it was found" }
       return accepted + "at the highest rate tried" + (result.isCapped ? ": perhaps no limit of the path" : "")
     }
-    let rate = Text.fixed(failing, 1)
+    let rate = Words.fixed(failing, 1)
     let why =
       switch result.failingVerdict {
       case .notOffered: "this machine did not keep \(rate) up: perhaps no limit of the path"
@@ -195,7 +214,7 @@ extension Report {
   /// - Parameter bits: a second.
   package static func lineRate(_ bits: Double) -> String {
     let rate = bits / 1e6
-    return Text.fixed(rate, rate == rate.rounded() ? 0 : 3) + " Mbit/s"
+    return Words.fixed(rate, rate == rate.rounded() ? 0 : 3) + " Mbit/s"
   }
 }
 
@@ -204,5 +223,10 @@ extension FrameResult {
   fileprivate var isLossy: Bool {
     failingRate != nil && failingVerdict == .lossy || failingBurst != nil && failingBurstVerdict == .lossy
       || lossCurve.contains { $0.verdict == .lossy }
+  }
+
+  /// Whether this machine, and not the path, ended the search, so that there is no rate at all.
+  fileprivate var isSendersFault: Bool {
+    throughput == nil && failingRate != nil && (failingVerdict == .notOffered || failingVerdict == .uneven)
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 package import Analysis
 import Recording
+import Wording
 
 /// The report for the terminal.
 extension Report {
@@ -14,12 +15,19 @@ extension Report {
     let result = result.withPlainNames
     var lines: [String] = []
     let blocks = blocks(result)
-    if blocks.isEmpty { lines += ["No packets were seen at two hook points: there is no segment to report.", ""] }
+    if blocks.isEmpty {
+      let isPaired = result.machines.contains { $0.pairing != nil }
+      lines += [
+        isPaired
+          ? "No request and its answer were seen: there is nothing to report."
+          : "No packets were seen at two hook points: there is no segment to report.", "",
+      ]
+    }
     for block in blocks {
       lines += blockLines(block, result, width, terminal) + variationLines(block.segments, width)
       lines.append("")
     }
-    let marks = legend(result, blocks, width)
+    let marks = legend(result, blocks, width) + strayLines(result, width)
     if !marks.isEmpty { lines += marks + [""] }
     lines += notes(result, verbose: verbose, width: width, terminal)
     return lines.map { $0.trimmingTrailingSpaces() }.joined(separator: "\n") + "\n"
@@ -41,9 +49,47 @@ extension Report {
     var segments: [SegmentResult]
     /// Groups of the path that stand in no table, and their packets; told below the last one.
     var hidden = (groups: 0, packets: 0)
+
+    /// Its packets, with those that have no delay.
+    var weight: Int {
+      segments.map { $0.count + $0.lost + $0.unmatched + $0.ambiguous + $0.notAsked }.max() ?? 0
+    }
   }
 
-  static func blocks(_ result: SessionResult) -> [Block] {
+  static func blocks(_ result: SessionResult) -> [Block] { shown(allBlocks(result)) }
+
+  /// A few stray packets, such as a host's router solicitations, do not come before the application; lost ones stay.
+  private static func shown(_ blocks: [Block]) -> [Block] {
+    let most = blocks.map(\.weight).max() ?? 0
+    return blocks.filter { block in
+      block.weight >= mostStray || block.weight * 100 >= most
+        || !block.segments.contains(where: \.isNeighbour)
+        || block.segments.contains { $0.lost > 0 }
+    }
+  }
+
+  /// Fewer packets than these are strays where others are a hundred times as many.
+  private static let mostStray = 10
+
+  /// What ``blocks(_:)`` leaves out, by path.
+  private static func strayLines(_ result: SessionResult, _ width: Int) -> [String] {
+    let all = allBlocks(result)
+    let kept = Set(shown(all).map { [$0.direction, $0.group ?? ""] })
+    var counts: [(direction: String, count: Int)] = []
+    for block in all where !kept.contains([block.direction, block.group ?? ""]) {
+      let count = block.weight + block.hidden.packets
+      if counts.last?.direction == block.direction {
+        counts[counts.count - 1].count += count
+      } else {
+        counts.append((block.direction, count))
+      }
+    }
+    guard !counts.isEmpty else { return [] }
+    let words = counts.map { "\($0.count) of \(Text.plain($0.direction))" }.joined(separator: ", ")
+    return Words.wrapped("  stray packets are not shown: \(words) (segments.csv, groups.csv)", width, indent: 4)
+  }
+
+  private static func allBlocks(_ result: SessionResult) -> [Block] {
     directions(result).flatMap { direction -> [Block] in
       let groups = result.groups.filter { $0.direction == direction }
       var names: [String] = []
@@ -69,7 +115,10 @@ extension Report {
     _ block: Block, _ result: SessionResult, _ width: Int, _ terminal: Terminal
   ) -> [String] {
     let neighbours = block.segments.filter(\.isNeighbour)
-    let rest = block.segments.filter { !$0.isNeighbour }
+    // A group of flows that never passes a point in the middle, such as a tap's, has nothing to say there.
+    let rest = block.segments.filter { segment in
+      !segment.isNeighbour && (block.group == nil || segment.isAsked || segment.name == block.segments.last?.name)
+    }
     var table = TextTable(columns: [
       .init(title: "segment", isLeft: true), .init(title: "", isLeft: true, drop: 2), .init(title: "packets"),
       .init(title: "p50"), .init(title: "p90", drop: 5), .init(title: "p99"), .init(title: "p99.9", drop: 4),
@@ -94,24 +143,25 @@ extension Report {
     let rendered = table.rendered(width: width) { line, row in
       red.contains(row) ? terminal.colored(line, .red) : line
     }
-    var lines = title(block, neighbours).flatMap { Text.wrapped($0, width, indent: 2) }
+    var lines = title(block, neighbours).flatMap { Words.wrapped($0, width, indent: 2) }
     lines = lines.map { terminal.colored($0, .bold) } + rendered.lines
     if let conclusion = conclusion(block.segments) {
-      lines += Text.wrapped("  → " + conclusion, width, indent: 4)
+      lines += Words.wrapped("  → " + conclusion, width, indent: 4)
     }
-    var hints: [String] = []
-    if !rendered.leftOut.isEmpty {
-      let titles = rendered.leftOut.map { $0.isEmpty ? "what the segments are" : $0 }
-      hints.append(
-        "left out at \(width) columns: \(titles.joined(separator: ", ")) (\(block.group == nil ? "segments" : "groups").csv "
-          + "has all)")
-    }
+    lines += leftOut(rendered.leftOut, width, file: block.group == nil ? "segments.csv" : "groups.csv")
     if block.hidden.groups > 0 {
-      hints.append(
-        "of \(block.direction) \(block.hidden.groups) smaller groups with \(block.hidden.packets) packets are in groups.csv"
-      )
+      let some = "\(block.hidden.groups) smaller groups with \(block.hidden.packets) packets"
+      lines += Words.wrapped("  (of \(block.direction) \(some) are in groups.csv)", width, indent: 3)
     }
-    return lines + hints.flatMap { Text.wrapped("  (" + $0 + ")", width, indent: 3) }
+    return lines
+  }
+
+  /// Which columns did not fit.
+  static func leftOut(_ titles: [String], _ width: Int, file: String) -> [String] {
+    guard !titles.isEmpty else { return [] }
+    let titles = titles.map { $0.isEmpty ? "what the segments are" : $0 }
+    let text = "left out at \(width) columns: \(titles.joined(separator: ", ")); \(file) has all"
+    return Words.wrapped("  (\(text))", width, indent: 3)
   }
 
   private static func title(_ block: Block, _ neighbours: [SegmentResult]) -> [String] {
@@ -129,11 +179,11 @@ extension Report {
       let mark = probability == 0.5 && segment.isMostlyProbes ? "*" : ""
       cells.append(mark + marked(segment.summary?.quantile(probability)))
     }
-    cells.append(segment.summary.map { Text.duration(Double($0.max)) } ?? "–")
+    cells.append(segment.summary.map { Words.duration($0.max) } ?? "–")
     if let share = segment.share {
-      cells.append(Text.fixed(share * 100, 1) + " %")
+      cells.append(Words.fixed(share * 100, 1) + " %")
       let mark = segment.slowCount < 10 ? "~" : ""
-      cells.append(segment.slowShare.map { mark + Text.fixed($0 * 100, 1) + " %" } ?? "–")
+      cells.append(segment.slowShare.map { mark + Words.fixed($0 * 100, 1) + " %" } ?? "–")
       cells.append(bar(share))
     } else {
       cells += segment.isNeighbour ? ["–", "–", ""] : ["", "", ""]
@@ -143,14 +193,14 @@ extension Report {
 
   private static func cells(_ name: String, _ summary: Summary) -> [String] {
     [name, "", String(summary.count)] + tableProbabilities.map { marked(summary.quantile($0)) }
-      + [Text.duration(Double(summary.max)), "", "", ""]
+      + [Words.duration(summary.max), "", "", ""]
   }
 
   /// `?` is unresolved, `~` rests on fewer than ten samples, `–` has no samples.
   static func marked(_ quantile: Quantile?) -> String {
     guard let quantile else { return "–" }
     let mark = !quantile.isResolved ? "?" : quantile.hasEnoughSamples ? "" : "~"
-    return mark + Text.duration(Double(quantile.value))
+    return mark + Words.duration(quantile.value)
   }
 
   /// A bar in eighths of a column.
@@ -179,7 +229,7 @@ extension Report {
     ] where count > 0 {
       words.append("\(name) \(count)" + (name == "lost" ? causes(segment) : ""))
     }
-    if segment.errorBound > 0 { words.append("clock ±\(Text.duration(Double(segment.errorBound)))") }
+    if segment.errorBound > 0 { words.append("clock ±\(Words.duration(segment.errorBound))") }
     if let reason = segment.invalid { words.append("INVALID: \(reason)") }
     return words.joined(separator: ", ")
   }
@@ -191,7 +241,7 @@ extension Report {
     func name(_ segment: SegmentResult) -> String {
       segment.name + (segment.meaning.map { " (\(Text.plain($0)))" } ?? "")
     }
-    func percent(_ share: Double) -> String { Text.fixed(share * 100, 0) + " %" }
+    func percent(_ share: Double) -> String { Words.fixed(share * 100, 0) + " %" }
     let shared = segments.filter { $0.share != nil }.sorted { ($0.share ?? 0) > ($1.share ?? 0) }
     var words: [String] = []
     if shared.count > 1, let first = shared.first, let share = first.share {
@@ -210,8 +260,8 @@ extension Report {
     {
       let times = Double(high.value) / Double(median.value)
       words.append(
-        "half of \(name(most)) took up to \(Text.duration(Double(median.value))), one in 100 more than "
-          + "\(Text.duration(Double(high.value))), \(Text.significant(times)) times as long")
+        "half of \(name(most)) took up to \(Words.duration(median.value)), one in 100 more than "
+          + "\(Words.duration(high.value)), \(Words.significant(times)) times as long")
     }
     for segment in segments where segment.isNeighbour && segment.lost > 0 {
       words.append("\(segment.lost) packets were lost in \(name(segment))")
@@ -242,12 +292,12 @@ extension Report {
     if shown.contains(where: { $0 == nil }) { marks.append("– no samples") }
     let probed = segments.filter(\.isMostlyProbes)
     if let most = probed.compactMap(\.probeTime).max() {
-      marks.append("* more than half of it is the probes' own time: a stamp costs up to \(Text.duration(most))")
+      marks.append("* more than half of it is the probes' own time: a stamp costs up to \(Words.duration(most))")
     }
     for software in Set(segments.compactMap(\.wire?.software)).sorted() {
       marks.append("explained: by the segments of \(software); unexplained: the rest of the same packets' wire delay")
     }
-    return marks.flatMap { Text.wrapped("  " + $0, width, indent: 4) }
+    return marks.flatMap { Words.wrapped("  " + $0, width, indent: 4) }
   }
 }
 
@@ -272,5 +322,12 @@ extension SessionResult {
       result.groups[index].direction = Text.plain(groups[index].direction)
     }
     return result
+  }
+}
+
+extension SegmentResult {
+  /// Whether any packet was to be seen at both ends.
+  fileprivate var isAsked: Bool {
+    count + lost + unmatched + ambiguous + late + cutOff + notAsked > 0 || invalid != nil
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 package import Analysis
 import Recording
+import Wording
 
 /// The figures of the HighPerTimer study: `latprobe timer`.
 extension Report {
@@ -18,11 +19,11 @@ extension Report {
         let figures = [
           summary.quantile(0.5).map { Double($0.value) }, Double(summary.medianAbsoluteDeviation),
           summary.halfInterquartileRange, Double(summary.min), summary.mean,
-        ].map { $0.map(Text.duration) ?? "–" }
+        ].map { $0.map(Words.duration) ?? "–" }
         table.rows.append(
           .cells(
             [segment.name, String(summary.count)] + figures
-              + [marked(summary.quantile(0.999)), Text.duration(Double(summary.max))]))
+              + [marked(summary.quantile(0.999)), Words.duration(summary.max)]))
       }
       let rendered = table.rendered(width: width)
       lines += [block.direction] + rendered.lines

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
+import Wording
 
 /// Delay variation (RFC 5481) in every output.
 extension Report {
@@ -42,15 +43,18 @@ extension Report {
   static func variationLines(_ segments: [SegmentResult], _ width: Int) -> [String] {
     let shown = segments.filter { $0.isNumbered && $0.summary != nil }
     guard !shown.isEmpty else { return [] }
-    var table = TextTable(
-      columns: [.init(title: "variation", isLeft: true)]
-        + ["PDV p50", "PDV p99", "PDV p99.9", "IPDV min", "p50", "p99", "max"].map { .init(title: $0) })
+    var table = TextTable(columns: [
+      .init(title: "variation", isLeft: true), .init(title: "PDV p50"), .init(title: "PDV p99"),
+      .init(title: "PDV p99.9", drop: 2), .init(title: "IPDV min", drop: 4), .init(title: "IPDV p50", drop: 3),
+      .init(title: "IPDV p99"), .init(title: "IPDV max", drop: 1),
+    ])
     for segment in shown {
       let pdv = [0.5, 0.99, 0.999].map { marked(segment.packetVariation?.quantile($0)) }
       let ipdv = segment.successiveVariation
-      let signed = [ipdv?.min, ipdv?.median, ipdv?.p99, ipdv?.max].map { $0.map { Text.duration(Double($0)) } ?? "–" }
+      let signed = [ipdv?.min, ipdv?.median, ipdv?.p99, ipdv?.max].map { $0.map { Words.duration($0) } ?? "–" }
       table.rows.append(.cells([Text.plain(segment.name)] + pdv + signed))
     }
-    return [""] + table.rendered(width: width).lines
+    let rendered = table.rendered(width: width)
+    return [""] + rendered.lines + leftOut(rendered.leftOut, width, file: "segments.csv")
   }
 }

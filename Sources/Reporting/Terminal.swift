@@ -45,15 +45,34 @@ package struct Terminal: Sendable, Equatable {
   // MARK: - Text
 
   package enum Color: Int, Sendable {
-    case red = 31
-    case green = 32
-    case yellow = 33
     case bold = 1
+    case red = 2
+    case green = 3
+    case yellow = 4
+
+    /// Select Graphic Rendition (ECMA-48).
+    fileprivate static let codes = [0: 0, 1: 1, 2: 31, 3: 32, 4: 33]
   }
 
-  /// The text in this colour, or as it is where there is none.
+  /// The text in this colour, or as it is where there is none; to be printed by ``shown(_:)``.
+  ///
+  /// Colours are marked by characters that no text has (Unicode's noncharacters) and become what a terminal obeys only
+  /// there: whatever else a terminal would obey is somebody else's.
   package func colored(_ text: String, _ color: Color) -> String {
-    hasColor ? "\u{1b}[\(color.rawValue)m\(text)\u{1b}[0m" : text
+    hasColor ? "\(Text.mark(color.rawValue))\(text)\(Text.mark(0))" : text
+  }
+
+  /// The text with colours as a terminal takes them.
+  private func painted(_ text: String) -> String {
+    var result = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+      guard let color = Text.color(scalar) else {
+        result.append(scalar)
+        continue
+      }
+      if hasColor { result.append(contentsOf: "\u{1b}[\(Color.codes[color] ?? 0)m".unicodeScalars) }
+    }
+    return String(result)
   }
 
   /// This program's own characters beyond ASCII, and what stands for them; in a table's cells those of equal width alone.
@@ -68,9 +87,10 @@ package struct Terminal: Sendable, Equatable {
   /// for what a terminal would obey: all that is printed goes through here.
   package func shown(_ text: String) -> String {
     let text = Text.plain(lines: text)
-    if isUTF8 || text.utf8.allSatisfy({ $0 < 0x80 }) { return text }
-    return text.reduce(into: "") { result, character in
-      if let substitute = Terminal.substitutes[character] { result += substitute } else { result.append(character) }
-    }
+    if isUTF8 || text.utf8.allSatisfy({ $0 < 0x80 }) { return painted(text) }
+    return painted(
+      text.reduce(into: "") { result, character in
+        if let substitute = Terminal.substitutes[character] { result += substitute } else { result.append(character) }
+      })
   }
 }

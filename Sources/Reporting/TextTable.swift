@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Wording
 
 /// Columns of a table for the terminal, which leaves out what does not fit.
 struct TextTable {
@@ -75,7 +76,7 @@ struct TextTable {
       case .cells(let cells): lines.append(paint(line(cells), number))
       case .rule: lines.append(indent + String(repeating: "─", count: total(gap) - TextTable.indent))
       case .text(let text):
-        for (place, part) in Text.wrapped(text, width - 6).enumerated() {
+        for (place, part) in Words.wrapped(text, width - 6).enumerated() {
           lines.append(paint((place == 0 ? "    └ " : "      ") + part, number))
         }
       }

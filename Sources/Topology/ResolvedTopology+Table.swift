@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Recording
+import Wording
 
 extension ResolvedTopology {
   /// The table of `latprobe hooks`: a line for each hook point and part, then the paths.
   ///
-  /// - Parameter verbose: adds every candidate and rung that was passed over, and the BPF programs.
-  package func table(verbose: Bool = false) -> String {
+  /// - Parameters:
+  ///   - verbose: adds every candidate and rung that was passed over, and the BPF programs.
+  ///   - width: of the terminal; nil where nothing has to fit.
+  package func table(verbose: Bool = false, width: Int? = nil) -> String {
     var lines = ["\(topology.name): \(topology.summary)", "kernel \(kernel), \(topology.file)", ""]
     var rows = [["hook", "side", "watches", "attached as"]]
     for hook in hooks {
@@ -20,7 +23,7 @@ extension ResolvedTopology {
     let widths = (0..<3).map { column in rows.map { $0[column].count }.max() ?? 0 }
     for row in rows {
       let padded = (0..<3).map { row[$0] + String(repeating: " ", count: widths[$0] - row[$0].count) }
-      lines.append((padded + [row[3]]).joined(separator: "  "))
+      lines += Words.hanging(padded.map { $0 + "  " }.joined(), row[3], width)
     }
     lines.append("")
     for path in topology.paths { lines.append("path \(path.name): \(path.hooks.joined(separator: " "))") }
@@ -28,7 +31,8 @@ extension ResolvedTopology {
       lines.append("longer segments: \(topology.segments.map(\.name).joined(separator: " "))")
     }
     if hooks.contains(where: { $0.parts.contains { $0.absence?.kind == .refused } }) {
-      lines.append("The kernel has what is refused above: see `latprobe doctor` for the cause and the remedy.")
+      let hint = "The kernel has what is refused above: see `latprobe doctor` for the cause and the remedy."
+      lines += Words.hanging("", hint, width)
     }
     return lines.joined(separator: "\n") + "\n"
   }

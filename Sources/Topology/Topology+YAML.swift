@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Recording
+import Wording
 import Yams
 
 extension Topology {
@@ -144,7 +145,7 @@ extension Topology {
     guard let point = HookPoint(name: name), kernelPoints.contains(point) else {
       throw TopologyError(
         file: file, location: location, what: "unknown hook point `\(name)`",
-        remedy: "there are \(kernelPoints.map(\.name).joined(separator: " "))")
+        remedy: Words.choice(of: name, among: kernelPoints.map(\.name)))
     }
     return point
   }

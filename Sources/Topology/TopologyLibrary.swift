@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
 import Glibc
+import Wording
 
 /// The folders in which topologies are found, first come first served.
 package struct TopologyLibrary: Sendable, Equatable {
@@ -103,12 +104,15 @@ package struct TopologyLibrary: Sendable, Equatable {
     let entries = list()
     if let entry = entries.first(where: { $0.name == name }) { return entry.path }
     let searched = directories.joined(separator: ", ")
+    let names = entries.map(\.name)
+    let remedy =
+      names.isEmpty
+      ? "name a file (./FILE.yaml), or set LATPROBE_PROBES to the folder that holds veth.yaml"
+      : Words.nearest(to: name, among: names) == nil
+        ? "\(Words.choice(of: name, among: names)); or name a file (./FILE.yaml)" : Words.choice(of: name, among: names)
     throw TopologyError(
       file: name, what: "there is no topology of this name in \(searched)",
-      remedy: entries.isEmpty
-        ? "name a file (./FILE.yaml), or set LATPROBE_PROBES to the folder that holds veth.yaml"
-        : "there are \(entries.map(\.name).joined(separator: ", ")); or name a file (./FILE.yaml)"
-          + (note.map { "; \($0)" } ?? ""))
+      remedy: remedy + (names.isEmpty ? "" : note.map { "; \($0)" } ?? ""))
   }
 
   private static func read(_ path: String) throws(TopologyError) -> Topology {

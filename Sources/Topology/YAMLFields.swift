@@ -1,3 +1,4 @@
+import Wording
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Yams
 
@@ -19,7 +20,8 @@ struct YAMLFields {
       guard known.contains(key.name) else {
         throw TopologyError(
           file: file, location: key.location, what: "unknown key `\(key.name)` in \(what)",
-          remedy: "the keys here are \(known.joined(separator: ", "))")
+          remedy: Words.nearest(to: key.name, among: known).map { "did you mean `\($0)`?" }
+            ?? "the keys here are \(known.joined(separator: ", "))")
       }
       values[key.name] = value
     }
@@ -93,9 +95,10 @@ struct YAMLFields {
   func word<Word: RawRepresentable<String> & CaseIterable>(_ key: String) throws(TopologyError) -> Word {
     let node = try required(key)
     guard let text = node.text, let word = Word(rawValue: text) else {
+      let words = Word.allCases.map(\.rawValue)
+      let meant = node.text.flatMap { Words.nearest(to: $0, among: words) }.map { "; did you mean `\($0)`?" } ?? ""
       throw YAMLFields.wrongType(
-        node, file: file, what: "`\(key)` of \(what)",
-        expected: "one of \(Word.allCases.map(\.rawValue).joined(separator: ", "))")
+        node, file: file, what: "`\(key)` of \(what)", expected: "one of \(words.joined(separator: ", "))\(meant)")
     }
     return word
   }

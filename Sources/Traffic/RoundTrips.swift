@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Recording
+internal import Wording
 
 /// Puts packets and their answers together. Pure: times come from whoever calls.
 ///
@@ -300,7 +301,7 @@ package struct RoundTrips: Sendable {
     let clocks =
       oneWay.isSameClock
       ? "the reflector has the same clock (--same-clock)"
-      : "both clocks say that they are synchronised (S = 1), and off by ±\(oneWay.error) ns together at most"
+      : "both clocks say that they are synchronised (S = 1), and off by ±\(Words.duration(oneWay.error)) together at most"
     return "sent and received by \(times), CLOCK_REALTIME; \(clocks)"
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Glibc
 internal import Recording
+internal import Wording
 
 extension Sender {
   /// What came of the run, one line each.
@@ -30,9 +31,9 @@ extension Sender {
     lines += oneWayFindings
     if let text = machine.settings["stamps"] { lines.append("time stamps are \(text)") }
     if trips.lateness.count > 0 {
-      let guardTime = state.guardTime.map { "; sleeps end some \($0 / 1000) µs early and spin" } ?? ""
+      let guardTime = state.guardTime.map { "; sleeps end some \(Words.duration($0)) early and spin" } ?? ""
       let early =
-        departure.map { "; \($0.discipline) had them \($0.lead / 1000) µs early" } ?? ""
+        departure.map { "; \($0.discipline) had them \(Words.duration($0.lead)) early" } ?? ""
       let missed = state.missed > 0 ? "; \(state.missed) sent after the next was due" : ""
       lines.append(
         "behind schedule: "
@@ -61,7 +62,7 @@ extension Sender {
     {
       lines.append(
         "no answer came to the last \(trips.unansweredAtEnd) packets: the reflector has ended or a firewall drops them, "
-          + "or answers take longer than \(Sender.text(seconds: seconds))")
+          + "or answers take longer than \(Words.duration(seconds * 1e9))")
     }
     if state.droppedLate > 0 {
       lines.append(
@@ -136,8 +137,6 @@ extension Sender {
     return Double(end &- trips.lastAnswerAt) / 1e9
   }
 
-  private static func text(seconds: Double) -> String { "\(Int(seconds * 10) / 10).\(Int(seconds * 10) % 10) s" }
-
   private var oneWayFindings: [String] {
     let oneWay = trips.oneWay
     if let refusal = oneWay.refusal { return ["no one-way delays: \(refusal)"] }
@@ -158,11 +157,7 @@ extension Sender {
   }
 
   private static func text(_ histogram: Histogram, _ quantiles: [(name: String, p: Double)]) -> String {
-    let words = quantiles.map { "\($0.name) \(microseconds(histogram.quantile($0.p) ?? 0))" }
-    return (words + ["max \(microseconds(histogram.max))"]).joined(separator: ", ")
-  }
-
-  private static func microseconds(_ nanoseconds: Int64) -> String {
-    "\(nanoseconds / 1000).\(String(nanoseconds % 1000 / 100)) µs"
+    let words = quantiles.map { "\($0.name) \(Words.duration(histogram.quantile($0.p) ?? 0))" }
+    return (words + ["max \(Words.duration(histogram.max))"]).joined(separator: ", ")
   }
 }

@@ -96,7 +96,8 @@ package struct Sender: ~Copyable {
       if options.clock == .hardware {
         throw TrafficError("\(device): \(refusal); leave --timestamps out to go by the kernel's time")
       }
-      warn("\(device): \(refusal): packets get the kernel's time")
+      // Of a device without such a clock nobody expects its time.
+      if HardwareStamping.hasClock(device) { warn("\(device): \(refusal): packets get the kernel's time") }
     }
     let clock = refusal == nil ? .hardware : options.clock ?? .kernel
     let stampedBy: TransmitClock =

@@ -4,6 +4,7 @@ import Foundation
 import Probing
 import Recording
 import Remote
+import Wording
 
 struct AgentCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -54,14 +55,24 @@ struct AgentCommand: ParsableCommand {
     name: .customLong("netns"), help: ArgumentHelp("Network namespace to watch; may be repeated.", valueName: "ns"))
   var namespaces: [String] = []
 
-  func validate() throws { try maxSize.validateAsMaxSize() }
+  func validate() throws {
+    try maxSize.validateAsMaxSize()
+    if try Endpoint(typed: url).needsKey, keyFile == nil {
+      throw ValidationError("tcp needs --key-file: whoever reaches the port could record this machine's traffic")
+    }
+  }
 
   func run() throws {
-    let endpoint = try Endpoint(url)
+    let endpoint = try Endpoint(typed: url)
     var options = AgentOptions()
     options.key = try keyFile.map { try SharedKey(file: $0) }
-    if endpoint.needsKey && options.key == nil {
-      throw ValidationError("tcp needs --key-file: whoever reaches the port could record this machine's traffic")
+    // Now, and not only when a host asks.
+    var isFolder: ObjCBool = false
+    guard unsafe FileManager.default.fileExists(atPath: state, isDirectory: &isFolder), isFolder.boolValue else {
+      throw RemoteError(.invalid, "--state \(state): there is no such directory")
+    }
+    for name in namespaces {
+      do { _ = try NetworkNamespace.named(name) } catch { Console.error("warning: \(error)") }
     }
     options.stateDirectory = state
     options.maxSize = maxSize?.bytes ?? options.maxSize
@@ -82,6 +93,18 @@ struct AgentCommand: ParsableCommand {
         options: options, recorder: recorder, signals: { StopSignal.count },
         idle: { door.turnAway() }, say: { Console.error($0) }
       ).serve(guest)
+    }
+  }
+}
+
+extension Endpoint {
+  /// What a person typed; wrong is how the command was called.
+  init(typed text: String) throws {
+    do { self = try Endpoint(text) } catch {
+      let kind = String(text.prefix { $0 != ":" })
+      let kinds = ["vsock", "serial", "tcp", "unix"]
+      let meant = kinds.contains(kind) ? nil : Words.nearest(to: kind, among: kinds)
+      throw ValidationError("\(error)" + (meant.map { "; did you mean '\($0):'?" } ?? ""))
     }
   }
 }

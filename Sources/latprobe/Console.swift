@@ -11,11 +11,11 @@ enum Console {
   /// A line; its first word in colour if it says how bad it is. A line break of others makes no line of its own.
   static func error(_ line: String) {
     let terminal = Terminal.errors
-    var text = terminal.shown(Text.plain(line))
+    var text = Text.plain(line)
     for (word, color) in [("Error:", Terminal.Color.red), ("warning:", .yellow)] where text.hasPrefix(word) {
       text = terminal.colored(word, color) + text.dropFirst(word.count)
     }
-    _ = put(2, text + "\n")
+    _ = put(2, terminal.shown(text) + "\n")
   }
 
   /// Lines of this program's own making, each as ``error(_:)``.

@@ -4,6 +4,7 @@ import Foundation
 import Probing
 import Reporting
 import Topology
+import Wording
 
 struct DoctorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -43,16 +44,18 @@ struct DoctorCommand: ParsableCommand {
     if json {
       try Console.output(json: encoded(findings))
     } else {
-      let width = findings.map(\.topic.count).max() ?? 0
+      let topics = findings.map(\.topic.count).max() ?? 0
+      let terminal = Terminal.output
       for finding in findings {
         let color: Terminal.Color = finding.state == .ok ? .green : finding.state == .missing ? .red : .yellow
-        let state = Terminal.output.colored(
-          finding.state.rawValue.padding(toLength: 8, withPad: " ", startingAt: 0), color)
-        let topic = finding.topic.padding(toLength: width, withPad: " ", startingAt: 0)
-        try Console.output("\(state) \(topic)  \(finding.detail)\n")
+        let state = finding.state.rawValue.padding(toLength: 8, withPad: " ", startingAt: 0)
+        let topic = finding.topic.padding(toLength: topics, withPad: " ", startingAt: 0)
+        var lines = Words.hanging("\(state) \(topic)  ", finding.detail, terminal.width)
+        lines[0] = terminal.colored(state, color) + lines[0].dropFirst(state.count)
         if let remedy = finding.remedy {
-          try Console.output(String(repeating: " ", count: width + 11) + "→ \(remedy)\n")
+          lines += Words.hanging(String(repeating: " ", count: topics + 11) + "→ ", remedy, terminal.width)
         }
+        try Console.output(lines.joined(separator: "\n") + "\n")
       }
     }
     if findings.contains(where: { $0.state == .missing }) { throw ExitCode.failure }

@@ -61,7 +61,11 @@ struct GateCommand: ParsableCommand {
     }
     let options = AnalysisOptions(filter: try flows.parsed(), groupBy: flows.by?.keys ?? [])
     let report = Gate.check(try runs.map { try analysed($0.paths, options) }, policy: all)
-    if json { try Console.output(json: report.json.text) } else { try Console.output(GateCommand.colored(report.text)) }
+    if json {
+      try Console.output(json: report.json.text)
+    } else {
+      try Console.output(GateCommand.colored(report.text(width: Terminal.output.width)))
+    }
     if report.verdict != .pass { throw ExitCode(report.verdict.exitCode) }
   }
 

@@ -4,6 +4,7 @@ import Foundation
 import Probing
 import Reporting
 import Topology
+import Wording
 
 struct Hooks: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -37,7 +38,7 @@ struct Hooks: ParsableCommand {
     if json {
       try Console.output(json: encoded(resolved))
     } else {
-      try Console.output(resolved.table(verbose: verbose))
+      try Console.output(resolved.table(verbose: verbose, width: Terminal.output.width))
       if let complaint = Capability.complaint { Console.error("note: \(complaint)") }
     }
     if resolved.hooks.contains(where: { $0.watch == .guestTap }) { nameWhatCannotBeFollowed() }
@@ -71,7 +72,8 @@ struct Hooks: ParsableCommand {
     let width = items.map(\.name.count).max() ?? 0
     for item in items {
       let name = item.name + String(repeating: " ", count: width - item.name.count)
-      try Console.output(Text.plain("\(name)  \(item.summary ?? item.error ?? "")") + "\n")
+      let lines = Words.hanging("\(name)  ", Text.plain(item.summary ?? item.error ?? ""), Terminal.output.width)
+      try Console.output(lines.joined(separator: "\n") + "\n")
     }
     if items.isEmpty {
       throw ProbingError("no topologies in \(library.directories.joined(separator: ", ")); set LATPROBE_PROBES")

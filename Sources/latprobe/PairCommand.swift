@@ -8,6 +8,7 @@ import Probing
 import Recording
 import Reporting
 import Tap
+import Wording
 
 struct PairCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -93,13 +94,17 @@ struct PairCommand: ParsableCommand {
   var json = false
 
   private func kinds() throws -> [PairingProtocol] {
-    try protocols.flatMap { $0.split(separator: ",").map(String.init) }.map { name in
-      guard let kind = PairingProtocol(rawValue: name.lowercased()) else {
-        throw ValidationError(
-          "no protocol '\(name)'; there are \(PairingProtocol.allCases.map(\.rawValue).joined(separator: ", "))")
-      }
-      return kind
+    try protocols.flatMap { $0.split(separator: ",", omittingEmptySubsequences: false) }.map {
+      try PairCommand.kind(String($0))
     }
+  }
+
+  private static func kind(_ name: String) throws -> PairingProtocol {
+    guard let kind = PairingProtocol(rawValue: name.lowercased()) else {
+      throw ValidationError(
+        "there is no protocol '\(name)'; " + Words.choice(of: name, among: PairingProtocol.allCases.map(\.rawValue)))
+    }
+    return kind
   }
 
   /// Pairs and counts go by name: those of two of one name would be added up.
@@ -113,9 +118,13 @@ struct PairCommand: ParsableCommand {
     var result: [PairingProtocol: [UInt16]] = [:]
     for argument in ports {
       let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
-      guard parts.count == 2, let kind = PairingProtocol(rawValue: parts[0].lowercased()), let port = UInt16(parts[1]),
-        port > 0
-      else { throw ValidationError("--port takes NAME=PORT, as in dns=5353") }
+      guard parts.count == 2, let port = UInt16(parts[1]), port > 0 else {
+        throw ValidationError("--port takes NAME=PORT, as in dns=5353, with a port from 1 to 65535, not '\(argument)'")
+      }
+      let kind = try PairCommand.kind(parts[0])
+      guard try kinds().contains(kind) else {
+        throw ValidationError("--port \(argument): \(kind.rawValue) is not paired here; add --proto \(kind.rawValue)")
+      }
       result[kind, default: []].append(port)
     }
     return result
@@ -148,6 +157,9 @@ struct PairCommand: ParsableCommand {
     if count == 0 { throw ValidationError("--count takes a number of pairs from 1") }
     if output == nil, force || !labels.isEmpty { throw ValidationError("--force and --label go with -o") }
     _ = try (kinds(), portsByKind(), addresses())
+    if !stations.isEmpty, try !kinds().contains(.sipForward) {
+      throw ValidationError("--station goes with --proto \(PairingProtocol.sipForward.rawValue)")
+    }
     try PairCommand.refuseTwins(kinds().map(\.rawValue))
   }
 

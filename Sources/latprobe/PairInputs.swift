@@ -30,10 +30,12 @@ enum PairInputs {
       } else if isFile {
         captures += try PairInputs.files(argument)
       } else {
+        let meant = TapDevice.meant(by: argument)
         throw PairFailure(
           description:
-            "'\(argument)' is no file, and there is no such device here: give a capture file, or see 'ip link' "
-            + "(--netns names the devices' namespace)")
+            "'\(argument)' is no file, and there is no such device here"
+            + (meant.isEmpty
+              ? ": give a capture file, or see 'ip link' (--netns names the devices' namespace)" : meant))
       }
     }
     guard captures.isEmpty || devices.isEmpty else {

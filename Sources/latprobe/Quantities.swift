@@ -9,7 +9,7 @@ private func quantity(_ text: String, _ units: KeyValuePairs<String, Double>, _ 
   let isNegative = text.hasPrefix("-")
   let digits = text.dropFirst(isNegative ? 1 : 0).prefix { $0.isASCII && $0.isNumber || $0 == "." }
   let unit = text.dropFirst(digits.count + (isNegative ? 1 : 0))
-  guard let value = Double(digits), value.isFinite else {
+  guard let value = Double(digits), value.isFinite, unit.allSatisfy(\.isLetter) else {
     UsageError.refuse(text, "is no \(what)")
     return nil
   }
@@ -92,6 +92,25 @@ extension SizeArgument? {
   func validateAsMaxSize() throws {
     let least = MachineWriter.Options.leastMaxSize
     if let bytes = self?.bytes, bytes < least { throw ValidationError("--max-size takes \(least >> 10)k or more") }
+  }
+}
+
+/// `0.5` or `0.5%`.
+struct PercentArgument: ExpressibleByArgument, CustomStringConvertible {
+  var percent: Double
+  var fraction: Double { percent / 100 }
+  var description: String { percent == percent.rounded() ? "\(Int(percent))" : "\(percent)" }
+
+  init(_ percent: Double) { self.percent = percent }
+
+  init?(argument: String) {
+    guard let percent = Double(argument.hasSuffix("%") ? String(argument.dropLast()) : argument), percent.isFinite,
+      abs(percent) < 1e6
+    else {
+      UsageError.refuse(argument, "is no percentage, such as 0.5 or 0.5%")
+      return nil
+    }
+    self.percent = percent
   }
 }
 

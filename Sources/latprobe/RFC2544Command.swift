@@ -7,6 +7,7 @@ import Remote
 import Reporting
 import Timing
 import Traffic
+import Wording
 
 struct RFC2544Command: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -55,11 +56,11 @@ struct RFC2544Command: ParsableCommand {
   var searchTrial = TimeArgument(nanoseconds: 2_000_000_000)
 
   @Option(help: ArgumentHelp("How far below the limit a result may be.", valueName: "percent"))
-  var resolution = 0.5
+  var resolution = PercentArgument(0.5)
 
   @Option(
     help: ArgumentHelp("Share of the packets that may be lost; RFC 2544 knows 0 alone.", valueName: "percent"))
-  var acceptLoss = 0.0
+  var acceptLoss = PercentArgument(0)
 
   @Option(
     help:
@@ -101,7 +102,7 @@ struct RFC2544Command: ParsableCommand {
   @OptionGroup var writing: WriteOptions
 
   private func frames() throws -> [Int] {
-    try sizes.split(separator: ",").map { text in
+    try sizes.split(separator: ",", omittingEmptySubsequences: false).map { text in
       guard let size = Int(text), 64...65_553 ~= size else {
         throw ValidationError("--sizes takes frames of 64 to 65553 bytes, not '\(text)'")
       }
@@ -114,8 +115,8 @@ struct RFC2544Command: ParsableCommand {
     return Set(
       try measure.split(separator: ",").map { name in
         guard let kind = Benchmark.Measurement(rawValue: String(name)) else {
-          let names = Benchmark.Measurement.allCases.map(\.rawValue).joined(separator: ", ")
-          throw ValidationError("no measurement '\(name)'; there are \(names)")
+          let names = Benchmark.Measurement.allCases.map(\.rawValue)
+          throw ValidationError("there is no measurement '\(name)'; " + Words.choice(of: String(name), among: names))
         }
         return kind
       })
@@ -125,8 +126,8 @@ struct RFC2544Command: ParsableCommand {
     guard try !frames().isEmpty else { throw ValidationError("--sizes takes a frame size at least") }
     guard try !measurements().isEmpty else { throw ValidationError("--measure takes a measurement at least") }
     guard 1...1000 ~= repeats else { throw ValidationError("--repeat takes a number from 1 to 1000") }
-    guard 0.01...20 ~= resolution else { throw ValidationError("--resolution takes 0.01 to 20 percent") }
-    guard 0...50 ~= acceptLoss else { throw ValidationError("--accept-loss takes 0 to 50 percent") }
+    guard 0.01...20 ~= resolution.percent else { throw ValidationError("--resolution takes 0.01 to 20 percent") }
+    guard 0...50 ~= acceptLoss.percent else { throw ValidationError("--accept-loss takes 0 to 50 percent") }
     let lengths = [trial, searchTrial].map(\.nanoseconds)
     guard lengths.allSatisfy({ 100_000_000...3_600_000_000_000 ~= $0 }) else {
       throw ValidationError("--trial and --search-trial take 100ms to 1h")
@@ -153,13 +154,13 @@ struct RFC2544Command: ParsableCommand {
     var runner = TrialRunner(to: target)
     runner.tuning = tuning.thread
     runner.key = try key.map { TestKey(bytes: try SharedKey.bytes(file: $0)) }
-    (runner.acceptedLoss, runner.warmUp, runner.patience) = (acceptLoss / 100, warmUp.nanoseconds, wait.nanoseconds)
+    (runner.acceptedLoss, runner.warmUp, runner.patience) = (acceptLoss.fraction, warmUp.nanoseconds, wait.nanoseconds)
     (runner.drain, runner.longestStall) = (drain.nanoseconds, longestStall.nanoseconds)
     var benchmark = Benchmark()
     benchmark.measurements = try measurements()
     benchmark.trial = Double(trial.nanoseconds) / 1e9
     benchmark.searchTrial = Double(searchTrial.nanoseconds) / 1e9
-    (benchmark.repeats, benchmark.resolution) = (repeats, resolution / 100)
+    (benchmark.repeats, benchmark.resolution) = (repeats, resolution.fraction)
     let rate = try rate(to: target)
     StopSignal.watch()
     // Each trial's socket has room for more answers than the system's limit allows.
@@ -209,10 +210,10 @@ struct RFC2544Command: ParsableCommand {
       }
       try Console.output(
         Report.table(
-          results, acceptedLoss: acceptLoss / 100,
+          results, acceptedLoss: acceptLoss.fraction,
           measured: (
             benchmark.measurements.contains(.throughput), benchmark.measurements.contains(.backToBack)
-          )))
+          ), terminal: .output))
       Console.error("trials and plots in \(output)")
     }
     if failure is Stopped {
@@ -283,7 +284,7 @@ struct RFC2544Command: ParsableCommand {
         "\(trial.lost) of \(trial.sent) lost, most behind a stall of this machine"
       case .lossy: "\(trial.lost) of \(trial.sent) lost"
       case .uneven:
-        "\(trial.lost) of \(trial.sent) lost, but this machine stalled for \((trial.lateness?.max ?? 0) / 1_000_000) ms"
+        "\(trial.lost) of \(trial.sent) lost, but this machine stalled for \(Words.duration(trial.lateness?.max ?? 0))"
       case .notOffered where trial.ownDrops > 0: "not offered: this machine dropped \(trial.ownDrops) answers itself"
       case .notOffered where trial.refused > 0:
         "not offered: \(trial.sent) of \(trial.due) sent; \(trial.refused) refused by this machine: \(unsafe String(cString: strerror(trial.refusal)))"

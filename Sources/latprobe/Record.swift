@@ -3,6 +3,7 @@ import ArgumentParser
 import Foundation
 import Probing
 import Recording
+import Remote
 import Topology
 
 struct Record: ParsableCommand {
@@ -151,6 +152,8 @@ struct Record: ParsableCommand {
     if count == 0 { throw ValidationError("--count takes a number of packets from 1") }
     try maxSize.validateAsMaxSize()
     try session.validateAsSession()
+    for guest in guests { _ = try Endpoint(typed: guest) }
+    if containers.contains("") { throw ValidationError("--container takes a name, or the beginning of an id") }
     if guests.isEmpty {
       if keyFile != nil || !guestDevices.isEmpty || guestGrace != nil {
         throw ValidationError("--key-file, --guest-dev and --guest-grace go with --guest")
@@ -250,7 +253,10 @@ struct Record: ParsableCommand {
       Double(now.size) / 1_048_576)
   }
 
-  static func summary(_ machine: Machine, _ output: String) -> String {
+  /// - Parameter advice: where to look if no packet was stamped.
+  static func summary(
+    _ machine: Machine, _ output: String, advice: String = "see 'latprobe hooks' and check --dev, --netns, --filter"
+  ) -> String {
     let stamps = machine.ledger.sum(\.emitted)
     let lost = machine.ledger.sum(\.lost)
     let seconds = machine.stoppedAt.map { Double($0 - machine.startedAt) / 1e9 } ?? 0
@@ -258,7 +264,7 @@ struct Record: ParsableCommand {
     text += "; stopped by \(machine.stoppedBy ?? "?"). Next: latprobe report \(output)"
     if lost > 0 { text += "\nwarning: stamps were lost; use a filter, --sample or a larger --buffer" }
     if stamps == 0 {
-      text += "\nwarning: no packet was stamped; see 'latprobe hooks' and check --dev, --netns, --filter"
+      text += "\nwarning: no packet was stamped; \(advice)"
     }
     return text
   }

@@ -37,7 +37,7 @@ struct ReflectCommand: ParsableCommand {
   var allow: [RangeArgument] = []
 
   @Option(help: ArgumentHelp("Most answers a second, to all together.", valueName: "pps"))
-  var rateLimit = 100_000.0
+  var rateLimit = 100_000
 
   @Option(help: "Network namespace to listen in: a name, a process id or a path.")
   var netns: String?
@@ -54,7 +54,7 @@ struct ReflectCommand: ParsableCommand {
     options.isStateful = stateful
     options.key = try key.map { TestKey(bytes: try SharedKey.bytes(file: $0)) }
     options.allowed = allow.map(\.range)
-    options.rateLimit = rateLimit
+    options.rateLimit = Double(rateLimit)
     StopSignal.watch()
     var reflector = try Reflector(
       host: listen?.host, port: listen?.port ?? TestPacket.port, options: options)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
 import ArgumentParser
+import Foundation
 import Recording
 import Reporting
+import Wording
 
 struct ReportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -55,6 +57,10 @@ struct ReportCommand: ParsableCommand {
   func run() throws {
     writing.apply()
     let output = output ?? (json ? nil : directories.first.map { "\($0)/report" })
+    var isFolder: ObjCBool = false
+    if let output, unsafe FileManager.default.fileExists(atPath: output, isDirectory: &isFolder), !isFolder.boolValue {
+      throw FileError("\(output): exists and is not a directory: choose another -o")
+    }
     // While it still may: what is read from here on may be anybody's.
     if output != nil { Drawer.shared.start() }
     Console.confine()
@@ -116,7 +122,16 @@ struct FlowOptions: ParsableArguments {
         return
       }
       let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { FlowKey(rawValue: String($0)) }
-      guard parts.allSatisfy({ $0 != nil }), Set(parts).count == parts.count else { return nil }
+      guard parts.allSatisfy({ $0 != nil }), Set(parts).count == parts.count else {
+        let wrong = argument.split(separator: ",", omittingEmptySubsequences: false).first {
+          FlowKey(rawValue: String($0)) == nil
+        }
+        let names = FlowKey.allCases.map(\.rawValue) + ["none"]
+        UsageError.refuse(
+          argument,
+          wrong.map { "has no key '\($0)'; " + Words.choice(of: String($0), among: names) } ?? "names a key twice")
+        return nil
+      }
       keys = parts.compactMap(\.self)
     }
   }

@@ -124,7 +124,8 @@ struct SendCommand: ParsableCommand {
       throw ValidationError("--size takes \(least) to 65507 bytes\(reason)")
     }
     guard 0.001...1_000_000 ~= packetRate else {
-      throw ValidationError("--rate takes 0.001 to 1000000 packets a second, or as many bits")
+      let asked = rate.bits == nil ? "" : ": \(rate) in packets of this size are \(Int(packetRate)) a second"
+      throw ValidationError("--rate takes 0.001 to 1000000 packets a second\(asked)")
     }
     guard 1...100_000 ~= burst else { throw ValidationError("--burst takes 1 to 100000 packets") }
     if seed != nil, interval == .constant { throw ValidationError("--seed goes with --interval") }

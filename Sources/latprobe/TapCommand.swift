@@ -5,6 +5,7 @@ import Probing
 import Recording
 import Reporting
 import Tap
+import Wording
 
 struct TapCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -140,6 +141,7 @@ struct TapCommand: ParsableCommand {
   }
 
   private func listen() throws {
+    try TapCommand.refuseMistyped(devices)
     let place = try RecordingPlace(output, force: force)
     let namespace = try netns.map { try NetworkNamespace.named($0) }
     try namespace?.enter()
@@ -176,7 +178,12 @@ struct TapCommand: ParsableCommand {
       })
     Console.endLive()
     for line in TapCommand.sources(machine) { Console.error(line) }
-    Console.error(lines: Record.summary(machine, output))
+    let isFiltered = filter != nil
+    Console.error(
+      lines: Record.summary(
+        machine, output,
+        advice: "is there traffic? See 'tcpdump -i \(TapDevice(devices[0]).name)'"
+          + (isFiltered ? ", and check --filter" : "")))
     let complaints = recorder.complaints
     if requireHw, !complaints.isEmpty { throw CaptureFailure(description: complaints.joined(separator: "; ")) }
     for complaint in complaints { Console.error("warning: \(complaint)") }
@@ -192,7 +199,17 @@ struct TapCommand: ParsableCommand {
     }
   }
 
+  /// `wire-on=…` is neither a device nor a file.
+  private static func refuseMistyped(_ arguments: [String]) throws {
+    for argument in arguments
+    where !TapDevice.exists(argument) && !FileManager.default.fileExists(atPath: argument) {
+      let meant = TapDevice.meant(by: argument)
+      if !meant.isEmpty { throw CaptureFailure(description: "'\(argument)' is no device and no file\(meant)") }
+    }
+  }
+
   private func read() throws {
+    try TapCommand.refuseMistyped(files)
     for path in (inputs ?? []).map(\.path) where !FileManager.default.fileExists(atPath: path) && TapDevice.exists(path)
     {
       throw CaptureFailure(
@@ -245,6 +262,14 @@ private struct CaptureFailure: Error, CustomStringConvertible {
 }
 
 extension TapDevice {
+  /// ` (did you mean wire-in=IF?)` for `wire-on=IF`, else nothing.
+  static func meant(by argument: String) -> String {
+    let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
+    guard parts.count == 2, let name = Words.nearest(to: parts[0], among: ["wire-in", "wire-out"]), name != parts[0]
+    else { return "" }
+    return "; did you mean \(name)=\(parts[1])?"
+  }
+
   /// `IF`, `wire-in=IF` or `wire-out=IF`.
   init(_ argument: String) {
     for hook in [HookPoint.wireIn, .wireOut] where argument.hasPrefix("\(hook.name)=") {

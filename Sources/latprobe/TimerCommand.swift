@@ -7,6 +7,7 @@ import Probing
 import Recording
 import Reporting
 import Timing
+import Wording
 
 struct TimerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -97,7 +98,7 @@ struct TimerCommand: ParsableCommand {
     machine.stoppedBy = StopSignal.name ?? "count"
     for warning in study.warnings { Console.error("warning: \(warning)") }
     for entry in study.guards {
-      Console.error("\(entry.load.rawValue): hybrid sleeps end \(entry.nanoseconds / 1000) µs early and spin")
+      Console.error("\(entry.load.rawValue): hybrid sleeps end \(Words.duration(entry.nanoseconds)) early and spin")
     }
 
     let recording = TimerCommand.recording(series, machine)

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import ArgumentParser
+import Foundation
 import Synchronization
+import Tap
+import Wording
 
 /// What was typed wrongly, in one line: what, where, and what to do. The parser tells it in up to four lines.
 enum UsageError {
@@ -30,8 +33,7 @@ enum UsageError {
       word = arguments[1]
     }
     if commands.contains(word) || word == "help" { return nil }
-    let nearest = nearest(to: word.lowercased(), among: commands).map { "did you mean '\($0)'?" }
-    return "there is no command '\(word)'; " + (nearest ?? "there are \(commands.joined(separator: ", "))")
+    return "there is no command '\(word)'; " + Words.choice(of: word, among: commands)
   }
 
   /// - Parameter full: the parser's own lines: `Error: …`, `Help:  …`, `Usage: …`, `  See '…' …`.
@@ -52,6 +54,7 @@ enum UsageError {
       let value = String(match.1)
       let name = String(match.2)
       if let why = reasons.withLock({ $0[value] }) { return "\(name) '\(value)' \(why)" }
+      if value.contains(/^-[0-9.]/) { return "\(name) '\(value)' must not be negative" }
       let choices = match.3.matches(of: /'([^']+)'|- (\S+)/).compactMap { $0.1 ?? $0.2 }
       if !choices.isEmpty { return "\(name) takes \(choices.joined(separator: ", ")), not '\(value)'" }
       return "\(name) does not take '\(value)'" + (abstract.isEmpty ? "; \(see)" : ": \(abstract)")
@@ -65,9 +68,12 @@ enum UsageError {
       return "\(match.1) needs a value" + (abstract.isEmpty ? "; \(see)" : ": \(abstract)")
     }
     if let match = message.wholeMatch(of: /Missing expected argument '(.*)'/) {
+      if let file = command?.hasSuffix(" tap") == true ? captureForDevice(arguments) : nil {
+        return "'\(file)' is a file and no device: did you mean 'latprobe tap --read \(file) -o DIR'?"
+      }
       return "\(match.1) is missing" + (abstract.isEmpty ? "" : ": \(abstract)") + "; \(see)"
     }
-    let text = message.split(separator: "\n").joined(separator: " ")
+    let text = message.split(separator: "\n").joined(separator: " ").replacing(/\.$/, with: "")
     let isParsers = text.contains(/^(Unexpected argument|[0-9]+ unexpected arguments|The option '|Missing )/)
     return isParsers ? "\(text); \(see)" : text
   }
@@ -85,6 +91,14 @@ enum UsageError {
     return result
   }
 
+  /// What stands where `tap` takes a device and is a capture file, as far as its name tells.
+  private static func captureForDevice(_ arguments: [String]) -> String? {
+    guard !arguments.contains("--read") else { return nil }
+    return arguments.dropFirst().first { argument in
+      !argument.hasPrefix("-") && FileManager.default.fileExists(atPath: argument) && !TapDevice.exists(argument)
+    }
+  }
+
   private static func isUnknown(_ argument: String, among options: [String: String]) -> Bool {
     guard argument.hasPrefix("--") else { return false }
     return options[argument.split(separator: "=").first.map(String.init) ?? ""] == nil
@@ -93,33 +107,8 @@ enum UsageError {
   /// The option that was meant: `-o (--output)`.
   private static func suggestion(_ option: String, among options: [String: String]) -> String? {
     let typed = option.hasPrefix("--") ? option : "-" + option
-    guard let long = nearest(to: typed.lowercased(), among: options.keys.sorted()) else { return nil }
+    guard let long = Words.nearest(to: typed, among: options.keys.sorted()) else { return nil }
     let letter = options[long] ?? ""
     return "did you mean \(letter.isEmpty ? long : "\(letter) (\(long))")?"
-  }
-
-  /// What begins with the word, else what is a few letters away from it.
-  static func nearest(to word: String, among names: [String]) -> String? {
-    let letters = word.drop { $0 == "-" }.count
-    if letters >= 2, let name = names.first(where: { $0.hasPrefix(word) }) { return name }
-    let distances = names.map { (name: $0, distance: distance(word, $0)) }
-    guard let best = distances.min(by: { $0.distance < $1.distance }) else { return nil }
-    return best.distance <= max(1, letters / 3) ? best.name : nil
-  }
-
-  /// Letters to insert, leave out, change, or swap with their neighbour (optimal string alignment).
-  static func distance(_ left: String, _ right: String) -> Int {
-    let (left, right) = (Array(left), Array(right))
-    var rows = [Array(0...right.count)]
-    for (i, letter) in left.enumerated() {
-      var row = [i + 1]
-      for (j, other) in right.enumerated() {
-        var best = min(row[j] + 1, rows[i][j + 1] + 1, rows[i][j] + (letter == other ? 0 : 1))
-        if i > 0, j > 0, letter == right[j - 1], left[i - 1] == other { best = min(best, rows[i - 1][j - 1] + 1) }
-        row.append(best)
-      }
-      rows.append(row)
-    }
-    return rows[left.count][right.count]
   }
 }

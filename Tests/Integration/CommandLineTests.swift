@@ -32,7 +32,7 @@ extension IntegrationSuites {
         (["--topology", "nosuch"], 1, ["nosuch"]),
         (["--netns", "nosuch"], 1, ["no network namespace 'nosuch'", "ip netns list"]),
         (["--netns", bed.a, "--dev", "nosuch0"], 1, ["no device 'nosuch0'", bed.a, "eth0"]),
-        (["--netns", bed.a, "--dev", "lo"], 1, ["lo@\(bed.a)", "veth pair"]),
+        (["--netns", bed.a, "--dev", "lo"], 1, ["lo in \(bed.a)", "veth pair"]),
         (["--netns", bed.a, "--filter", "udp prt 5"], 1, ["filter 'udp prt 5'", "syntax error"]),
         (["--netns", bed.a, "--filter", "ether[200] = 1"], 1, ["byte 200", "first 128"]),
         (["--netns", bed.a, "--filter", "ip protochain 17"], 1, ["protochain"]),

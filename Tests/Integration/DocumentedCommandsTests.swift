@@ -15,7 +15,6 @@ extension IntegrationSuites {
       ("--side guest", "is for the inside of a guest"), ("--side host", "needs a KVM guest"),
       ("agent vsock:", "needs a vsock device"), ("report run4", "is of a KVM guest's recording"),
       ("report host.lat", "is of a KVM guest's recording"),
-      ("--format", "needs a recording of a kind that is made elsewhere"),
     ]
 
     private static func reason(_ command: DocumentedPage.Command) -> String? {

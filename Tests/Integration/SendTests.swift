@@ -133,7 +133,8 @@ extension IntegrationSuites {
         #expect(output.status == 64, "\(output.errors)")
       }
       let fallen = try send("f", "--count", "5", to: "[fd77::2]:4862")
-      #expect(fallen.status == 0 && fallen.errors.contains("warning: eth0: the device has no hardware time stamps"))
+      // Of a device without a hardware clock nobody expects its time.
+      #expect(fallen.status == 0 && !fallen.errors.contains("hardware"), "\(fallen.errors)")
       #expect(try load("f").wireStamps.map(\.clock) == Array(repeating: .kernel, count: 5))
     }
   }

@@ -23,6 +23,7 @@ extension IntegrationSuites {
       ("record --duration=-5s -o x", "--duration '-5s' must be positive"),
       ("record --duration 0s -o x", "--duration '0s' must be positive"),
       ("record --duration 10sec -o x", "--duration '10sec' has no such unit; there are ns, us, ms, s, m, h"),
+      ("record --duration 1e3s -o x", "--duration '1e3s' is no time, such as 10s, 500ms or 2m"),
       ("record --duration soon -o x", "--duration 'soon' is no time, such as 10s, 500ms or 2m"),
       ("record --out x", "unknown option '--out'; did you mean -o (--output)?"),
       ("record --netsn a -o x", "unknown option '--netsn'; did you mean --netns?"),
@@ -37,7 +38,7 @@ extension IntegrationSuites {
       ("record --label foo -o x", "--label 'foo' is no label: key=value"),
       ("record --rotate 60 -o x", "--rotate '60' is neither a size nor a time with its unit: 100M, 60s"),
       ("record --max-size lots -o x", "--max-size 'lots' is no size, such as 100M or 1G"),
-      ("record --force=3 -o x", "The option '--force' does not take any value, but '3' was specified.; see"),
+      ("record --force=3 -o x", "The option '--force' does not take any value, but '3' was specified; see"),
       (
         "record --session a/b -o x",
         "--session 'a/b' is no name of a session: up to 64 letters, digits, '.', '_' and '-'"
@@ -52,6 +53,25 @@ extension IntegrationSuites {
       ("reflect --allow foo", "--allow 'foo' is no range of addresses: 10.0.0.0/8, fd00::/8 or one address"),
       ("reflect --listen :99999", "--listen ':99999' is no address: HOST, HOST:PORT or [IPV6-ADDRESS]:PORT"),
       ("rfc2544 x --trial 5 -o x", "--trial '5' needs a unit (ns, us, ms, s, m, h): 5s, say"),
+      ("rfc2544 x --measure troughput -o x", "there is no measurement 'troughput'; did you mean 'throughput'?"),
+      ("rfc2544 x --resolution 5x -o x", "--resolution '5x' is no percentage, such as 0.5 or 0.5%"),
+      ("rfc2544 x --sizes 64, -o x", "--sizes takes frames of 64 to 65553 bytes, not ''"),
+      ("agent vsok:", "'vsok:' is no address of an agent: give vsock:CID[:PORT], serial:PATH, "),
+      ("agent tcp:127.0.0.1", "tcp needs --key-file: whoever reaches the port"),
+      ("record --topology kvm-vhost --guest vsok:3 -o x", "'vsok:3' is no address of an agent"),
+      ("pair --proto dnss x", "there is no protocol 'dnss'; did you mean 'dns'?"),
+      ("pair --proto quic x", "there is no protocol 'quic'; there are dns, icmp, memcached, "),
+      ("pair --proto dns, x", "there is no protocol ''; there are dns, icmp, "),
+      ("pair --proto dns --port dsn=53 x", "there is no protocol 'dsn'; did you mean 'dns'?"),
+      ("pair --proto dns --port http=80 x", "--port http=80: http is not paired here; add --proto http"),
+      ("pair --proto dns --port dns=0 x", "--port takes NAME=PORT, as in dns=5353, with a port from 1 to 65535, not"),
+      ("pair --proto dns --station 10.0.0.1 x", "--station goes with --proto sip-forward"),
+      ("pair --proto dns lo --count -3", "--count '-3' must not be negative"),
+      ("send 127.0.0.1 --cpu 9999 -o x", "--cpu takes the number of a CPU that is online: "),
+      (
+        "send 127.0.0.1 --rate 100G -o x",
+        "--rate takes 0.001 to 1000000 packets a second: 100G in packets of this size"
+      ),
       ("agent", "<listen-url> is missing: vsock:[:PORT], serial:PATH"),
     ])
     func oneLineForWhatIsTypedWrongly(_ words: String, _ message: String) throws {
@@ -60,6 +80,36 @@ extension IntegrationSuites {
       #expect(output.text.isEmpty)
       let lines = output.errors.split(separator: "\n")
       #expect(lines.count == 1 && output.errors.hasPrefix("Error: \(message)"), "\(output.errors)")
+    }
+
+    /// What is only found out when the command runs: one line, exit code 1, and nothing is left.
+    @Test(arguments: [
+      ("hooks vteh", "vteh: there is no topology of this name in "), ("hooks VETH", "did you mean 'veth'?"),
+      ("record --topology vteh -o LEFT", "did you mean 'veth'?"),
+      ("tap wire-on=lo -o LEFT", "'wire-on=lo' is no device and no file; did you mean wire-in=lo?"),
+      ("tap --read wire-on=a.pcap -o LEFT", "did you mean wire-in=a.pcap?"),
+      ("pair --proto dns wire-uot=lo", "did you mean wire-out=lo?"),
+      ("report NOTHING", "NOTHING: does not exist: give the directory that `latprobe record -o` wrote"),
+      ("repair NOTHING", "NOTHING: does not exist: give the directory that `latprobe record -o` wrote"),
+      ("agent unix:/tmp/NOTHING-agent --state NOTHING", "--state NOTHING: there is no such directory"),
+    ])
+    func oneLineForWhatIsNotThere(_ words: String, _ message: String) throws {
+      let output = try run(words)
+      #expect(output.status == 1 && output.text.isEmpty, "\(output)")
+      let lines = output.errors.split(separator: "\n").filter { !$0.hasPrefix("note: ") }
+      #expect(lines.count == 1 && output.errors.contains(message), "\(output.errors)")
+      let left = FileManager.default.temporaryDirectory.appendingPathComponent("LEFT").path
+      #expect(!FileManager.default.fileExists(atPath: left))
+    }
+
+    /// With no -o it is the file that is said, not the option.
+    @Test func aCaptureIsNoDevice() throws {
+      let file = FileManager.default.temporaryDirectory.appendingPathComponent("capture-\(UUID().uuidString).pcap")
+      try Data().write(to: file)
+      defer { try? FileManager.default.removeItem(at: file) }
+      let output = try run("tap \(file.path)")
+      #expect(output.status == 64 && output.errors.hasSuffix("-o DIR'?\n"), "\(output.errors)")
+      #expect(output.errors.contains("did you mean 'latprobe tap --read \(file.path)"))
     }
 
     /// Every command's own help, at two widths: nothing is wider, so nothing is wrapped by the terminal again.
@@ -76,6 +126,26 @@ extension IntegrationSuites {
         // A paragraph is one at any width.
         if columns == 200 { #expect(lines.contains { $0.count > 80 } || ["hooks", "repair"].contains(command)) }
       }
+    }
+
+    /// On a terminal of 80 columns: colours that it obeys, and no line that it has to break.
+    @Test(arguments: ["doctor", "hooks veth --verbose", "recrod", "timer --samples 20 --load idle"])
+    func aTerminal(_ words: String) throws {
+      let command = "stty cols 80; LANG=C.UTF-8 TERM=xterm '\(Testbed.latprobe)' \(words)"
+      let folder = FileManager.default.temporaryDirectory
+      let output = try Command(["script", "-qec", command, "/dev/null"], in: folder).wait(limit: 30)
+      #expect(!output.text.contains("?["), "\(output.text)")
+      if !["hooks", "timer"].contains(where: words.hasPrefix) { #expect(output.text.contains("\u{1b}[3")) }
+      // A line that shows progress is written anew in its place.
+      let text = output.text.replacing(#/\u{1b}\[[0-9]*[mK]/#, with: "").replacing("\r\n", with: "\n")
+      for line in text.split(separator: "\n").flatMap({ $0.split(separator: "\r") }) {
+        // A path that is longer cannot be broken.
+        let isOneWord = !line.drop { $0 == " " || $0 == "→" }.contains(" ")
+        #expect(line.count <= 80 || isOneWord, "\(line)")
+      }
+      let dumb = try Command(["script", "-qec", command.replacing("xterm", with: "dumb"), "/dev/null"], in: folder)
+        .wait(limit: 30)
+      #expect(!dumb.text.contains("\u{1b}[3"), "\(dumb.text)")
     }
 
     @Test func asciiUnderLangC() throws {

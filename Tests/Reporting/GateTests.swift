@@ -172,7 +172,10 @@ import Testing
     for name in ["txg2-txh1", "rx/txg2-txh0", "q*", "TXG2-TXH0"] {
       let report = try check("\(name) count >= 0", fine())
       #expect(report.verdict == .invalid)
-      #expect(report.conclusion?.hasPrefix("INVALID: no segment named \(name); there is ") == true)
+      let conclusion = report.conclusion ?? ""
+      #expect(conclusion.hasPrefix("INVALID: no segment named \(name); "), "\(conclusion)")
+      #expect(conclusion.contains("did you mean") == (name != "q*"), "\(conclusion)")
+      #expect(conclusion.hasSuffix("there is \(name.contains("/") ? "tx/" : "")txg2-txh0"), "\(conclusion)")
     }
     let nothing = try check("* p50 < 1s", Synthetic.session())
     #expect(nothing.verdict == .invalid)
@@ -320,7 +323,7 @@ import Testing
     let text = try check("txg2-txh0 p99 <= 200ns", fine()).text
     #expect(
       text == """
-        PASS          tx/txg2-txh0          p99       100 ns  <= 200ns    n 1000, n_eff 1000, K 0 (pass ≤ 4, fail ≥ 16)
+        PASS          tx/txg2-txh0          p99       100 ns  <= 200 ns   n 1000, n_eff 1000, K 0 (pass ≤ 4, fail ≥ 16)
         Verdict: PASS (α = 0.05)
 
         """)
@@ -333,7 +336,7 @@ import Testing
     let text = try check("txg2-txh0 p99 < 1ms", result).text
     #expect(
       text == """
-        INCONCLUSIVE  tx/txg2-txh0          p99       179 ns  < 1ms       n 180, n_eff 180, K 0 (too few to pass, fail ≥ 5)
+        INCONCLUSIVE  tx/txg2-txh0          p99       179 ns  < 1 ms      n 180, n_eff 180, K 0 (too few to pass, fail ≥ 5)
                       180 independent samples cannot decide p99
         Verdict: INCONCLUSIVE (α = 0.05)
         INCONCLUSIVE: 180 independent samples cannot decide p99; record at least 299 (about 1.66× longer)

@@ -29,14 +29,21 @@ import Testing
     ]
     (results[1].burst, results[1].isBurstLimit, results[2].burst) = (16_891, true, 43)
     (results[2].unfinished, results[4].unfinished) = ("back-to-back", "throughput")
+    let text = Report.table(
+      results, acceptedLoss: 0, measured: (throughput: true, bursts: true), terminal: Terminal(width: 100))
     #expect(
-      Report.table(results, acceptedLoss: 0, measured: (throughput: true, bursts: true)) == """
-         frame    line pps         pps  of line     Mbit/s       min      mean       p99       max  back-to-back
-            64     14881.0    ≥ 9000.0   60.5 %      6.048   18.0 µs   42.3 µs   97.0 µs   1.23 ms             –  this machine did not keep 9100.0 up: perhaps no limit of the path
-           128      8445.9      8446.0  100.0 %     10.000   18.0 µs   42.3 µs   97.0 µs   1.23 ms       ≥ 16891  at the highest rate tried
-           512      2349.6       492.1   20.9 %      2.094   18.0 µs   42.3 µs   97.0 µs   1.23 ms          ≥ 43  loss at 494.6; ended in the measurement of back-to-back
-          1024      1197.3           –        –          –         –         –         –         –             –  not confirmed at any rate; loss at 12.0
-          1518       812.7           –        –          –         –         –         –         –             –  ended before it was found
+      text == """
+          frame  line pps       pps  of line  Mbit/s      min     mean      p99      max  back-to-back
+             64   14881.0  ≥ 9000.0   60.5 %   6.048  18.0 µs  42.3 µs  97.0 µs  1.23 ms             –
+            └ this machine did not keep 9100.0 up: perhaps no limit of the path
+            128    8445.9    8446.0  100.0 %  10.000  18.0 µs  42.3 µs  97.0 µs  1.23 ms       ≥ 16891
+            └ at the highest rate tried
+            512    2349.6     492.1   20.9 %   2.094  18.0 µs  42.3 µs  97.0 µs  1.23 ms          ≥ 43
+            └ loss at 494.6; ended in the measurement of back-to-back
+           1024    1197.3         –        –       –        –        –        –        –             –
+            └ not confirmed at any rate; loss at 12.0
+           1518     812.7         –        –       –        –        –        –        –             –
+            └ ended before it was found
 
         The reflector may have refused some: see what it says at its end, and its --rate-limit.
         Accepted loss: 0: at the rates found every packet was answered.
@@ -44,6 +51,11 @@ import Testing
         Round trips through the reflector: loss on either way counts, delays are of both ways together.
 
         """)
+    for width in [40, 60, 80, 200] {
+      let text = Report.table(
+        results, acceptedLoss: 0, measured: (throughput: true, bursts: true), terminal: Terminal(width: width))
+      #expect(text.split(separator: "\n").allSatisfy { $0.count <= max(width, 56) }, "\(text)")
+    }
   }
 
   /// What the program did not try, or this machine did not do, is a lower bound.
@@ -51,34 +63,50 @@ import Testing
     var capped = result(64, 9000, failing: nil)
     capped.highest = 9000
     (capped.burst, capped.failingBurst, capped.failingBurstVerdict) = (700, 710, .notOffered)
-    let text = Report.table([capped], acceptedLoss: 0, measured: (throughput: true, bursts: true))
-    #expect(text.contains(" ≥ 9000.0 ") && text.contains(" ≥ 700  at the highest rate tried: perhaps no"), "\(text)")
+    let wide = Terminal(width: 200)
+    let text = Report.table(
+      [capped], acceptedLoss: 0, measured: (throughput: true, bursts: true), terminal: wide)
+    #expect(
+      text.contains(" ≥ 9000.0 ") && text.contains(" ≥ 700\n    └ at the highest rate tried: perhaps no"), "\(text)")
     #expect(text.contains("path; this machine did not do a burst of 710: perhaps no limit of the path\n"), "\(text)")
     #expect(!text.contains("reflector may"))
     let bursts = Report.table([capped], acceptedLoss: 0, measured: (throughput: false, bursts: true))
-    #expect(bursts.contains(" ≥ 700  this machine did not do a burst of 710"), "\(bursts)")
+    #expect(bursts.contains(" ≥ 700\n    └ this machine did not do a burst of 710"), "\(bursts)")
     let rows = Report.throughputCSV([capped]).split(separator: "\n").map {
       $0.split(separator: ",", omittingEmptySubsequences: false)
     }
     #expect(rows[0].count == rows[1].count && rows[1].suffix(3).joined(separator: ",") == "false,710,not-offered")
     capped.failingBurstVerdict = .lossy
     let lossy = Report.table([capped], acceptedLoss: 0, measured: (throughput: false, bursts: true))
-    #expect(lossy.contains("  700\n") && lossy.contains("reflector may have refused some"), "\(lossy)")
+    #expect(lossy.contains("  700\n") || lossy.contains(" 700\n"), "\(lossy)")
+    #expect(lossy.contains("reflector may have refused some"), "\(lossy)")
   }
 
   /// An end on the way back up leaves a lower bound; a clock that was set, no latency.
   @Test func unfinishedAndWithoutLatency() {
     var row = result(512, 1034.3, failing: (1248.8, .lossy))
     (row.unfinished, row.latency) = ("throughput", nil)
-    let text = Report.table([row], acceptedLoss: 0, measured: (throughput: true, bursts: false))
+    let text = Report.table(
+      [row], acceptedLoss: 0, measured: (throughput: true, bursts: false), terminal: Terminal(width: 200))
     #expect(text.contains(" ≥ 1034.3 "), "\(text)")
-    #expect(text.contains("–  loss at 1248.8; no latency: this machine's clock was set meanwhile; ended"), "\(text)")
+    #expect(
+      text.contains("–\n    └ loss at 1248.8; no latency: this machine's clock was set meanwhile; ended"), "\(text)")
   }
 
   @Test func noRateFound() {
     let text = Report.table(
       [result(64, nil, failing: (12, .lossy))], acceptedLoss: 0, measured: (throughput: true, bursts: false))
-    #expect(text.contains("\nAccepted loss: 0.\n"), "\(text)")
+    #expect(text.contains("\nAccepted loss: 0.\n") && !text.contains("too busy"), "\(text)")
+  }
+
+  /// No rate because of this machine: it says so, and what to do.
+  @Test func aBusyMachine() {
+    for verdict in [Trial.Verdict.notOffered, .uneven] {
+      let text = Report.table(
+        [result(64, nil, failing: (12, verdict))], acceptedLoss: 0, measured: (throughput: true, bursts: false))
+      #expect(text.contains("This machine was too busy to send what a trial asks for: let it do"), "\(text)")
+      #expect(text.contains("--fifo 50, --cpu N"), "\(text)")
+    }
   }
 
   @Test func lineRates() {
@@ -115,15 +143,16 @@ import Testing
       found.lossCurve.append(trial)
     }
     let text = Report.table([found], acceptedLoss: 0.01, measured: (throughput: true, bursts: false))
-    #expect(text.contains("  7 lost, accepted; at the highest rate tried\n"), "\(text)")
+    #expect(text.contains("    └ 7 lost, accepted; at the highest rate tried\n"), "\(text)")
     #expect(
       text.contains(
         """
         Loss at rates in percent of the line's:
-         frame     100 %      90 %      80 %      70 %      60 %      50 %      40 %      30 %      20 %      10 %
-           512    54.5 %  not sent       0 %
+          frame   100 %      90 %  80 %
+            512  54.5 %  not sent   0 %
 
-        The reflector may have refused some: see what it says at its end, and its --rate-limit.
+        The reflector may have refused some: see what it says at its end, and its
+          --rate-limit.
         Accepted loss: 1.0 % of the packets: not the throughput of RFC 2544.
         """), "\(text)")
     let rows = Report.trialsCSV(found.lossCurve).split(separator: "\n").map {

@@ -52,7 +52,7 @@ import Testing
     #expect(requirement.direction == "east-*")
     #expect(requirement.segment == "txg2-txh0")
     #expect(requirement.text == "east-*/txg2-txh0 p99 <200 us")
-    #expect(requirement.thresholdText == "200 us")
+    #expect(requirement.thresholdText == "200 µs")
   }
 
   @Test(arguments: [
@@ -158,7 +158,7 @@ import Testing
     ("- a-b p50 < 1s\n", "p.yaml:1:1: expected a mapping with require, alpha or limits"),
     ("require: a-b p50 < 1s\n", "p.yaml:1:10: expected a list of requirements"),
     ("require: []\n", "p.yaml:1:10: the list is empty"),
-    ("alpha: 0.05\nrequired:\n  - a\n", "p.yaml:2:1: unknown key 'required'; expected require, alpha or limits"),
+    ("alpha: 0.05\nrequired:\n  - a\n", "p.yaml:2:1: unknown key 'required'; did you mean 'require'?"),
     ("require:\n  - a-b p50 < 1s\n  - a-b p99 ! 1s\n", "p.yaml:3:13: expected <, <=, > or >="),
     ("require:\n  - 'a-b p50 < 1x'\n", "p.yaml:2:17: expected a unit of time"),
     ("require:\n  - {a: b}\n", "p.yaml:2:5: expected a requirement as text"),

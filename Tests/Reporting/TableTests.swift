@@ -2,6 +2,7 @@
 import Analysis
 import Recording
 import Testing
+import Wording
 
 @testable import Reporting
 
@@ -149,14 +150,15 @@ import Testing
     var result = quiet()
     result.segments[0].lost = 3
     #expect(!Report.table(result).contains("\u{1b}"))
-    let text = Report.table(result, terminal: Terminal(width: 80, hasColor: true))
+    let terminal = Terminal(width: 80, hasColor: true)
+    let text = terminal.shown(Report.table(result, terminal: terminal))
     #expect(text.contains("\u{1b}[31m    └ lost 3\u{1b}[0m"))
     #expect(text.replacing(/\u{1b}\[[0-9]+m/, with: "") == Report.table(result))
   }
 
   @Test func aUnitStaysWithItsNumber() {
-    #expect(Text.wrapped("it takes 12.3 µs, or 40 %", 13) == ["it takes", "12.3 µs, or", "40 %"])
-    #expect(Text.wrapped("  one two three", 9, indent: 4) == ["  one two", "    three"])
+    #expect(Words.wrapped("it takes 12.3 µs, or 40 %", 13) == ["it takes", "12.3 µs, or", "40 %"])
+    #expect(Words.wrapped("  one two three", 9, indent: 4) == ["  one two", "    three"])
   }
 
   @Test func theTailIsNamedWhereItIsElsewhere() {
@@ -245,7 +247,7 @@ import Testing
     #expect(
       text.contains(
         "Constant  eth1-eth2 wire-in-wire-out: +512 ns in every delay, the constant from eth2 to eth1 of 2023-11-14, 95 % "
-          + "interval 510 … 517 ns, which is ±5 ns of the error"), "\(text)")
+          + "interval 510 ns … 517 ns, which is ±5 ns of the error"), "\(text)")
     result.calibrations[0].isHardware = false
     #expect(Report.table(result).contains("of software stamps"))
   }
@@ -270,7 +272,7 @@ import Testing
     (1_234e9, "1234 s"),
   ])
   func durations(_ nanoseconds: Double, _ text: String) {
-    #expect(Text.duration(nanoseconds) == text)
+    #expect(Words.duration(nanoseconds) == text)
   }
 
   @Test(arguments: [

@@ -56,6 +56,8 @@ import Testing
   }
 
   @Test func colourEndsWhereItsTextEnds() {
-    #expect(Terminal(hasColor: true).colored("FAIL", .red) == "\u{1b}[31mFAIL\u{1b}[0m")
+    let terminal = Terminal(hasColor: true)
+    #expect(terminal.shown(terminal.colored("FAIL", .red) + "\u{1b}[31m") == "\u{1b}[31mFAIL\u{1b}[0m?[31m")
+    #expect(Terminal().shown(terminal.colored("FAIL", .red)) == "FAIL" && Text.plain("\(Text.mark(1))") == "?")
   }
 }

@@ -49,7 +49,7 @@ import Topology
       let one = root.path + "/one"
       #expect(
         message(TopologyLibrary(directories: [one]), "vth")
-          == "vth: there is no topology of this name in \(one); there are a; or name a file (./FILE.yaml)")
+          == "vth: there is no topology of this name in \(one); there is a; or name a file (./FILE.yaml)")
       #expect(
         message(TopologyLibrary(directories: [one]), one + "/x.yaml")
           == "\(one)/x.yaml: cannot be read (no such file); check the path and its permissions")

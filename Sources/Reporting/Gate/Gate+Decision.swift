@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
+import Wording
 
 extension Gate {
   // MARK: Quantiles
@@ -32,7 +33,7 @@ extension Gate {
     let have = decision.independentCount
     if have < decision.fewestToPass, decision.violations == 0 {
       let times = Double(decision.fewestToPass) / Double(max(1, have))
-      return "record at least \(decision.fewestToPass) (about \(Text.significant(times))× longer)"
+      return "record at least \(decision.fewestToPass) (about \(Words.significant(times))× longer)"
     }
     // The share of violations seen so far, kept up for longer: when would it decide?
     for doubling in 1...10 {
@@ -66,7 +67,7 @@ extension Gate {
       check.reason = "\(delays.count) samples cannot decide a mean"
       check.remedy =
         "record at least \(fewest) (about "
-        + "\(Text.significant(Double(fewest) / Double(max(1, delays.count))))× longer)"
+        + "\(Words.significant(Double(fewest) / Double(max(1, delays.count))))× longer)"
       return
     }
     let length = delays.count / batches
@@ -87,11 +88,11 @@ extension Gate {
       check.verdict = .pass
     } else if studentTail(side) <= alpha {
       check.verdict = .fail
-      check.reason = "the mean is \(Text.duration(check.measured ?? mean))"
+      check.reason = "the mean is \(Words.duration(check.measured ?? mean))"
     } else {
       check.verdict = .inconclusive
       check.reason = "the threshold lies within the interval of the mean (\(batches) batches of \(length) samples)"
-      check.remedy = "record longer, or choose a threshold farther from \(Text.duration(check.measured ?? mean))"
+      check.remedy = "record longer, or choose a threshold farther from \(Words.duration(check.measured ?? mean))"
     }
   }
 

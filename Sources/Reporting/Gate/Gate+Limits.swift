@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
 import Recording
+import Wording
 
 extension Gate {
   struct Problem {
@@ -119,8 +120,8 @@ extension Gate {
   ) -> Problem? {
     if let least = segment.summary?.min, least < -segment.errorBound {
       return Problem(
-        reason: "a delay of \(Text.duration(Double(least))) is below 0 by more than the clock error "
-          + "(±\(Text.duration(Double(segment.errorBound)))): the clocks are not aligned as claimed",
+        reason: "a delay of \(Words.duration(least)) is below 0 by more than the clock error "
+          + "(±\(Words.duration(segment.errorBound))): the clocks are not aligned as claimed",
         remedy: "check the clock source and record again")
     }
     let error = requirement.quantity.error(segment)
@@ -128,7 +129,7 @@ extension Gate {
     guard Double(error) > limits.clockError * abs(requirement.threshold) else { return nil }
     let isByUnit = result.machines.contains { $0.name == segment.from.machine && $0.captureStep() > 0 }
     return Problem(
-      reason: "the clock error ±\(Text.duration(Double(error))) is more than "
+      reason: "the clock error ±\(Words.duration(error)) is more than "
         + "\(Text.percent(limits.clockError)) of the threshold \(requirement.thresholdText)",
       remedy: isByUnit
         ? "the capture's times are that coarse: capture with nanoseconds (tcpdump --time-stamp-precision=nano)"

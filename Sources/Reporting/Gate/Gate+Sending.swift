@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
 import Recording
+import Wording
 
 extension Gate {
   /// What speaks against the segments of a sender's recording.
@@ -45,8 +46,8 @@ extension Gate {
       for other in ways {
         guard let least = other.summary?.min, least < -other.errorBound else { continue }
         return Problem(
-          reason: "a delay of \(other.name) is \(Text.duration(Double(least))), below 0 by more than the clock error "
-            + "(±\(Text.duration(Double(other.errorBound)))): the two clocks are not aligned as claimed, so neither way is known",
+          reason: "a delay of \(other.name) is \(Words.duration(least)), below 0 by more than the clock error "
+            + "(±\(Words.duration(other.errorBound))): the two clocks are not aligned as claimed, so neither way is known",
           remedy: "leave --same-clock out if the reflector has a clock of its own, synchronise both, and send again")
       }
     }

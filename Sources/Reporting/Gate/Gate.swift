@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 package import Analysis
 import Recording
+import Wording
 
 /// Checks sessions against a policy (docs/gate.md).
 package enum Gate {
@@ -46,10 +47,11 @@ package enum Gate {
         "no segment named \(asked): \(absent.point.hook.name) is absent"
         + (absent.absentBecause.map { " (\($0))" } ?? "")
     }
+    let meant = absent == nil ? Words.nearest(to: asked, among: names) : nil
     check.remedy =
       names.isEmpty
       ? "record packets that pass two hook points"
-      : "there \(names.count == 1 ? "is" : "are") \(Text.list(names))"
+      : (meant.map { "did you mean \($0)? " } ?? "") + "there \(names.count == 1 ? "is" : "are") \(Text.list(names))"
     return check
   }
 

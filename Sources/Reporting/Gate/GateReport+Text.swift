@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Wording
 
 extension GateReport {
   /// For people: a line for each check, then the verdict; the last line says why and what to do if it is
   /// INVALID or INCONCLUSIVE.
-  package var text: String {
+  package var text: String { text(width: nil) }
+
+  /// - Parameter width: of the terminal; nil where a check is to be one line, as long as it is.
+  package func text(width: Int?) -> String {
+    let width = width.map { max(40, min($0, GateReport.mostWidth)) }
     var lines: [String] = []
     for run in runs {
       if runs.count > 1 { lines.append("Run \(Text.plain(GateReport.title(run))): \(run.verdict.rawValue)") }
-      lines += run.checks.flatMap(GateReport.lines)
-      lines += run.warnings.flatMap { Text.wrapped("Warning: " + Text.plain($0), 98) }
+      lines += run.checks.flatMap { GateReport.lines($0, width) }
+      lines += run.warnings.flatMap { Words.wrapped("Warning: " + Text.plain($0), width ?? GateReport.mostWidth) }
       if runs.count > 1 { lines.append("") }
     }
     let number = runs.count > 1 ? " over \(runs.count) runs" : ""
@@ -36,22 +41,32 @@ extension GateReport {
     run.session + run.labels.sorted { $0.key < $1.key }.map { ", \($0.key)=\($0.value)" }.joined()
   }
 
-  private static func lines(_ check: GateCheck) -> [String] {
+  private static let mostWidth = 98
+  private static let indent = 14
+
+  private static func lines(_ check: GateCheck, _ width: Int?) -> [String] {
     let requirement = check.requirement
     let unit = requirement.metric.unit
     let name = check.segment.map { "\(check.direction ?? "")/\($0)" } ?? requirement.segment
     let threshold = "\(requirement.comparison.rawValue) \(requirement.thresholdText)"
-    var line = Text.padded(check.verdict.rawValue, 14) + Text.padded(name, max(22, name.count + 1))
+    var line = Text.padded(check.verdict.rawValue, GateReport.indent) + Text.padded(name, max(22, name.count + 1))
     line += Text.padded(requirement.metricName, max(7, requirement.metricName.count + 1))
     line += Text.aligned(check.measured.map(unit.text) ?? "–", 9) + "  " + Text.padded(threshold, 12)
-    line += "n \(check.count)"
-    if let effective = check.effectiveCount { line += ", n_eff \(Text.fixed(effective, 0))" }
-    if let counts = check.decision { line += ", K \(counted(counts))" }
-    if let note = note(requirement.metric), check.verdict != .invalid { line += ", \(note)" }
-    var lines = [Text.plain(line).trimmingTrailingSpaces()]
-    if let group = check.group { lines.append(String(repeating: " ", count: 14) + Text.plain(group)) }
+    var basis = "n \(check.count)"
+    if let effective = check.effectiveCount { basis += ", n_eff \(Words.fixed(effective, 0))" }
+    if let counts = check.decision { basis += ", K \(counted(counts))" }
+    if let note = note(requirement.metric), check.verdict != .invalid { basis += ", \(note)" }
+    let indent = String(repeating: " ", count: GateReport.indent)
+    var lines: [String]
+    if let width, line.count + basis.count > width {
+      lines = [Text.plain(line).trimmingTrailingSpaces()]
+      lines += Words.wrapped(basis, width - GateReport.indent).map { indent + $0 }
+    } else {
+      lines = [Text.plain(line + basis).trimmingTrailingSpaces()]
+    }
+    if let group = check.group { lines.append(indent + Text.plain(group)) }
     if let reason = check.reason {
-      lines += Text.wrapped(Text.plain(reason), 84).map { String(repeating: " ", count: 14) + $0 }
+      lines += Words.wrapped(Text.plain(reason), (width ?? mostWidth) - GateReport.indent).map { indent + $0 }
     }
     return lines
   }

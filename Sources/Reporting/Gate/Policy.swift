@@ -62,7 +62,7 @@ package struct Policy: Sendable, Equatable {
       case "require": requirements = try reader.requirements(value)
       case "alpha": alpha = try reader.alpha(value)
       case "limits": limits = try reader.limits(value)
-      default: throw reader.unknown(key, "require, alpha or limits")
+      default: throw reader.unknown(key, "require, alpha or limits", ["require", "alpha", "limits"])
       }
     }
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import PlainYAML
+internal import Wording
 import Yams
 
 /// Reads YAML nodes and remembers where they stand.
@@ -11,8 +12,10 @@ struct PolicyReader {
     return PolicyError(description: "\(file)\(place): \(message)")
   }
 
-  func unknown(_ key: Node, _ expected: String) -> PolicyError {
-    error(key.mark, "unknown key '\(Text.plain(key.string ?? "?"))'; expected \(expected)")
+  func unknown(_ key: Node, _ expected: String, _ names: [String]) -> PolicyError {
+    let name = Text.plain(key.string ?? "?")
+    let meant = Words.nearest(to: name, among: names).map { "did you mean '\($0)'?" } ?? "expected \(expected)"
+    return error(key.mark, "unknown key '\(name)'; \(meant)")
   }
 
   static let yaml = PlainYAML(kind: "a policy", start: "expected require, alpha or limits")
@@ -75,7 +78,7 @@ struct PolicyReader {
       case "unmatched": limits.unmatched = try fraction(value, "unmatched")
       case "ambiguous": limits.ambiguous = try fraction(value, "ambiguous")
       case "clock_error": limits.clockError = try fraction(value, "clock_error")
-      default: throw unknown(key, names)
+      default: throw unknown(key, names, ["ledger_lost", "unmatched", "ambiguous", "clock_error"])
       }
     }
     return limits

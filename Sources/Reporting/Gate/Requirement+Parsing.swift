@@ -17,6 +17,15 @@ extension Requirement {
     var parser = RequirementParser(text)
     self = try parser.requirement()
   }
+
+  /// `200us` as all times are printed: `200 µs`. No digit is touched.
+  fileprivate static func inOneStyle(_ threshold: String) -> String {
+    guard let unit = threshold.lastIndex(where: { !$0.isLetter && $0 != "%" }).map(threshold.index(after:)),
+      unit < threshold.endIndex
+    else { return threshold }
+    let number = threshold[..<unit].split(separator: " ").joined(separator: " ")
+    return "\(number) \(["us", "μs"].contains(String(threshold[unit...])) ? "µs" : String(threshold[unit...]))"
+  }
 }
 
 private struct RequirementParser {
@@ -46,7 +55,7 @@ private struct RequirementParser {
       text: text.split(whereSeparator: \.isWhitespace).joined(separator: " "),
       direction: direction, segment: segment, quantity: quantity,
       metric: metric, comparison: comparison, threshold: threshold,
-      thresholdText: String(characters[valueStart..<valueEnd]))
+      thresholdText: Requirement.inOneStyle(String(characters[valueStart..<valueEnd])))
   }
 
   private func fail(_ message: String, at column: Int? = nil) -> RequirementError {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
+import Wording
 
 /// What a gate asks of the segments whose name matches: `SEGMENT METRIC OP VALUE`, as in `txg2-txh0 p99 < 200us`.
 package struct Requirement: Sendable, Equatable {
@@ -69,9 +70,9 @@ package struct Requirement: Sendable, Equatable {
 
     func text(_ value: Double) -> String {
       switch self {
-      case .nanoseconds: Text.duration(value)
+      case .nanoseconds: Words.duration(value)
       case .fraction: Text.percent(value)
-      case .packets: Text.fixed(value, 0)
+      case .packets: Words.fixed(value, 0)
       }
     }
   }
@@ -113,7 +114,7 @@ package struct Requirement: Sendable, Equatable {
   package var comparison: Operator
   /// In the metric's unit.
   package var threshold: Double
-  /// The threshold as it was written, `200us`: rounding it for the eye could hide why a verdict came out as it did.
+  /// The threshold as it was written, with its unit as times are printed, `200 µs`: rounding it for the eye could hide why a verdict came out as it did.
   package var thresholdText: String
 
   /// `p99`, `pdv p99`.

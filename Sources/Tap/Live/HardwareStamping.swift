@@ -68,6 +68,12 @@ package struct HardwareStamping: ~Copyable {
     (self.keeper, refusal) = (keeper, nil)
   }
 
+  /// Whether a device has a hardware clock, whatever it stamps by it.
+  package static func hasClock(_ device: String) -> Bool {
+    var found = lp_timestamping()
+    return unsafe lp_timestamping_of(device, &found) >= 0 && found.phc_index >= 0
+  }
+
   /// Asks for nothing.
   package init(unasked device: String) {
     self.device = device
