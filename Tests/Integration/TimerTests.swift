@@ -47,7 +47,8 @@ extension IntegrationSuites {
       let command = try bed.start([
         Testbed.latprobe, "timer", "--samples", "100000", "--load", "idle", "-o", bed.path("t"),
       ])
-      usleep(4_000_000)
+      // The clocks are read by then, and the sleeps take minutes.
+      usleep(8_000_000)
       command.signal(SIGINT)
       let output = try command.wait(limit: 20)
       #expect(output.status == 0, "\(output.errors)")
