@@ -11,7 +11,7 @@ import Testing
 /// target's dearest input is printed, for docs/reliability.md.
 @Suite struct GrowthTests {
   private static let size = 16 << 10
-  /// A filter of somebody else's, the host's, has 4 KiB at most; libpcap's own parser is quadratic in some.
+  /// libpcap has a bound of time, not of work for each byte.
   private static let sizes = ["filter": 2 << 10]
   /// Seconds that are too few to compare.
   private static let little = 0.03

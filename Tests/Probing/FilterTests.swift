@@ -102,6 +102,14 @@ import Testing
     #expect(error.description.contains("too long") && error.description.contains("1025"))
   }
 
+  /// Of somebody else's words a host's agent compiles 4 KiB, room for 800 ports.
+  @Test func aFilterThatTakesLibpcapLongIsRefused() throws {
+    let error = try #require(throws: FilterError.self) {
+      try Filter((1...2000).map { "port \($0)" }.joined(separator: " or "))
+    }
+    #expect(error.description.contains("libpcap does not compile it within 4 s"))
+  }
+
   @Test(arguments: ["ip protochain 17", "ip6 protochain 17"]) func aLoopIsRefused(_ expression: String) throws {
     let error = try #require(throws: FilterError.self) { try FilterTranslation.body(of: Filter(expression)) }
     #expect(error.description.contains("filter '\(expression)'") && error.description.contains("loop"), "\(error)")

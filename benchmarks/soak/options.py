@@ -83,7 +83,7 @@ class Tally:
         self.runs = self.refused = self.failed = self.worked = self.wrong = 0
         self.memory = self.time = 0.0
 
-    def take(self, outcome):
+    def take(self, outcome, buffers):
         """What is wrong with it; empty: nothing."""
         code = outcome.code
         ended = outcome.was_told and code == -signal.SIGINT
@@ -98,7 +98,8 @@ class Tally:
             problem = f"exit {code}"
         elif code in (1, 64) and not outcome.text.strip():
             problem = f"exit {code} without a word"
-        elif outcome.memory > MEMORY:
+        # A buffer takes what it is asked to.
+        elif outcome.memory > MEMORY and not buffers:
             problem = f"{outcome.memory >> 10} MiB"
         self.runs += 1
         self.refused += code == 64
@@ -121,7 +122,7 @@ class Trials:
         os.makedirs(f"{self.folder}/state", mode=0o700)
         words = base.words(changes)
         outcome = watch(words, self.folder, 20 if base.waits else 60, LIMIT, AT_WORK if base.waits else None)
-        problem = self.tallies.setdefault(base.command, Tally()).take(outcome)
+        problem = self.tallies.setdefault(base.command, Tally()).take(outcome, any(name == "buffer" for name, _ in changes))
         if problem:
             shown = [word if len(word) < 80 else f"{word[:60]}... ({len(word)} characters)" for word in words[5:]]
             print(f"{problem}: {shown}\n  {outcome.text[-600:]}", flush=True)

@@ -14,8 +14,12 @@ struct lp_cbpf_instruction {
 	uint32_t k;
 };
 
-// Compiles a filter in pcap syntax for Ethernet frames, or for packets that begin with the IP header. Returns the number of instructions placed in
-// `program`, or -1 with libpcap's words in `error` (at least 256 bytes).
+// CPU time that libpcap may take: its optimizer is cubic, and a line of ports would keep it for minutes.
+#define LP_PCAP_SECONDS 4
+
+// Compiles a filter in pcap syntax for Ethernet frames, or for packets that begin with the IP header, in a process of
+// its own, which can be ended. Returns the number of instructions placed in `program`, or -1 with libpcap's words in
+// `error` (at least 256 bytes).
 int lp_pcap_compile(const char *expression, int raw_ip, struct lp_cbpf_instruction *program,
 		    size_t capacity, char *error);
 // What libpcap's own interpreter says of a frame: 0 leaves it out.
