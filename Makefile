@@ -103,10 +103,11 @@ bench: deps build build/bpf/overhead.bpf.o ## measure what a stamp costs (needs 
 soak: deps build ## send and reflect for SECONDS (600): memory stays, no packet is lost uncounted (needs root)
 	LATPROBE="$(LATPROBE)" benchmarks/soak/run.sh $(or $(SECONDS),600)
 
-# libFuzzer watches what each input reaches, for which everything is built once more.
+# libFuzzer watches what each input reaches, for which everything is built once more; a debug build takes less time.
+FUZZ_CONFIGURATION ?= release
 fuzz: deps ## give hostile bytes to every parser for FUZZ_SECONDS (60)
-	LATPROBE_FUZZ=1 $(SWIFT) build -c release --sanitize fuzzer --scratch-path .build-fuzz --product fuzz $(SWIFT_FLAGS)
-	fuzz/run.sh $(or $(FUZZ_SECONDS),60)
+	LATPROBE_FUZZ=1 $(SWIFT) build -c $(FUZZ_CONFIGURATION) --sanitize fuzzer --scratch-path .build-fuzz --product fuzz $(SWIFT_FLAGS)
+	FUZZ=.build-fuzz/$(FUZZ_CONFIGURATION)/fuzz FUZZ_SEED=$(FUZZ_SEED) fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
 check-deep: bpf ## the tests that need no root under the address sanitizer, then under the thread sanitizer
 	for sanitizer in address thread; do \

@@ -3,7 +3,8 @@
 #
 # run.sh SECONDS [TARGET…]: fuzzes each target for its share of SECONDS, one on each processor. What is worth keeping of
 # the inputs stays in out/fuzz/corpus for the next run, and what was found in out/fuzz/found. Ends with 1 if a target
-# trapped, hung for 10 s or took more than 512 MiB.
+# trapped, hung for 10 s or took more than 512 MiB. FUZZ: the program. FUZZ_SEED: a number, for a run that begins with the
+# seeds alone and tries the same inputs each time, as many as there is time for.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,15 +16,23 @@ targets=("$@")
 jobs=$(nproc)
 share=$((seconds * jobs / ${#targets[@]}))
 [ "$share" -gt 0 ] || share=1
+corpus=out/fuzz/corpus
+order=()
+if [ -n "${FUZZ_SEED:-}" ]; then
+  corpus=$(mktemp -d)
+  trap 'rm -rf "$corpus"' EXIT
+  order=(-seed="$FUZZ_SEED" -reload=0)
+  export SWIFT_DETERMINISTIC_HASHING=1
+fi
 mkdir -p out/fuzz/found
 # A trap is libFuzzer's to report.
 export SWIFT_BACKTRACE=enable=no
 
 one() {
   local target=$1 status=0
-  mkdir -p "out/fuzz/corpus/$target"
+  mkdir -p "$corpus/$target"
   FUZZ_TARGET=$target "$fuzz" -max_total_time="$share" -timeout=10 -rss_limit_mb=512 -max_len=65536 -print_final_stats=1 \
-    -dict=fuzz/extremes.dict -artifact_prefix="out/fuzz/found/$target-" "out/fuzz/corpus/$target" \
+    "${order[@]}" -dict=fuzz/extremes.dict -artifact_prefix="out/fuzz/found/$target-" "$corpus/$target" \
     "fuzz/seeds/$target" >"out/fuzz/$target.log" 2>&1 || status=$?
   echo "$status" >"out/fuzz/$target.status"
 }
