@@ -52,10 +52,12 @@ class Guest(threading.Thread):
         self.listener.bind(path)
         self.listener.listen(1)
         self.files, self.numbers = files, numbers
-        self.out, self.buffer = 0, b""
+        self.out, self.buffer, self.sound_until = 0, b"", float("inf")
 
     def number(self, name, size, value):
-        value = self.numbers.get(name, value)
+        # Of a guest that fails before, the host says so and does not begin.
+        if time.monotonic() > self.sound_until or name == "version":
+            value = self.numbers.get(name, value)
         return (value % 2 ** (8 * size)).to_bytes(size, "little")
 
     def send(self, kind, payload=b""):
@@ -104,6 +106,7 @@ class Guest(threading.Thread):
                 self.send(32, text("guest-b") + text("b") + text(GUEST_BOOT) + b"\0\0")
             elif kind == 17:
                 self.send(33)
+                self.sound_until = time.monotonic() + 0.1
             elif kind == 18:
                 received = now() - shift
                 self.send(34, self.number("pong id", 8, struct.unpack("<Q", payload)[0])
