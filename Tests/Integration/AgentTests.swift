@@ -270,7 +270,7 @@ extension IntegrationSuites {
       let output = try bed.latprobe("agent", "tcp:127.0.0.1:5211")
       #expect(output.status == 64 && output.errors.contains("--key-file"), "\(output)")
       for (arguments, exit, words) in [
-        (["--guest", "ssh:guest"], 1, ["ssh:guest", "vsock:CID"]),
+        (["--guest", "ssh:guest"], 64, ["ssh:guest", "vsock:CID"]),
         (["--guest", "vsock:"], 1, ["vsock:CID"]),
         (["--guest", "tcp:10.77.0.1"], 1, ["--key-file"]),
         (["--guest", "unix:\(missing)"], 1, [missing, "No such file"]),
