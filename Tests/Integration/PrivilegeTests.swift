@@ -136,7 +136,8 @@ extension IntegrationSuites {
       let bed = installed.bed
       for name in ["kvm-vhost", "kvm-user"] {
         try bed.run(
-          "cp", Testbed.fixture("../../probes/\(name).yaml"), bed.path("prefix/share/latprobe/probes/\(name).yaml"))
+          "install", "-m", "0644", Testbed.fixture("../../probes/\(name).yaml"),
+          bed.path("prefix/share/latprobe/probes/\(name).yaml"))
       }
       _ = try bed.reflect("--listen", "10.77.0.2:5000")
       for (number, umask) in ["000", "022"].enumerated() {
@@ -175,7 +176,8 @@ extension IntegrationSuites {
       #expect(try reflector.wait().status == 0)
 
       try bed.run(
-        "cp", Testbed.fixture("../../probes/kvm-vhost.yaml"), bed.path("prefix/share/latprobe/probes/kvm-vhost.yaml"))
+        "install", "-m", "0644", Testbed.fixture("../../probes/kvm-vhost.yaml"),
+        bed.path("prefix/share/latprobe/probes/kvm-vhost.yaml"))
       try bed.run("install", "-d", "-o", "65534", "-m", "700", bed.path("out/state"))
       let agent = try installed.start(
         ["agent", "unix:\(bed.path("out/socket"))", "--state", bed.path("out/state"), "--dev", "eth0"],
