@@ -131,7 +131,7 @@ extension IntegrationSuites {
     /// On a terminal of 80 columns: colours that it obeys, and no line that it has to break.
     @Test(arguments: ["doctor", "hooks veth --verbose", "recrod", "timer --samples 20 --load idle"])
     func aTerminal(_ words: String) throws {
-      let command = "stty cols 80; LANG=C.UTF-8 TERM=xterm '\(Testbed.latprobe)' \(words)"
+      let command = "stty cols 80; exec env -u NO_COLOR LANG=C.UTF-8 TERM=xterm '\(Testbed.latprobe)' \(words)"
       let folder = FileManager.default.temporaryDirectory
       let output = try Command(["script", "-qec", command, "/dev/null"], in: folder).wait(limit: 30)
       #expect(!output.text.contains("?["), "\(output.text)")

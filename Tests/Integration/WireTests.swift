@@ -135,9 +135,10 @@ extension IntegrationSuites {
       let recorded = try RecordedSession.load(paths: [bed.path("p")])
       let result = try analyse(session: recorded.session, recordings: recorded.machines)
       #expect(try #require(result.segments.first { $0.name == "icmp" }).delays.sorted() == delays)
-      let gate = try bed.latprobe("gate", bed.path("p"), "--require", "icmp p50 < 1s")
+      // Counts, since echoes of a busy machine may depend on one another too much to decide a quantile.
+      let gate = try bed.latprobe("gate", bed.path("p"), "--require", "icmp count >= 50")
       #expect(gate.status == 0, "\(gate.text)")
-      #expect(try bed.latprobe("gate", bed.path("p"), "--require", "icmp p50 < 1ns").status == 2)
+      #expect(try bed.latprobe("gate", bed.path("p"), "--require", "icmp count >= 51").status == 2)
     }
   }
 }
