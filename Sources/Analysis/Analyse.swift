@@ -4,7 +4,7 @@ package import Recording
 /// Joins the stamps of a session's recordings into journeys and measures every segment of every path.
 ///
 /// Definitions and formulas: docs/analysis.md. Pure; the recordings are not changed.
-/// - Complexity: about linear in the number of stamps; memory about 30 bytes a stamp beside the recordings.
+/// - Complexity: about linear in the number of stamps.
 package func analyse(
   session: Session, recordings: [MachineRecording], options: AnalysisOptions = AnalysisOptions()
 ) throws(AnalysisError) -> SessionResult {
@@ -13,8 +13,6 @@ package func analyse(
     throw .windowNotPositive(options.matchWindow)
   }
   guard options.pitBin > 0, options.pitBin <= 3_600_000_000_000 else { throw .binNotPositive(options.pitBin) }
-  let stampCount = recordings.reduce(0) { $0 + $1.stamps.count }
-  guard stampCount < Int(UInt32.max) else { throw .tooManyStamps(stampCount) }
 
   let clocks = SessionClocks(recordings)
   var analysis = SessionAnalysis(recordings: recordings, domains: clocks.domains, options: options)
@@ -119,21 +117,17 @@ extension Machine {
   }
 }
 
-/// One run of the analysis over all clock domains of a session.
+/// One run of the analysis over all clock domains of a session: a first pass chooses the paths of flows, a second one
+/// follows packets.
 struct SessionAnalysis {
   let options: AnalysisOptions
   var paths: PathSet
   private(set) var domains: [ClockDomain] = []
-  private(set) var journeys: [Journeys] = []
-  private(set) var flows: [FlowTable] = []
-  /// Path of each journey, by domain.
-  var pathOfJourney: [[UInt8]] = []
-  /// Place of each journey's group in ``groupNames`` of its path, by domain; empty without groups.
-  var partOfJourney: [[UInt8]] = []
+  private(set) var surveys: [Survey] = []
+  /// Where the packets of each domain's flows go.
+  var choices: [PathChoice] = []
   /// By domain and path.
   var groupNames: [[[String]]] = []
-  /// Slots in the order in which they tell a journey's flow, by domain.
-  private(set) var leadingSlots: [[Int]] = []
   /// What became of the taps' points, for people.
   var notes: [String] = []
   /// Ways between a tap's devices by path.
@@ -143,47 +137,28 @@ struct SessionAnalysis {
   init(recordings: [MachineRecording], domains timed: [[TimedRecording]], options: AnalysisOptions) {
     self.options = options
     paths = PathSet(machines: recordings.map(\.machine))
-    for members in timed {
-      let domain = ClockDomain(recordings: members, order: paths.order)
-      let journeys = Journeys(domain, window: UInt64(options.matchWindow), lateness: UInt64(options.lateness))
-      domains.append(domain)
-      flows.append(FlowTable(domain, journeys))
-      self.journeys.append(journeys)
-    }
+    domains = timed.map { ClockDomain(recordings: $0, order: paths.order) }
+    surveys = domains.map { Survey($0, window: UInt64(options.matchWindow)) }
     // A flow's path is chosen by all that any machine saw of it.
     var seen: [UInt32: UInt32] = [:]
     if domains.count > 1 {
-      for table in flows {
-        for (number, id) in table.ids.enumerated() { seen[id, default: 0] |= table.seen[number] }
+      for flows in surveys.map(\.flows) {
+        for (number, id) in flows.ids.enumerated() { seen[id, default: 0] |= flows.seen[number] }
       }
     }
     // A tap sees packets that hook points do not sample: nobody can ask for those there.
     let isSampled = recordings.contains { $0.machine.sampling.oneIn > 1 }
     for index in domains.indices {
-      let table = flows[index]
-      func seenOf(_ flow: Int) -> UInt32 { seen[table.ids[flow]] ?? table.seen[flow] }
-      func pathOfFlow(_ mask: UInt32) -> [UInt8] {
-        table.ids.indices.map { flow in
-          paths.choose(seen: seenOf(flow) & mask).map { UInt8(truncatingIfNeeded: $0) } ?? 255
-        }
+      let flows = surveys[index].flows
+      func seenOf(_ flow: Int) -> UInt32 { seen[flows.ids[flow]] ?? flows.seen[flow] }
+      func pathOfFlow(_ mask: UInt32) -> [Int] {
+        flows.ids.indices.map { paths.choose(seen: seenOf($0) & mask) ?? Flight.none }
       }
-      let hooks = domains[index].hooks
-      func slots(_ isWanted: (HookPoint) -> Bool) -> [Int] {
-        hooks.indices.filter { hooks[$0].map { isWanted($0.point.hook) } ?? false }
-      }
-      let taps = slots(\.isWire)
-      leadingSlots.append(slots { !$0.isSocket && !$0.isWire } + slots(\.isSocket) + taps)
       let onWire = isSampled ? pathOfFlow(HookPoint.wireBits) : nil
       var chosen = pathOfFlow(.max)
       followPackets(index, &chosen)
       findBlind(index, chosen, seen: seenOf)
-      // A journey takes the path of the flow it shows first at a device; at a socket if it shows none there.
-      pathOfJourney.append(
-        (0..<journeys[index].count).map { journey in
-          guard let stamp = lead(journey, index) else { return 255 }
-          let flow = Int(table.of[stamp])
-          return domains[index].stamps[stamp].hook.isWire ? (onWire ?? chosen)[flow] : chosen[flow]
-        })
+      choices.append(PathChoice(ofFlow: chosen, ofTapped: onWire ?? chosen))
     }
   }
 
@@ -192,23 +167,22 @@ struct SessionAnalysis {
     var groups = segments
     var intervals = [[PITHistogram]](repeating: [], count: paths.paths.count)
     var hasPackets = [Bool](repeating: false, count: paths.paths.count)
-    var firstPacket: UInt32 = 0
+    var firstPacket = 0
     for index in domains.indices {
-      for path in pathOfJourney[index] where path != 255 { hasPackets[Int(path)] = true }
       var plans = paths.paths.map { plan($0, in: domains[index]) }
-      var joiner = Joiner(
-        domains[index], journeys[index], flows[index], pathOfJourney: pathOfJourney[index],
-        partOfJourney: partOfJourney[index], options: options, firstPacket: firstPacket)
       for path in plans.indices {
         for segment in plans[path].segments.indices { plans[path].segments[segment].addParts(groupNames[index][path]) }
       }
-      joiner.join(&plans)
-      var causality = CausalCheck(plans, domains[index], window: options.matchWindow)
-      causality.check(journeys[index], domains[index], pathOfJourney: pathOfJourney[index])
-      result.add(causality, domains[index])
+      var joiner = Joiner(
+        domains[index], surveys[index], choices[index], plans: plans, parts: groupNames[index].map(\.count),
+        options: options, firstPacket: firstPacket)
+      joiner.join()
+      plans = joiner.plans
+      result.add(joiner.causality, domains[index])
       for path in plans.indices {
-        joiner.share(&plans[path], path: path, parts: groupNames[index][path].count)
-        joiner.explain(&plans[path], path: path)
+        if joiner.hasPackets[path] { hasPackets[path] = true }
+        joiner.shares[path].fill(&plans[path])
+        joiner.wires[path]?.fill(&plans[path])
         for segment in plans[path].segments {
           result.warnings += warnings(about: segment) + wireWarnings(about: segment, in: domains[index])
           let ends = wireEnds(segment.result, path: path, in: domains[index])
@@ -223,12 +197,10 @@ struct SessionAnalysis {
         // Group by group, each in the order of the path.
         groups[path] = groupNames[index][path].flatMap { name in groups[path].filter { $0.group == name } }
       }
-      let histograms = packetIntervals(
-        domains[index], journeys[index], flows[index], pathOfJourney: pathOfJourney[index], paths: paths.paths,
-        binWidth: options.pitBin)
+      let histograms = joiner.intervals.histograms(paths.paths)
       for path in histograms.indices { intervals[path] += histograms[path] }
-      firstPacket += UInt32(journeys[index].count)
-      result.warnings += warnings(about: index)
+      firstPacket += joiner.flight.journeyCount
+      result.warnings += unusedWarnings(index)
     }
     for path in paths.paths.indices where hasPackets[path] {
       result.warnings += blindWarnings(paths.paths[path])
@@ -251,7 +223,7 @@ struct SessionAnalysis {
   /// The segments of a path within a domain: neighbours, those the topology names, and end to end.
   private func plan(_ path: PathPlan, in domain: ClockDomain) -> PathPlanInDomain {
     func slots(_ hooks: [HookPoint]) -> [Int] {
-      hooks.map { Int(domain.slots[Int($0.rawValue)]) }.filter { $0 != 255 }
+      hooks.compactMap { domain.slot(of: $0) }
     }
     let regular = slots(path.regular)
     var plan = PathPlanInDomain(
@@ -261,9 +233,8 @@ struct SessionAnalysis {
       ending: [[Int]](repeating: [], count: domain.hooks.count))
     func add(_ from: HookPoint, _ to: HookPoint, isNeighbour: Bool) {
       let blind = [from, to].filter(path.blind.contains)
-      let start = Int(domain.slots[Int(from.rawValue)])
-      let end = Int(domain.slots[Int(to.rawValue)])
-      guard start != 255, end != 255, let first = domain.hooks[start], let last = domain.hooks[end],
+      guard let start = domain.slot(of: from), let end = domain.slot(of: to), let first = domain.hooks[start],
+        let last = domain.hooks[end],
         !plan.segments.contains(where: { $0.from == start && $0.to == end })
       else { return }
       plan.beginning[start].append(plan.segments.count)
@@ -322,13 +293,8 @@ struct SessionAnalysis {
     }
   }
 
-  private func warnings(about index: Int) -> [String] {
-    let domain = domains[index]
-    var unused: [HookPoint: Int] = [:]
-    for stamp in domain.stamps where domain.slots[Int(stamp.hook.rawValue)] == 255 {
-      unused[stamp.hook, default: 0] += 1
-    }
-    return unused.sorted { $0.key.rawValue < $1.key.rawValue }.map { hook, count in
+  private func unusedWarnings(_ index: Int) -> [String] {
+    surveys[index].unused.sorted { $0.key.rawValue < $1.key.rawValue }.map { hook, count in
       "\(count) stamps at \(hook.name), which is not attached or on no path: left out"
     }
   }

@@ -48,7 +48,6 @@ package enum AnalysisError: Error, Equatable, CustomStringConvertible {
   case noRecordings
   case windowNotPositive(Int64)
   case binNotPositive(Int64)
-  case tooManyStamps(Int)
 
   package var description: String {
     switch self {
@@ -58,8 +57,6 @@ package enum AnalysisError: Error, Equatable, CustomStringConvertible {
       "match window of \(Words.duration(window)): it must be positive and at most 1 h"
     case .binNotPositive(let bin):
       "packet interval bin of \(Words.duration(bin)): it must be positive and at most 1 h"
-    case .tooManyStamps(let count):
-      "\(count) stamps are more than one analysis can number (4 294 967 294): split the recording or sample"
     }
   }
 }

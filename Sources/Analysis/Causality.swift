@@ -40,27 +40,27 @@ struct CausalCheck {
     }
   }
 
-  /// Looks at every packet seen once at both ends, however early: the join would not take a much too early one for it.
-  mutating func check(_ journeys: Journeys, _ domain: ClockDomain, pathOfJourney: [UInt8]) {
-    guard crossings.contains(where: { !$0.isEmpty }) else { return }
-    for journey in 0..<journeys.count where pathOfJourney[journey] != 255 {
-      let path = Int(pathOfJourney[journey])
-      for index in crossings[path].indices {
-        let (from, to) = (crossings[path][index].from, crossings[path][index].to)
-        let (first, last) = (journeys.cell(journey, from), journeys.cell(journey, to))
-        guard let start = first, let end = last else {
-          if first != nil || last != nil { crossings[path][index].half += 1 }
-          continue
-        }
-        crossings[path][index].whole += 1
-        guard !journeys.isRepeated(journey, from), !journeys.isRepeated(journey, to) else { continue }
-        crossings[path][index].add(domain.delay(from: start, to: end, isOneClock: false))
+  /// Looks at a packet seen once at both ends, however early: the join would not take a much too early one for it.
+  mutating func note(_ journey: Int, _ flight: borrowing Flight, path: Int) {
+    for index in crossings[path].indices {
+      let (from, to) = (crossings[path][index].from, crossings[path][index].to)
+      let (first, last) = (flight.time(journey, from), flight.time(journey, to))
+      guard let start = first, let end = last else {
+        if first != nil || last != nil { crossings[path][index].half += 1 }
+        continue
       }
+      crossings[path][index].whole += 1
+      guard !flight.isRepeated(journey, from), !flight.isRepeated(journey, to) else { continue }
+      crossings[path][index].add(Int64(bitPattern: end &- start))
     }
+  }
+
+  /// Where more journeys have one end of a segment than both, compares packets however far apart in time.
+  mutating func finish(_ domain: ClockDomain, _ survey: Survey, _ choice: PathChoice) {
     for path in crossings.indices {
       for index in crossings[path].indices where crossings[path][index].half > crossings[path][index].whole {
         let crossing = crossings[path][index]
-        let delays = delaysByKey(crossing, journeys, domain) { Int(pathOfJourney[$0]) == path }
+        let delays = delaysByKey(crossing, domain, survey, choice, path: path)
         let early = delays.filter { $0 < -max(window, crossing.error) }
         // Lost packets have no second stamp, and of keys that came back by chance as many seem late as early.
         guard early.count >= 10, early.count > delays.count * 9 / 10 else { continue }
@@ -69,27 +69,48 @@ struct CausalCheck {
     }
   }
 
+  /// Keys that are held of a segment; of more, those that a narrower hash takes.
+  private static let mostKeys = 1 << 18
+
   /// Delays of packets whose key came once at either end in the whole recording, however far apart in time: beyond the match
-  /// window two stamps of a packet are in two journeys.
+  /// window two stamps of a packet are in two journeys. A pass of its own over the stamps, of up to ``mostKeys`` keys.
   private func delaysByKey(
-    _ crossing: Crossing, _ journeys: Journeys, _ domain: ClockDomain, isOnPath: (Int) -> Bool
+    _ crossing: Crossing, _ domain: ClockDomain, _ survey: Survey, _ choice: PathChoice, path: Int
   ) -> [Int64] {
-    // By key, `none` where it came more than once.
-    var starts: [UInt64: UInt32] = [:]
-    var ends: [UInt64: UInt32] = [:]
-    func note(_ journey: Int, _ slot: Int, _ known: inout [UInt64: UInt32]) {
-      guard let stamp = journeys.cell(journey, slot) else { return }
-      let key = domain.stamps[stamp].key
-      let isOnce = known[key] == nil && !journeys.isRepeated(journey, slot)
-      known[key] = isOnce ? UInt32(stamp) : Journeys.none
+    /// When the key came at both ends; nil for never, ``Moment/often`` for more than once.
+    struct Moment {
+      static let often = UInt64.max
+      var start: UInt64?
+      var end: UInt64?
     }
-    for journey in 0..<journeys.count where isOnPath(journey) {
-      note(journey, crossing.from, &starts)
-      note(journey, crossing.to, &ends)
+    var moments: [UInt64: Moment] = [:]
+    var mask: UInt64 = 0
+    var feed = StampFeed(domain.recordings)
+    var block: [TimedStamp] = []
+    var flows = survey.flows
+    while feed.next(&block) {
+      for timed in block where timed.stamp.kind != .tcpRange {
+        let slot = domain.slot(of: timed.stamp.hook)
+        let hash = (timed.stamp.key &* 0x9E37_79B9_7F4A_7C15) >> 32
+        guard slot == crossing.from || slot == crossing.to, hash & mask == 0,
+          choice.path(of: Shape(flow: flows.number(of: timed.stamp.flow))) == path
+        else { continue }
+        var moment = moments[timed.stamp.key] ?? Moment()
+        if slot == crossing.from {
+          moment.start = moment.start == nil ? timed.stamp.time : Moment.often
+        } else {
+          moment.end = moment.end == nil ? timed.stamp.time : Moment.often
+        }
+        moments[timed.stamp.key] = moment
+        if moments.count > CausalCheck.mostKeys {
+          mask = mask << 1 | 1
+          moments = moments.filter { (($0.key &* 0x9E37_79B9_7F4A_7C15) >> 32) & mask == 0 }
+        }
+      }
     }
-    return starts.compactMap { key, start in
-      guard start != Journeys.none, let end = ends[key], end != Journeys.none else { return nil }
-      return domain.delay(from: Int(start), to: Int(end), isOneClock: false)
+    return moments.values.compactMap { moment in
+      guard let start = moment.start, let end = moment.end, start != Moment.often, end != Moment.often else { return nil }
+      return Int64(bitPattern: end &- start)
     }
   }
 

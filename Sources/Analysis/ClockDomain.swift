@@ -24,50 +24,21 @@ struct HookState {
   var absences: [ClosedRange<UInt64>]
 }
 
-/// The machines of a session that share one clock or were brought to one, their stamps in one time order.
+/// The machines of a session that share one clock or were brought to one.
 struct ClockDomain {
-  let machines: [Machine]
-  let stamps: [Stamp]
-  /// The stamps' times on their machines' own clocks; empty where all machines have the domain's.
-  let ownTimes: [UInt64]
+  let recordings: [TimedRecording]
+  var machines: [Machine] { recordings.map(\.recording.machine) }
   /// By slot of the session's ``PathSet``; nil where the hook point is not attached in this domain.
   let hooks: [HookState?]
   /// Slot by `HookPoint.rawValue`, 255 where it takes no part.
-  let slots: [UInt8]
+  private let slots: [UInt8]
   let isNATProof: Bool
   let drops: DropIndex
 
   init(recordings timed: [TimedRecording], order: [HookPoint]) {
-    let recordings = timed.map(\.recording)
-    drops = DropIndex(recordings)
-    machines = recordings.map(\.machine)
-    isNATProof = machines.contains { $0.identity == Machine.natProof }
-    var stamps: [Stamp] = []
-    if recordings.count == 1 {
-      stamps = recordings[0].stamps
-    } else {
-      stamps.reserveCapacity(recordings.reduce(0) { $0 + $1.stamps.count })
-      for recording in recordings { stamps.append(contentsOf: recording.stamps) }
-    }
-    var ownTimes: [UInt64] = []
-    if timed.contains(where: { !$0.ownTimes.isEmpty }) {
-      for recording in timed {
-        ownTimes += recording.ownTimes.isEmpty ? recording.recording.stamps.map(\.time) : recording.ownTimes
-      }
-    }
-    if zip(stamps, stamps.dropFirst()).contains(where: { $0.time > $1.time }) {
-      // Stable and linear for a few ascending runs.
-      if ownTimes.isEmpty {
-        stamps.sort { $0.time < $1.time }
-      } else {
-        let order = stamps.indices.sorted { stamps[$0].time < stamps[$1].time }
-        stamps = order.map { stamps[$0] }
-        ownTimes = order.map { ownTimes[$0] }
-      }
-    }
-    self.stamps = stamps
-    self.ownTimes = ownTimes
-
+    recordings = timed
+    drops = DropIndex(timed.map(\.recording))
+    isNATProof = timed.contains { $0.recording.machine.identity == Machine.natProof }
     var slots = [UInt8](repeating: 255, count: 256)
     var hooks = [HookState?](repeating: nil, count: order.count)
     for (slot, hook) in order.enumerated() {
@@ -81,10 +52,11 @@ struct ClockDomain {
     self.slots = slots
   }
 
-  /// The time from one stamp to another, nanoseconds: by their own clock where it is one, unspoilt by the alignment.
-  func delay(from first: Int, to second: Int, isOneClock: Bool) -> Int64 {
-    if isOneClock, !ownTimes.isEmpty { return Int64(bitPattern: ownTimes[second] &- ownTimes[first]) }
-    return Int64(bitPattern: stamps[second].time &- stamps[first].time)
+  /// The hook point's slot; nil where it takes no part.
+  @inline(__always)
+  func slot(of hook: HookPoint) -> Int? {
+    let slot = slots[Int(hook.rawValue)]
+    return slot == 255 ? nil : Int(slot)
   }
 
   /// Whether two hook points were recorded by one and the same machine's clock.

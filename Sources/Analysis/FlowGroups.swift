@@ -70,65 +70,47 @@ extension SessionAnalysis {
   mutating func filter(_ filter: FlowFilter, _ known: [UInt32: Flow]) {
     let taken = Set(known.values.filter(filter.matches).map(\.id))
     for index in domains.indices {
-      let flows = flows[index]
+      let flows = surveys[index].flows
       var isTaken = flows.ids.map { taken.contains($0) }
       for (translation, other) in flows.translated
       where isTaken[Int(translation.flow)] || isTaken[Int(other)] {
         isTaken[Int(translation.flow)] = true
         isTaken[Int(other)] = true
       }
-      for journey in pathOfJourney[index].indices {
-        guard let lead = lead(journey, index), isTaken[Int(flows.of[lead])] else {
-          pathOfJourney[index][journey] = 255
-          continue
-        }
-      }
+      choices[index].isTaken = isTaken
     }
   }
 
   /// Sorts each path's packets into groups of flows; a path with one group alone has none.
   mutating func group(by keys: [FlowKey], _ known: [UInt32: Flow]) {
     groupNames = [[[String]]](repeating: [[String]](repeating: [], count: paths.paths.count), count: domains.count)
-    partOfJourney = [[UInt8]](repeating: [], count: domains.count)
     guard !keys.isEmpty else { return }
     let groups = FlowGroups(keys, known)
     for index in domains.indices {
       // Flows by the number of their name.
       var numbers: [String: Int] = [:]
       var names: [String] = []
-      let ofFlow = flows[index].ids.map { id in
+      let ofFlow = surveys[index].flows.ids.map { id in
         let name = groups.name(id)
         if let known = numbers[name] { return known }
         numbers[name] = names.count
         names.append(name)
         return names.count - 1
       }
-      let ofJourney = pathOfJourney[index].indices.map { journey in
-        lead(journey, index).map { ofFlow[Int(flows[index].of[$0])] } ?? -1
-      }
       var counts = [[Int: Int]](repeating: [:], count: paths.paths.count)
-      for (path, name) in zip(pathOfJourney[index], ofJourney) where path != 255 && name >= 0 {
-        counts[Int(path)][name, default: 0] += 1
+      for (shape, weight) in surveys[index].shapes {
+        guard case let path = path(of: shape, index), path != Flight.none else { continue }
+        counts[path][ofFlow[Int(shape.flow)], default: 0] += weight
       }
-      var places = [[Int: UInt8]](repeating: [:], count: counts.count)
+      var places = [[Int: Int]](repeating: [:], count: counts.count)
       for path in counts.indices where counts[path].count > 1 {
         let sorted = counts[path].sorted { ($1.value, names[$0.key]) < ($0.value, names[$1.key]) }.map(\.key)
         let rest = sorted.dropFirst(FlowGroups.most)
-        for (place, name) in sorted.enumerated() { places[path][name] = UInt8(min(place, FlowGroups.most)) }
+        for (place, name) in sorted.enumerated() { places[path][name] = min(place, FlowGroups.most) }
         groupNames[index][path] =
           sorted.prefix(FlowGroups.most).map { names[$0] } + (rest.isEmpty ? [] : ["\(rest.count) others"])
       }
-      partOfJourney[index] = zip(pathOfJourney[index], ofJourney).map { path, name in
-        path == 255 ? .max : places[Int(path)][name] ?? .max
-      }
+      choices[index].partOfFlow = places.map { places in ofFlow.map { places[$0] ?? Flight.none } }
     }
-  }
-
-  /// The stamp whose flow a journey goes by: the first at a device, else at a socket, else at a tap.
-  func lead(_ journey: Int, _ index: Int) -> Int? {
-    for slot in leadingSlots[index] {
-      if let stamp = journeys[index].cell(journey, slot) { return stamp }
-    }
-    return nil
   }
 }

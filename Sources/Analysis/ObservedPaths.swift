@@ -66,6 +66,18 @@ private struct WayOfFlow {
     seen = [Int](repeating: 0, count: slots)
     before = [Int](repeating: 0, count: slots * slots)
   }
+
+  mutating func add(_ order: SlotOrder, _ weight: Int, _ slots: Int) {
+    against += weight
+    for first in 0..<order.count {
+      seen[order[first].slot] += weight
+      var isLater = false
+      for second in (first + 1)..<max(first + 1, order.count) {
+        if order[second].gap != .none { isLater = true }
+        if isLater { before[order[first].slot * slots + order[second].slot] += weight }
+      }
+    }
+  }
 }
 
 extension SessionAnalysis {
@@ -73,14 +85,8 @@ extension SessionAnalysis {
   /// new one of the hook points in the order that most packets had them.
   ///
   /// Only stamps of one clock tell an order: where machines' clocks disagree, that is for the alignment to answer for.
-  mutating func followPackets(_ number: Int, _ pathOfFlow: inout [UInt8]) {
-    let (domain, journeys, flows) = (domains[number], journeys[number], flows[number])
-    let slots = domain.hooks.indices.filter { slot in
-      guard let hook = domain.hooks[slot]?.point.hook else { return false }
-      // When a driver lets go of a buffer says nothing of the packet's way.
-      return !hook.isSocket && !hook.isWire && !hook.isOccasional && hook != .txh2
-    }
-    guard slots.count > 1 else { return }
+  mutating func followPackets(_ number: Int, _ pathOfFlow: inout [Int]) {
+    let domain = domains[number]
     let count = domain.hooks.count
     // Places by path and slot, -1 where the path does not pass it.
     let places = paths.paths.map { path in
@@ -92,48 +98,31 @@ extension SessionAnalysis {
       return own.count == 1 ? own[0] : -1 - slot
     }
     // Packets seen at two devices or more, and those of them that took another way.
-    var packets = [Int](repeating: 0, count: flows.ids.count)
+    var packets = [Int](repeating: 0, count: surveys[number].flows.count)
     var against = packets
     var ways: [Int: WayOfFlow] = [:]
-    var present: [(slot: Int, time: UInt64)] = []
-    for journey in 0..<journeys.count {
-      present.removeAll(keepingCapacity: true)
-      for slot in slots {
-        guard let stamp = journeys.cell(journey, slot), !journeys.isRepeated(journey, slot) else { continue }
-        present.append((slot, domain.stamps[stamp].time))
-      }
-      guard present.count > 1, let stamp = journeys.cell(journey, present[0].slot) else { continue }
-      let flow = Int(flows.of[stamp])
-      let path = Int(pathOfFlow[flow])
-      guard path < places.count, !paths.paths[path].isWire else { continue }
-      packets[flow] += 1
-      present.sort { $0.time < $1.time }
+    for (shape, weight) in surveys[number].shapes where shape.order.count > 1 {
+      let flow = Int(shape.flow)
+      let path = pathOfFlow[flow]
+      guard path != Flight.none, !paths.paths[path].isWire else { continue }
+      packets[flow] += weight
       var isAgainst = false
-      for (index, here) in present.enumerated() {
+      for index in 0..<shape.order.count {
+        let here = shape.order[index]
         let place = places[path][here.slot]
         if place < 0 { isAgainst = true }
-        guard index > 0 else { continue }
-        let last = present[index - 1]
-        // By more than two processors' clocks may differ.
-        if places[path][last.slot] > place, here.time - last.time > 100, clocks[last.slot] == clocks[here.slot] {
-          isAgainst = true
-        }
+        guard index > 0, case let last = shape.order[index - 1].slot else { continue }
+        if places[path][last] > place, here.gap == .certain, clocks[last] == clocks[here.slot] { isAgainst = true }
       }
       guard isAgainst else { continue }
-      against[flow] += 1
+      against[flow] += weight
       if ways[flow] == nil, ways.count >= WayOfFlow.most { continue }
-      ways[flow, default: WayOfFlow(count)].against += 1
-      for (index, first) in present.enumerated() {
-        ways[flow]?.seen[first.slot] += 1
-        for second in present[(index + 1)...] where second.time > first.time {
-          ways[flow]?.before[first.slot * count + second.slot] += 1
-        }
-      }
+      ways[flow, default: WayOfFlow(count)].add(shape.order, weight, count)
     }
     // By the path that was chosen, how many flows went where.
-    var moved: [UInt8: [UInt8: Int]] = [:]
+    var moved: [Int: [Int: Int]] = [:]
     for (flow, way) in ways.sorted(by: { $0.key < $1.key }) where 2 * against[flow] > packets[flow] {
-      guard let path = path(of: way, flow, domain, flows).map({ UInt8($0) }) else { continue }
+      guard let path = path(of: way, flow, domain, surveys[number].flows) else { continue }
       moved[pathOfFlow[flow], default: [:]][path, default: 0] += 1
       pathOfFlow[flow] = path
     }
@@ -159,7 +148,7 @@ extension SessionAnalysis {
     }
     var devices = order.compactMap { domain.hooks[$0]?.point.hook }
     func isSeen(_ hook: HookPoint) -> Bool {
-      domain.slots[Int(hook.rawValue)] != 255 && flows.seen[flow] & hook.bit != 0
+      domain.slot(of: hook) != nil && flows.seen[flow] & hook.bit != 0
     }
     if devices.last == .txh1, isSeen(.txh2) { devices.append(.txh2) }
     let hooks = [HookPoint.txg0].filter(isSeen) + devices + [HookPoint.rxgq, .rxg1].filter(isSeen)
@@ -176,17 +165,17 @@ extension SessionAnalysis {
   }
 
   /// Marks the devices' hook points that saw no packet of a path whose packets were seen behind them.
-  mutating func findBlind(_ number: Int, _ pathOfFlow: [UInt8], seen: (Int) -> UInt32) {
+  mutating func findBlind(_ number: Int, _ pathOfFlow: [Int], seen: (Int) -> UInt32) {
     var seenOnPath = [UInt32](repeating: 0, count: paths.paths.count)
-    for flow in pathOfFlow.indices where pathOfFlow[flow] != 255 { seenOnPath[Int(pathOfFlow[flow])] |= seen(flow) }
-    for flow in pathOfFlow.indices where pathOfFlow[flow] != 255 {
-      let path = Int(pathOfFlow[flow])
+    for flow in pathOfFlow.indices where pathOfFlow[flow] != Flight.none { seenOnPath[pathOfFlow[flow]] |= seen(flow) }
+    for flow in pathOfFlow.indices where pathOfFlow[flow] != Flight.none {
+      let path = pathOfFlow[flow]
       guard !paths.paths[path].isWire else { continue }
       let hooks = paths.paths[path].hooks
       guard let last = hooks.lastIndex(where: { !$0.isWire && $0.bit & seen(flow) != 0 }) else { continue }
       for hook in hooks[..<last]
       where !hook.isWire && !hook.isSocket && !hook.isOccasional && hook.bit & seenOnPath[path] == 0
-        && domains[number].slots[Int(hook.rawValue)] != 255
+        && domains[number].slot(of: hook) != nil
       {
         paths.paths[path].blind.insert(hook)
       }

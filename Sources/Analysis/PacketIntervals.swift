@@ -5,34 +5,44 @@ import Recording
 ///
 /// All packets as recorded, ambiguous ones and copies too; TCP byte ranges are no packets. Intervals of different flows
 /// of one path go into one histogram.
-func packetIntervals(
-  _ domain: ClockDomain, _ journeys: Journeys, _ flows: FlowTable, pathOfJourney: [UInt8], paths: [PathPlan],
-  binWidth: Int64
-) -> [[PITHistogram]] {
-  let slotCount = domain.hooks.count
-  let flowCount = flows.ids.count
-  var last = [UInt32](repeating: 0, count: flowCount * slotCount)
-  var isKnown = [Bool](repeating: false, count: flowCount * slotCount)
-  let hasOneClock = domain.hooks.indices.map { domain.isOneClock($0, $0) }
-  var tallies = [IntervalTally](repeating: IntervalTally(), count: paths.count * slotCount)
-  for index in domain.stamps.indices where journeys.of[index] != Journeys.none {
-    let path = Int(pathOfJourney[Int(journeys.of[index])])
-    guard path != 255 else { continue }
-    let stamp = domain.stamps[index]
-    let slot = Int(domain.slots[Int(stamp.hook.rawValue)])
-    let place = Int(flows.of[index]) * slotCount + slot
-    if isKnown[place] {
-      let interval = domain.delay(from: Int(last[place]), to: index, isOneClock: hasOneClock[slot])
-      tallies[path * slotCount + slot].add(interval, binWidth)
-    }
-    last[place] = UInt32(index)
-    isKnown[place] = true
+struct IntervalSink {
+  private let slotCount: Int
+  private let hooks: [HookState?]
+  private let slotOf: [HookPoint: Int]
+  private let hasOneClock: [Bool]
+  private let binWidth: Int64
+  /// By flow and slot: when the last packet was there; 0 for never.
+  private var last: [UInt64]
+  /// By path and slot.
+  private var tallies: [IntervalTally]
+
+  init(_ domain: ClockDomain, flows: Int, paths: Int, binWidth: Int64) {
+    hooks = domain.hooks
+    slotCount = hooks.count
+    slotOf = Dictionary(
+      hooks.enumerated().compactMap { slot, state in state.map { ($0.point.hook, slot) } }, uniquingKeysWith: { a, _ in a })
+    hasOneClock = hooks.indices.map { domain.isOneClock($0, $0) }
+    self.binWidth = binWidth
+    last = [UInt64](repeating: .max, count: flows * slotCount)
+    tallies = [IntervalTally](repeating: IntervalTally(), count: paths * slotCount)
   }
-  return paths.indices.map { path in
-    paths[path].hooks.compactMap { hook in
-      let slot = Int(domain.slots[Int(hook.rawValue)])
-      guard slot != 255, let state = domain.hooks[slot] else { return nil }
-      return tallies[path * slotCount + slot].histogram(at: state.point, direction: paths[path].name, binWidth)
+
+  mutating func take(_ stamp: InFlight, path: Int) {
+    let slot = Int(stamp.slot)
+    let place = Int(stamp.flow) * slotCount + slot
+    let time = hasOneClock[slot] ? stamp.own : stamp.stamp.time
+    if last[place] != .max {
+      tallies[path * slotCount + slot].add(Int64(bitPattern: time &- last[place]), binWidth)
+    }
+    last[place] = time
+  }
+
+  func histograms(_ paths: [PathPlan]) -> [[PITHistogram]] {
+    paths.indices.map { path in
+      paths[path].hooks.compactMap { hook in
+        guard let slot = slotOf[hook], let state = hooks[slot] else { return nil }
+        return tallies[path * slotCount + slot].histogram(at: state.point, direction: paths[path].name, binWidth)
+      }
     }
   }
 }

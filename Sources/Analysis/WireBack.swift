@@ -12,43 +12,39 @@ extension SessionAnalysis {
   mutating func splitBothWays(_ flowsByID: [UInt32: Flow]) {
     for path in paths.paths.indices where !waysOfPath.keys.contains(path) {
       guard let first = paths.paths[path].hooks.firstIndex(of: .wireIn),
-        let last = paths.paths[path].hooks.firstIndex(of: .wireOut), first < last, paths.paths.count < 255
+        let last = paths.paths[path].hooks.firstIndex(of: .wireOut), first < last
       else { continue }
-      let back = domains.indices.map { journeysBack($0, path, flowsByID) }
+      let back = domains.indices.map { flowsBack($0, path, flowsByID) }
       guard back.contains(where: { !$0.isEmpty }) else { continue }
       var plan = paths.paths[path]
       plan.name += "-back"
       plan.hooks.swapAt(first, last)
-      for index in domains.indices {
-        for journey in back[index] { pathOfJourney[index][journey] = UInt8(paths.paths.count) }
-      }
+      for index in domains.indices { choices[index].back[path] = (paths.paths.count, back[index]) }
       paths.paths.append(plan)
     }
   }
 
-  private func journeysBack(_ index: Int, _ path: Int, _ flowsByID: [UInt32: Flow]) -> Set<Int> {
-    let (domain, journeys, flows) = (domains[index], journeys[index], flows[index])
-    let (input, output) = (domain.slots[Int(HookPoint.wireIn.rawValue)], domain.slots[Int(HookPoint.wireOut.rawValue)])
-    guard input != 255, output != 255,
+  /// The flows at a tap's points whose packets on the path go back.
+  private func flowsBack(_ index: Int, _ path: Int, _ flowsByID: [UInt32: Flow]) -> Set<UInt32> {
+    let (domain, flows) = (domains[index], surveys[index].flows)
+    guard let input = domain.slot(of: .wireIn), let output = domain.slot(of: .wireOut),
       // Devices that tell in from out have their ways.
       !domain.machines.contains(where: { $0.interfaces?.contains { $0.hooks.count > 1 } == true })
     else { return [] }
     var ways = WaysOfFlows(ids: flows.ids, flowsByID)
-    var own: [(journey: Int, flow: Int)] = []
-    for journey in 0..<journeys.count where Int(pathOfJourney[index][journey]) == path {
-      let (first, last) = (journeys.cell(journey, Int(input)), journeys.cell(journey, Int(output)))
-      guard let seen = first ?? last else { continue }
-      own.append((journey, Int(flows.of[seen])))
-      guard let first, let last, journeys.repeated[journey] == 0 else { continue }
-      let isBack = domain.stamps[last].time < domain.stamps[first].time
-      for flow in Set([Int(flows.of[first]), Int(flows.of[last])]) { ways.add(flow, isBack: isBack) }
+    var own: Set<UInt32> = []
+    for (shape, weight) in surveys[index].shapes {
+      guard let seen = shape.input ?? shape.output, self.path(of: shape, index) == path else { continue }
+      own.insert(seen.flow)
+      guard let first = shape.input, let last = shape.output, !shape.isRepeated else { continue }
+      for flow in Set([first.flow, last.flow]) { ways.add(Int(flow), weight, isBack: shape.isBack) }
     }
     let isOneClock =
-      domain.isOneClock(Int(input), Int(output)) && domain.machines.allSatisfy { ($0.captures?.count ?? 1) == 1 }
+      domain.isOneClock(input, output) && domain.machines.allSatisfy { ($0.captures?.count ?? 1) == 1 }
     // In the kernel a journey may lack both points, and two clocks are for their alignment to answer for.
     guard isOneClock || paths.paths[path].isWire else { return [] }
     let isBack = ways.back(isCertain: isOneClock)
-    return Set(own.filter { isBack[$0.flow] }.map(\.journey))
+    return own.filter { isBack[Int($0)] }
   }
 }
 
@@ -77,9 +73,9 @@ private struct WaysOfFlows {
     ends = ids.map { id in flowsByID[id].map { Ends(source: $0.source, destination: $0.destination) } }
   }
 
-  mutating func add(_ flow: Int, isBack: Bool) {
-    flows[flow].packets += 1
-    if isBack { flows[flow].back += 1 }
+  mutating func add(_ flow: Int, _ packets: Int, isBack: Bool) {
+    flows[flow].packets += packets
+    if isBack { flows[flow].back += packets }
   }
 
   /// - Parameter isCertain: one clock stamped both hook points, so that the order of times is that of packets.

@@ -34,27 +34,26 @@ extension SessionAnalysis {
   mutating func splitWire(devices: [TapDevice]) {
     let twoWay = Set(devices.indices.filter { devices[$0].isTwoWay }.map { UInt16(clamping: $0) })
     guard twoWay.count > 1 else { return }
-    let ways = domains.indices.map { index in
-      WireWays(domains[index], journeys[index], flows[index], twoWay: twoWay) { [paths, pathOfJourney] journey in
-        let path = Int(pathOfJourney[index][journey])
-        return path != 255 && paths.paths[path].hooks.contains(.wireIn) && paths.paths[path].hooks.contains(.wireOut)
-      }.ways
-    }
-    var split: [Way: UInt8] = [:]
+    var split: Set<Way> = []
     for index in domains.indices {
-      for (journey, way) in ways[index].enumerated() {
-        guard let way else { continue }
-        let path = Int(pathOfJourney[index][journey])
-        // Through hook points both ways share a path; it has ends only if there is one.
-        if !paths.paths[path].isWire {
-          waysOfPath[path, default: []].insert(way)
-        } else if split[way] == nil, paths.paths.count + split.count < 255 {
-          split[way] = 0
-        }
+      let ways = WireWays(twoWay: twoWay)
+      let shapes = surveys[index].shapes.filter { shape, _ in
+        guard case let path = choices[index].path(of: shape), path != Flight.none else { return false }
+        return paths.paths[path].hooks.contains(.wireIn) && paths.paths[path].hooks.contains(.wireOut)
       }
+      for (shape, weight) in shapes { ways.add(shape, weight) }
+      for (shape, _) in shapes {
+        guard let way = ways.way(of: shape) else { continue }
+        let path = choices[index].path(of: shape)
+        // Through hook points both ways share a path; it has ends only if there is one.
+        if paths.paths[path].isWire { split.insert(way) } else { waysOfPath[path, default: []].insert(way) }
+      }
+      choices[index].ways = ways
+      choices[index].wirePaths = Set(paths.paths.indices.filter { paths.paths[$0].isWire })
     }
-    for way in split.keys.sorted(by: { $0.order < $1.order }) {
-      split[way] = UInt8(paths.paths.count)
+    var pathOfWay: [Way: Int] = [:]
+    for way in split.sorted(by: { $0.order < $1.order }) {
+      pathOfWay[way] = paths.paths.count
       waysOfPath[paths.paths.count] = [way]
       let between = way.isOutside ? "-net-" : "-"
       paths.paths.append(
@@ -62,12 +61,7 @@ extension SessionAnalysis {
           name: name(way.from, devices) + between + name(way.to, devices),
           hooks: way.isOutside ? [.wireOut, .wireIn] : [.wireIn, .wireOut]))
     }
-    for index in domains.indices {
-      for (journey, way) in ways[index].enumerated() {
-        guard let way, let path = split[way], paths.paths[Int(pathOfJourney[index][journey])].isWire else { continue }
-        pathOfJourney[index][journey] = path
-      }
-    }
+    for index in domains.indices { choices[index].pathOfWay = pathOfWay }
     tapDevices = devices
   }
 
@@ -78,7 +72,7 @@ extension SessionAnalysis {
       way.isOutside == (hooks == [.wireOut, .wireIn])
     else { return [] }
     return zip([way.from, way.to], hooks).compactMap { number, hook in
-      guard let clock = domain.hooks[Int(domain.slots[Int(hook.rawValue)])]?.tapClock else { return nil }
+      guard let slot = domain.slot(of: hook), let clock = domain.hooks[slot]?.tapClock else { return nil }
       let device = tapDevices[Int(number)]
       return WireEnd(machine: device.machine, device: device.name, clock: clock.provenance)
     }
@@ -91,11 +85,12 @@ extension SessionAnalysis {
   }
 }
 
-/// The way of each journey.
-private struct WireWays {
-  /// By journey; nil where it is not known, or the journey is not asked for.
-  private(set) var ways: [Way?]
-
+/// Which way packets between the devices of taps go.
+///
+/// Whether a packet comes in first or goes out first is for most packets of a flow to say, since two clocks may err. A
+/// packet that was seen at one end alone takes the way of most packets of its flow with this end; where there are none
+/// and two devices, it goes through the machine to or from the other one. A class only so that what was found once is kept.
+final class WireWays {
   private struct Pair: Hashable {
     var input: UInt16
     var output: UInt16
@@ -108,59 +103,50 @@ private struct WireWays {
     var output: UInt16?
   }
 
-  /// Whether a packet comes in first or goes out first is for most packets of a flow to say, since two clocks may err. A
-  /// packet that was seen at one end alone takes the way of most packets of its flow with this end; where there are none
-  /// and two devices, it goes through the machine to or from the other one.
-  init(
-    _ domain: ClockDomain, _ journeys: Journeys, _ flows: FlowTable, twoWay: Set<UInt16>, isAskedFor: (Int) -> Bool
-  ) {
-    ways = [Way?](repeating: nil, count: journeys.count)
-    func stamp(_ journey: Int, _ hook: HookPoint) -> Int? {
-      let slot = Int(domain.slots[Int(hook.rawValue)])
-      return slot == 255 ? nil : journeys.cell(journey, slot)
+  private let twoWay: Set<UInt16>
+  private var inside: [UInt32: [Pair: Int]] = [:]
+  private var counts: [UInt32: [Pair: Int]] = [:]
+  /// Of a flow's pairs with an end, the one that most packets have.
+  private var common: [End: Pair?] = [:]
+
+  init(twoWay: Set<UInt16>) { self.twoWay = twoWay }
+
+  private func ends(_ shape: Shape) -> (flow: UInt32, input: UInt16?, output: UInt16?)? {
+    guard let flow = (shape.input ?? shape.output)?.flow else { return nil }
+    func device(_ end: Shape.End?) -> UInt16? { end.flatMap { twoWay.contains($0.device) ? $0.device : nil } }
+    return (flow, device(shape.input), device(shape.output))
+  }
+
+  func add(_ shape: Shape, _ weight: Int) {
+    guard let (flow, input, output) = ends(shape), let input, let output else { return }
+    let pair = Pair(input: input, output: output)
+    counts[flow, default: [:]][pair, default: 0] += weight
+    if !shape.isBack { inside[flow, default: [:]][pair, default: 0] += weight }
+  }
+
+  /// The way of a packet; nil where it is not known.
+  func way(of shape: Shape) -> Way? {
+    guard let (flow, input, output) = ends(shape), input != nil || output != nil else { return nil }
+    if let input, let output { return way(Pair(input: input, output: output), flow) }
+    if let most = most(flow, input: input, output: output) { return way(most, flow) }
+    guard twoWay.count == 2, let end = input ?? output, let other = twoWay.first(where: { $0 != end }) else {
+      return nil
     }
-    func device(_ stamp: Int?) -> UInt16? {
-      stamp.map { domain.stamps[$0].cpu }.flatMap { twoWay.contains($0) ? $0 : nil }
-    }
-    var inside: [UInt32: [Pair: Int]] = [:]
-    var counts: [UInt32: [Pair: Int]] = [:]
-    var found: [(journey: Int, flow: UInt32, input: UInt16?, output: UInt16?)] = []
-    for journey in 0..<journeys.count where isAskedFor(journey) {
-      let (first, last) = (stamp(journey, .wireIn), stamp(journey, .wireOut))
-      guard let flow = (first ?? last).map({ flows.of[$0] }) else { continue }
-      let (input, output) = (device(first), device(last))
-      guard input != nil || output != nil else { continue }
-      found.append((journey, flow, input, output))
-      guard let first, let last, let input, let output else { continue }
-      let pair = Pair(input: input, output: output)
-      counts[flow, default: [:]][pair, default: 0] += 1
-      if domain.stamps[first].time <= domain.stamps[last].time { inside[flow, default: [:]][pair, default: 0] += 1 }
-    }
-    func way(_ pair: Pair, _ flow: UInt32) -> Way {
-      2 * (inside[flow]?[pair] ?? 0) >= counts[flow]?[pair] ?? 0
-        ? Way(from: pair.input, to: pair.output, isOutside: false)
-        : Way(from: pair.output, to: pair.input, isOutside: true)
-    }
-    // Of a flow's pairs with an end, the one that most packets have.
-    var common: [End: Pair?] = [:]
-    func most(_ flow: UInt32, input: UInt16?, output: UInt16?) -> Pair? {
-      let end = End(flow: flow, input: input, output: output)
-      if let known = common[end] { return known }
-      let pairs = (counts[flow] ?? [:]).filter { $0.key.input == input || $0.key.output == output }
-      let most = pairs.max { ($0.value, $1.key.input, $1.key.output) < ($1.value, $0.key.input, $0.key.output) }?.key
-      common[end] = .some(most)
-      return most
-    }
-    for (journey, flow, input, output) in found {
-      if let input, let output {
-        ways[journey] = way(Pair(input: input, output: output), flow)
-        continue
-      }
-      if let most = most(flow, input: input, output: output) {
-        ways[journey] = way(most, flow)
-      } else if twoWay.count == 2, let end = input ?? output, let other = twoWay.first(where: { $0 != end }) {
-        ways[journey] = Way(from: input ?? other, to: output ?? other, isOutside: false)
-      }
-    }
+    return Way(from: input ?? other, to: output ?? other, isOutside: false)
+  }
+
+  private func way(_ pair: Pair, _ flow: UInt32) -> Way {
+    2 * (inside[flow]?[pair] ?? 0) >= counts[flow]?[pair] ?? 0
+      ? Way(from: pair.input, to: pair.output, isOutside: false)
+      : Way(from: pair.output, to: pair.input, isOutside: true)
+  }
+
+  private func most(_ flow: UInt32, input: UInt16?, output: UInt16?) -> Pair? {
+    let end = End(flow: flow, input: input, output: output)
+    if let known = common[end] { return known }
+    let pairs = (counts[flow] ?? [:]).filter { $0.key.input == input || $0.key.output == output }
+    let most = pairs.max { ($0.value, $1.key.input, $1.key.output) < ($1.value, $0.key.input, $0.key.output) }?.key
+    common[end] = .some(most)
+    return most
   }
 }

@@ -73,22 +73,17 @@ extension SessionAnalysis {
   private func count(
     _ point: HookPoint, _ path: Int, _ number: Int, _ tally: inout (seen: Int, compared: Int, against: Int)
   ) {
-    let (domain, journeys) = (domains[number], journeys[number])
-    let slot = Int(domain.slots[Int(point.rawValue)])
-    guard slot != 255 else { return }
+    let domain = domains[number]
+    guard domain.slot(of: point) != nil else { return }
     // The driver lets go of a buffer at any time after it has left.
-    let others = paths.paths[path].software.filter { $0 != .txh2 }.map { Int(domain.slots[Int($0.rawValue)]) }
-      .filter { $0 != 255 }
-    // Processors' clocks err by less than this; in a path's middle a packet is no later.
-    let slack = UInt64(max(1_000, 2 * domain.error))
-    for journey in 0..<journeys.count where Int(pathOfJourney[number][journey]) == path {
-      guard let stamp = journeys.cell(journey, slot) else { continue }
-      tally.seen += 1
-      let times = others.compactMap { journeys.cell(journey, $0) }.map { domain.stamps[$0].time }
-      guard paths.besides.contains(point), let first = times.min(), let last = times.max() else { continue }
-      let time = domain.stamps[stamp].time
-      tally.compared += 1
-      if point == .wireIn ? time > first &+ slack : time &+ slack < last { tally.against += 1 }
+    let others = paths.paths[path].software.filter { $0 != .txh2 }.compactMap { domain.slot(of: $0) }
+      .reduce(UInt32(0)) { $0 | 1 << UInt32($1) }
+    for (shape, weight) in surveys[number].shapes
+    where (point == .wireIn ? shape.input : shape.output) != nil && self.path(of: shape, number) == path {
+      tally.seen += weight
+      guard paths.besides.contains(point), shape.seen & others != 0 else { continue }
+      tally.compared += weight
+      if (point == .wireIn ? shape.beforeInput : shape.behindOutput) & others != 0 { tally.against += weight }
     }
   }
 }
