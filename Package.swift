@@ -87,6 +87,9 @@ let package = Package(
       name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
       path: "benchmarks/overhead",
       exclude: ["overhead.bpf.c", "run.sh"], swiftSettings: strict),
+    .executableTarget(
+      name: "joinload", dependencies: ["CLatprobeABI", "Recording", argumentParser], path: "benchmarks/join",
+      sources: ["Generate.swift"], swiftSettings: strict),
     .target(name: "CFuzzer", path: "fuzz/Sources/CFuzzer", cSettings: strictC),
     .target(
       name: "FuzzTargets",

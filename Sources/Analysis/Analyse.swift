@@ -7,15 +7,17 @@ package import Recording
 /// - Complexity: about linear in the number of stamps.
 package func analyse(
   session: Session, recordings: [MachineRecording], options: AnalysisOptions = AnalysisOptions()
-) throws(AnalysisError) -> SessionResult {
-  guard !recordings.isEmpty else { throw .noRecordings }
+) throws -> SessionResult {
+  guard !recordings.isEmpty else { throw AnalysisError.noRecordings }
   guard options.matchWindow > 0, options.matchWindow <= 3_600_000_000_000 else {
-    throw .windowNotPositive(options.matchWindow)
+    throw AnalysisError.windowNotPositive(options.matchWindow)
   }
-  guard options.pitBin > 0, options.pitBin <= 3_600_000_000_000 else { throw .binNotPositive(options.pitBin) }
+  guard options.pitBin > 0, options.pitBin <= 3_600_000_000_000 else {
+    throw AnalysisError.binNotPositive(options.pitBin)
+  }
 
-  let clocks = SessionClocks(recordings)
-  var analysis = SessionAnalysis(recordings: recordings, domains: clocks.domains, options: options)
+  let clocks = try SessionClocks(recordings)
+  var analysis = try SessionAnalysis(recordings: recordings, domains: clocks.domains, options: options)
   analysis.keepSeenWire()
   analysis.splitWire(devices: clocks.tapDevices)
   let flows = recordings.reduce(into: [:]) { $0.merge($1.flows) { mine, _ in mine } }
@@ -36,7 +38,7 @@ package func analyse(
     result.clockError =
       (clocks.guests.compactMap(\.error).max() ?? 0) + (recordings.map { $0.machine.captureStep() }.max() ?? 0)
   }
-  analysis.fill(&result)
+  try analysis.fill(&result)
   result.addMeanings()
   result.addProbeTimes()
   if options.filter == nil {
@@ -130,15 +132,19 @@ struct SessionAnalysis {
   var groupNames: [[[String]]] = []
   /// What became of the taps' points, for people.
   var notes: [String] = []
+  /// The same of paths that no topology has, by path.
+  var noteOfPath: [Int: String] = [:]
   /// Ways between a tap's devices by path.
   var waysOfPath: [Int: Set<Way>] = [:]
   var tapDevices: [TapDevice] = []
 
-  init(recordings: [MachineRecording], domains timed: [[TimedRecording]], options: AnalysisOptions) {
+  init(recordings: [MachineRecording], domains timed: [[TimedRecording]], options: AnalysisOptions)
+    throws(RecordingError)
+  {
     self.options = options
     paths = PathSet(machines: recordings.map(\.machine))
     domains = timed.map { ClockDomain(recordings: $0, order: paths.order) }
-    surveys = domains.map { Survey($0, window: UInt64(options.matchWindow)) }
+    for domain in domains { surveys.append(try Survey(domain, window: UInt64(options.matchWindow))) }
     // A flow's path is chosen by all that any machine saw of it.
     var seen: [UInt32: UInt32] = [:]
     if domains.count > 1 {
@@ -162,7 +168,7 @@ struct SessionAnalysis {
     }
   }
 
-  func fill(_ result: inout SessionResult) {
+  func fill(_ result: inout SessionResult) throws(RecordingError) {
     var segments = [[SegmentResult]](repeating: [], count: paths.paths.count)
     var groups = segments
     var intervals = [[PITHistogram]](repeating: [], count: paths.paths.count)
@@ -173,10 +179,10 @@ struct SessionAnalysis {
       for path in plans.indices {
         for segment in plans[path].segments.indices { plans[path].segments[segment].addParts(groupNames[index][path]) }
       }
-      var joiner = Joiner(
+      let joiner = Joiner(
         domains[index], surveys[index], choices[index], plans: plans, parts: groupNames[index].map(\.count),
         options: options, firstPacket: firstPacket)
-      joiner.join()
+      try joiner.join()
       plans = joiner.plans
       result.add(joiner.causality, domains[index])
       for path in plans.indices {
@@ -203,6 +209,7 @@ struct SessionAnalysis {
       result.warnings += unusedWarnings(index)
     }
     for path in paths.paths.indices where hasPackets[path] {
+      result.warnings += noteOfPath[path].map { [$0] } ?? []
       result.warnings += blindWarnings(paths.paths[path])
       func finished(_ segments: [SegmentResult]) -> [SegmentResult] {
         (segments.filter(\.isNeighbour) + segments.filter { !$0.isNeighbour }).map { segment in
@@ -235,7 +242,7 @@ struct SessionAnalysis {
       let blind = [from, to].filter(path.blind.contains)
       guard let start = domain.slot(of: from), let end = domain.slot(of: to), let first = domain.hooks[start],
         let last = domain.hooks[end],
-        !plan.segments.contains(where: { $0.from == start && $0.to == end })
+        !plan.segments.contains(where: { $0.ends.from == start && $0.ends.to == end })
       else { return }
       plan.beginning[start].append(plan.segments.count)
       plan.ending[end].append(plan.segments.count)
@@ -248,8 +255,10 @@ struct SessionAnalysis {
       }
       plan.segments.append(
         SegmentPlan(
-          from: start, to: end, result: result, isOneClock: domain.isOneClock(start, end),
-          isFromWire: from.isWire && !path.isWire, isToWire: to.isWire && !path.isWire))
+          ends: SegmentEnds(
+            from: start, to: end, isOneClock: domain.isOneClock(start, end), isFromWire: from.isWire && !path.isWire,
+            isToWire: to.isWire && !path.isWire, isInvalid: result.invalid != nil, errorBound: result.errorBound),
+          result: result))
     }
     for (from, to) in zip(path.regular, path.regular.dropFirst()) { add(from, to, isNeighbour: true) }
     for (from, to) in path.occasional + path.aroundWire { add(from, to, isNeighbour: false) }
@@ -270,7 +279,7 @@ struct SessionAnalysis {
   private func warnings(about segment: SegmentPlan) -> [String] {
     let name = "\(segment.result.direction) \(segment.result.name)"
     var lines: [String] = []
-    if segment.negative > 0, segment.isOneClock {
+    if segment.negative > 0, segment.ends.isOneClock {
       lines.append("\(name): \(segment.negative) delays are negative: the clock is not the same at both ends")
     }
     if segment.passedUnseen > 0, segment.result.invalid == nil, segment.result.isNeighbour {

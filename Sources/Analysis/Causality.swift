@@ -33,9 +33,12 @@ struct CausalCheck {
   init(_ plans: [PathPlanInDomain], _ domain: ClockDomain, window: Int64) {
     self.window = window
     crossings = plans.map { plan in
-      plan.segments.filter { $0.result.isNeighbour && !$0.isOneClock && domain.isCausal($0.from, $0.to) }.map {
+      plan.segments.filter {
+        $0.result.isNeighbour && !$0.ends.isOneClock && domain.isCausal($0.ends.from, $0.ends.to)
+      }.map {
         Crossing(
-          from: $0.from, to: $0.to, name: "\($0.result.direction) \($0.result.name)", error: $0.result.errorBound)
+          from: $0.ends.from, to: $0.ends.to, name: "\($0.result.direction) \($0.result.name)",
+          error: $0.result.errorBound)
       }
     }
   }
@@ -56,11 +59,11 @@ struct CausalCheck {
   }
 
   /// Where more journeys have one end of a segment than both, compares packets however far apart in time.
-  mutating func finish(_ domain: ClockDomain, _ survey: Survey, _ choice: PathChoice) {
+  mutating func finish(_ domain: ClockDomain, _ survey: Survey, _ choice: PathChoice) throws(RecordingError) {
     for path in crossings.indices {
       for index in crossings[path].indices where crossings[path][index].half > crossings[path][index].whole {
         let crossing = crossings[path][index]
-        let delays = delaysByKey(crossing, domain, survey, choice, path: path)
+        let delays = try delaysByKey(crossing, domain, survey, choice, path: path)
         let early = delays.filter { $0 < -max(window, crossing.error) }
         // Lost packets have no second stamp, and of keys that came back by chance as many seem late as early.
         guard early.count >= 10, early.count > delays.count * 9 / 10 else { continue }
@@ -76,7 +79,7 @@ struct CausalCheck {
   /// window two stamps of a packet are in two journeys. A pass of its own over the stamps, of up to ``mostKeys`` keys.
   private func delaysByKey(
     _ crossing: Crossing, _ domain: ClockDomain, _ survey: Survey, _ choice: PathChoice, path: Int
-  ) -> [Int64] {
+  ) throws(RecordingError) -> [Int64] {
     /// When the key came at both ends; nil for never, ``Moment/often`` for more than once.
     struct Moment {
       static let often = UInt64.max
@@ -85,10 +88,10 @@ struct CausalCheck {
     }
     var moments: [UInt64: Moment] = [:]
     var mask: UInt64 = 0
-    var feed = StampFeed(domain.recordings)
+    var feed = try StampFeed(domain.recordings)
     var block: [TimedStamp] = []
     var flows = survey.flows
-    while feed.next(&block) {
+    while try feed.next(&block) {
       for timed in block where timed.stamp.kind != .tcpRange {
         let slot = domain.slot(of: timed.stamp.hook)
         let hash = (timed.stamp.key &* 0x9E37_79B9_7F4A_7C15) >> 32
@@ -109,7 +112,9 @@ struct CausalCheck {
       }
     }
     return moments.values.compactMap { moment in
-      guard let start = moment.start, let end = moment.end, start != Moment.often, end != Moment.often else { return nil }
+      guard let start = moment.start, let end = moment.end, start != Moment.often, end != Moment.often else {
+        return nil
+      }
       return Int64(bitPattern: end &- start)
     }
   }

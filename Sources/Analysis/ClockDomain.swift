@@ -100,7 +100,7 @@ extension HookState {
     isPartial = attached.absentBecause != nil || way.contains("absent")
     started = machine.startedAt
     // Cut off: it recorded at least until its last stamp.
-    stopped = machine.stoppedAt ?? recording.stamps.last?.time ?? machine.startedAt
+    stopped = machine.stoppedAt ?? timed.lastStampTime ?? machine.startedAt
     tellsDrops = machine.drops != nil && machine.dropsLost == 0 && machine.rotation.deletedStreams == 0
     absences = HookState.united(machine.absences(at: hook.name))
   }

@@ -26,7 +26,7 @@ extension Joiner {
 
   /// Whether a packet that did not come from one end of a segment to the other would have been told if it was thrown away:
   /// both lie in one kernel.
-  func tellsDrops(_ segment: SegmentPlan) -> Bool {
+  func tellsDrops(_ segment: SegmentEnds) -> Bool {
     segment.isOneClock
       && [segment.from, segment.to].allSatisfy { slot in
         domain.hooks[slot].map { $0.tellsDrops && !$0.point.hook.isWire } ?? false
@@ -62,7 +62,7 @@ extension Joiner {
     return time > UInt64(slack) ? time - UInt64(slack) : 0
   }
 
-  func slack(of segment: SegmentPlan) -> Int64 {
+  func slack(of segment: SegmentEnds) -> Int64 {
     segment.isFromWire == segment.isToWire ? slack : wireSlack
   }
 

@@ -1,80 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Recording
 
-/// One segment within a clock domain, by slots, with the result that grows.
-struct SegmentPlan {
-  var from: Int
-  var to: Int
-  var result: SegmentResult
-  /// Delays below zero, kept but worth a warning.
-  var negative = 0
-  /// Packets of a protocol that the hook point at `to` was never seen to record.
-  var notAsked = 0
-  /// Packets that `to` did not see and a later hook point of the path did.
-  var passedUnseen = 0
-  /// The same as ``result`` of each group of flows, where there are several.
-  var parts: [SegmentResult] = []
-  /// Both hook points were stamped by the same clock.
-  var isOneClock = true
-  /// A tap's point on a path in the kernel, by which some of the path's flows do not come.
-  var isFromWire = false
-  var isToWire = false
-  /// By flow: delay of the packet that passed `from` last; `noDelay` where it has none.
-  var previous: [Int64] = []
-  static let noDelay = Int64.min
-
-  /// Changes the result, and that of a group.
-  mutating func tally(_ part: Int, _ change: (inout SegmentResult) -> Void) {
-    change(&result)
-    if parts.indices.contains(part) { change(&parts[part]) }
-  }
-}
-
-/// A path within a clock domain: slots of its hook points, and its segments by where they begin and end.
-struct PathPlanInDomain {
-  /// Slots of the path's hook points that are attached in this domain, in order.
-  var slots: [Int]
-  /// The same with those that saw nothing of the path.
-  var all: [Int]
-  /// All of the path lies in this domain, so that its end-to-end delay can be given.
-  var isWhole: Bool
-  /// By place in `slots`: the hook point and the one before it were stamped by one clock.
-  var isOneClock: [Bool]
-  var segments: [SegmentPlan] = []
-  /// Slots of devices' hook points between the wire's.
-  var inside: [Int] = []
-  /// Indices into `segments` by slot.
-  var beginning: [[Int]]
-  var ending: [[Int]]
-}
-
-/// What was said of a packet that did not come within the match window, and is taken back if it comes later.
-struct OpenOutcome {
-  enum Kind: Equatable {
-    case lost(String?)
-    case unmatched
-    case cutOff
-    case notAsked
-    /// Of a protocol that the hook point was never seen to record.
-    case notAskedProtocol
-    case passedUnseen
-    case late
-    /// Nothing was counted.
-    case nothing
-  }
-
-  var segment: Int
-  var kind: Kind
-  /// The stamp at the segment's beginning.
-  var stamp: Stamp
-  /// The device behind the socket where the segment begins, ``Flight/none`` of one at a device.
-  var deviceBehind: Int
-}
-
 /// Follows packets from hook point to hook point within one clock domain: the second pass over its stamps.
 ///
-/// A stamp is looked at once all that the match window allows has come, in the order of time.
-struct Joiner {
+/// A stamp is looked at once all that the match window allows has come, in the order of time. A class only so that closures
+/// that ask it copy nothing.
+final class Joiner {
   let domain: ClockDomain
   let survey: Survey
   let choice: PathChoice
@@ -92,9 +23,9 @@ struct Joiner {
   var ranges: [ByteRanges]
   let isSocket: [Bool]
   /// By number of the journey.
-  private var open: [Int: [OpenOutcome]] = [:]
+  var open: [Int: [OpenOutcome]] = [:]
   /// By socket and flow: data that was not read within the window.
-  private var unread: [Socket: [Unread]] = [:]
+  var unread: [Socket: [Unread]] = [:]
   private var next = 0
   private var swept: UInt64 = 0
 
@@ -106,15 +37,15 @@ struct Joiner {
   private(set) var hasPackets: [Bool]
 
   /// Data of one flow that is waited for at a socket, packets.
-  private static let mostUnread = 4_096
+  static let mostUnread = 4_096
 
-  private struct Socket: Hashable {
+  struct Socket: Hashable {
     var slot: Int
     var flow: UInt32
   }
 
   /// TCP data of which the application has not read the last byte yet.
-  private struct Unread {
+  struct Unread {
     var path: Int
     var part: Int
     var outcome: OpenOutcome
@@ -161,11 +92,11 @@ struct Joiner {
   }
 
   /// Fills the segments of all paths.
-  mutating func join() {
-    var feed = StampFeed(domain.recordings)
+  func join() throws(RecordingError) {
+    var feed = try StampFeed(domain.recordings)
     var block: [TimedStamp] = []
     var flows = survey.flows
-    while feed.next(&block) {
+    while try feed.next(&block) {
       for timed in block {
         guard let slot = domain.slot(of: timed.stamp.hook) else { continue }
         let stamp = timed.stamp
@@ -180,14 +111,14 @@ struct Joiner {
       }
     }
     advance(to: .max)
-    causality.finish(domain, survey, choice)
+    try causality.finish(domain, survey, choice)
     for path in plans.indices {
       for segment in plans[path].segments.indices { plans[path].segments[segment].previous = [] }
     }
   }
 
   /// Looks at the stamps of which all is known at a time, and forgets what nobody will ask for any more.
-  private mutating func advance(to time: UInt64) {
+  private func advance(to time: UInt64) {
     let lag = UInt64(window + wireSlack)
     while next < flight.stamps.end, time - flight.stamps[next].stamp.time > lag {
       look(at: next)
@@ -205,7 +136,7 @@ struct Joiner {
     flight.expire(at: time) { open[$0] = nil }
   }
 
-  private mutating func retire(_ number: Int) {
+  private func retire(_ number: Int) {
     let journey = flight.journeys[number]
     if journey.path >= 0 {
       causality.note(number, flight, path: journey.path)
@@ -218,7 +149,7 @@ struct Joiner {
     }
   }
 
-  private mutating func look(at index: Int) {
+  private func look(at index: Int) {
     let journey = flight.stamps[index].journey
     guard journey != Flight.none else { return }
     if flight.journeys[journey].path == Journey.unknown { choosePath(of: journey, flight.stamps[index].stamp) }
@@ -236,15 +167,15 @@ struct Joiner {
   }
 
   /// Follows a packet from where a segment begins.
-  private mutating func depart(_ index: Int, _ journey: Int, _ path: Int, _ segment: Int) {
+  private func depart(_ index: Int, _ journey: Int, _ path: Int, _ segment: Int) {
     let slot = Int(flight.stamps[index].slot)
     if isAmbiguous(journey, at: slot, path) {
       tally(path, segment, journey) { $0.ambiguous += 1 }
       follow(index, SegmentPlan.noDelay, journey, path, segment)
       return
     }
-    let slack = slack(of: plans[path].segments[segment])
-    let to = plans[path].segments[segment].to
+    let ends = plans[path].segments[segment].ends
+    let (to, slack) = (ends.to, slack(of: ends))
     if flight.known(journey, to, notBefore: earliest(after: index, slack)) != nil {
       tally(path, segment, journey) { $0.duplicate -= 1 }
     }
@@ -252,14 +183,14 @@ struct Joiner {
     if arrival == .absent {
       if wasSeen(index, journey, from: slot, behind: to, slack, plans[path].all) {
         arrival = .unseen
-      } else if plans[path].segments[segment].result.invalid != nil || isBlind(index, at: to, plans[path].all) {
+      } else if ends.isInvalid || isBlind(index, at: to, plans[path].all) {
         arrival = .unknown
       }
     }
     count(arrival, of: index, journey, path, segment)
   }
 
-  private mutating func choosePath(of journey: Int, _ stamp: Stamp) {
+  private func choosePath(of journey: Int, _ stamp: Stamp) {
     var path = Flight.none
     var part = Flight.none
     if let slot = survey.leading.first(where: { flight.known(journey, $0) != nil }),
@@ -279,7 +210,7 @@ struct Joiner {
     flight.change(journey) { ($0.path, $0.part, $0.isDatagram) = (path, part, stamp.kind == .udp) }
   }
 
-  private mutating func whole(_ journey: Int, _ path: Int) {
+  private func whole(_ journey: Int, _ path: Int) {
     let plan = plans[path]
     if shares[path].isAskedFor, let stamps = completeStamps(of: journey, plan) {
       shares[path].add(part: flight.journeys[journey].part) { place in
@@ -321,14 +252,14 @@ struct Joiner {
   }
 
   /// A stamp at the end of a segment: a further copy, or a packet that was never seen at the beginning.
-  private mutating func arrive(_ index: Int, _ journey: Int, _ path: Int, isFirst: Bool, _ segment: Int) {
-    let plan = plans[path].segments[segment]
-    let from = plan.from
+  private func arrive(_ index: Int, _ journey: Int, _ path: Int, isFirst: Bool, _ segment: Int) {
+    let ends = plans[path].segments[segment].ends
+    let from = ends.from
     let stamp = flight.stamps[index].stamp
     if flight.cell(journey, from) != nil || flight.journeys[journey].before >> UInt32(from) & 1 != 0 {
       if isAmbiguous(journey, at: from, path) { return }
       let start = flight.known(journey, from)
-      if start.map({ stamp.time >= earliest(after: $0, slack(of: plan)) }) ?? true {
+      if start.map({ stamp.time >= earliest(after: $0, slack(of: ends)) }) ?? true {
         // All of them; the one that stands for the packet is taken off again where the packet is followed.
         tally(path, segment, journey) { $0.duplicate += 1 }
         return
@@ -341,24 +272,24 @@ struct Joiner {
     guard stamp.time > state.started &+ UInt64(window), stamp.time <= state.stopped,
       !state.isAbsent(from: stamp.time > UInt64(window) ? stamp.time - UInt64(window) : 0, to: stamp.time)
     else { return }
-    if plan.isFromWire, !isSeen(index, at: from) { return }
-    if isData(stamp), wasCovered(index, at: from, slack(of: plan)) { return }
+    if ends.isFromWire, !isSeen(index, at: from) { return }
+    if isData(stamp), wasCovered(index, at: from, slack(of: ends)) { return }
     tally(path, segment, journey) { $0.unmatched += 1 }
   }
 
-  private mutating func count(_ arrival: Arrival, of index: Int, _ journey: Int, _ path: Int, _ segment: Int) {
+  private func count(_ arrival: Arrival, of index: Int, _ journey: Int, _ path: Int, _ segment: Int) {
     let stamp = flight.stamps[index].stamp
     var found = SegmentPlan.noDelay
     switch arrival {
     case .at(let there):
-      let plan = plans[path].segments[segment]
-      let delay = flight.delay(from: index, to: there, isOneClock: plan.isOneClock)
+      let ends = plans[path].segments[segment].ends
+      let delay = flight.delay(from: index, to: there, isOneClock: ends.isOneClock)
       if delay > window {
         tally(path, segment, journey) { $0.late += 1 }
       } else {
         found = delay
         let packet = UInt32(truncatingIfNeeded: firstPacket + flight.journeys[journey].number)
-        let isNearEnd = domain.hooks[plan.to]?.isCutOff(stamp.time, window) == true
+        let isNearEnd = domain.hooks[ends.to]?.isCutOff(stamp.time, window) == true
         tally(path, segment, journey) { [byQueue] result in
           result.delays.append(delay)
           result.starts.append(stamp.time)
@@ -366,7 +297,7 @@ struct Joiner {
           if byQueue { result.queues.append(stamp.queue) }
           if isNearEnd { result.countNearEnd += 1 }
         }
-        if delay < (plan.isOneClock ? 0 : -plan.result.errorBound) { plans[path].segments[segment].negative += 1 }
+        if delay < (ends.isOneClock ? 0 : -ends.errorBound) { plans[path].segments[segment].negative += 1 }
       }
     case .already: tally(path, segment, journey) { $0.duplicate += 1 }
     case .unclear: tally(path, segment, journey) { $0.ambiguous += 1 }
@@ -377,146 +308,14 @@ struct Joiner {
     follow(index, found, journey, path, segment)
   }
 
-  /// What to say of a packet that is not there.
-  private func outcome(of index: Int, _ journey: Int, _ path: Int, _ segment: Int) -> OpenOutcome.Kind {
-    let plan = plans[path].segments[segment]
-    let (stamp, flow) = (flight.stamps[index].stamp, flight.stamps[index].flow)
-    guard let state = domain.hooks[plan.to], !state.point.hook.isOccasional else { return .nothing }
-    if plan.isToWire, !isSeen(index, at: plan.to) { return .nothing }
-    if isSocket[plan.to] {
-      guard stamp.kind == .udp || isData(stamp) else { return .nothing }
-      let isSeen = stamp.kind == .udp ? survey.udpSeen[plan.to] : survey.tcpSeen[plan.to]
-      if state.isPartial, !isSeen { return .notAskedProtocol }
-    }
-    if state.isCutOff(stamp.time, window) { return .cutOff }
-    if let cause = domain.drops.cause(
-      of: stamp, from: earliest(after: index, slack(of: plan)), to: stamp.time &+ UInt64(window))
-    {
-      return .lost(cause)
-    }
-    if isSocket[plan.to], !isRead(index, at: plan.to), hasArrived(index, journey, before: plan.to, plans[path].slots) {
-      return .notAsked
-    }
-    // What the kernel did not throw away went another way.
-    if tellsDrops(plan) { return .unmatched }
-    let isCertain = state.isClean && (stamp.kind != .udp || !survey.flows.hasSuperPackets(flow, at: plan.to))
-    return isCertain ? .lost(nil) : .unmatched
-  }
-
-  /// Counts what became of a packet that did not come, and notes it for the case that it comes later.
-  private mutating func say(
-    _ kind: OpenOutcome.Kind, of index: Int, _ journey: Int, _ path: Int, _ segment: Int
-  ) {
-    change(kind, by: 1, flight.journeys[journey].part, path, segment)
-    let plan = plans[path].segments[segment]
-    let outcome = OpenOutcome(
-      segment: segment, kind: kind, stamp: flight.stamps[index].stamp,
-      deviceBehind: deviceBehind(plan.from, plans[path].all) ?? Flight.none)
-    if isSocket[plan.to], isData(outcome.stamp) {
-      // Bytes at a socket have no key: whoever reads them later is found by them.
-      let part = flight.journeys[journey].part
-      let flow = flight.stamps[index].flow
-      let there = survey.flows.translated[FlowTable.Translation(flow: flow, slot: plan.to)] ?? flow
-      unread[Socket(slot: plan.to, flow: there), default: []].append(Unread(path: path, part: part, outcome: outcome))
-      return
-    }
-    open[flight.journeys[journey].number, default: []].append(outcome)
-    flight.change(journey) { $0.isOpen = true }
-  }
-
-  private mutating func change(_ kind: OpenOutcome.Kind, by number: Int, _ part: Int, _ path: Int, _ segment: Int) {
-    func tally(_ change: (inout SegmentResult) -> Void) { plans[path].segments[segment].tally(part, change) }
-    switch kind {
-    case .lost(let cause):
-      tally {
-        $0.lost += number
-        guard let cause else { return }
-        $0.dropped[cause, default: 0] += number
-        if $0.dropped[cause] == 0 { $0.dropped[cause] = nil }
-      }
-    case .unmatched: tally { $0.unmatched += number }
-    case .passedUnseen:
-      plans[path].segments[segment].passedUnseen += number
-      tally { $0.unmatched += number }
-    case .cutOff: tally { $0.cutOff += number }
-    case .notAsked: tally { $0.notAsked += number }
-    case .notAskedProtocol: plans[path].segments[segment].notAsked += number
-    case .late: tally { $0.late += number }
-    case .nothing: break
-    }
-  }
-
-  /// Takes back what was said of a packet before this stamp of it came.
-  private mutating func reconsider(_ index: Int, _ journey: Int, _ path: Int) {
-    let (number, part) = (flight.journeys[journey].number, flight.journeys[journey].part)
-    guard var outcomes = open.removeValue(forKey: number) else { return }
-    let stamp = flight.stamps[index].stamp
-    let slot = Int(flight.stamps[index].slot)
-    outcomes.removeAll { outcome in
-      let plan = plans[path].segments[outcome.segment]
-      let isThere = plan.to == slot && (!isData(outcome.stamp) || coversEnd(stamp, of: outcome.stamp))
-      if outcome.deviceBehind == slot, flight.isRepeated(journey, slot) {
-        change(outcome.kind, by: -1, part, path, outcome.segment)
-        tally(path, outcome.segment, journey) { $0.ambiguous += 1 }
-        return true
-      }
-      return isThere && outcome.kind == .late
-    }
-    for place in outcomes.indices {
-      let (segment, old) = (outcomes[place].segment, outcomes[place].kind)
-      let plan = plans[path].segments[segment]
-      guard old != .late, stamp.time >= outcomes[place].stamp.time else { continue }
-      let isThere = !isData(outcomes[place].stamp) || coversEnd(stamp, of: outcomes[place].stamp)
-      if plan.to == slot, isThere {
-        outcomes[place].kind = .late
-        tally(path, segment, journey) { $0.duplicate -= 1 }
-      } else if isBehind(slot, plan.to, path), isThere, old != .passedUnseen {
-        outcomes[place].kind = .passedUnseen
-      } else {
-        continue
-      }
-      change(old, by: -1, part, path, segment)
-      change(outcomes[place].kind, by: 1, part, path, segment)
-    }
-    open[number] = outcomes
-  }
-
-  /// Counts data as late that an application reads only now.
-  private mutating func reconsiderUnread(_ flow: UInt32, _ slot: Int, _ range: Stamp) {
-    let socket = Socket(slot: slot, flow: flow)
-    guard let waiting = unread[socket] else { return }
-    unread[socket] = nil
-    var rest: [Unread] = []
-    for data in waiting {
-      let stamp = data.outcome.stamp
-      let last = stamp.sequence &+ stamp.payloadLength &- 1
-      guard last &- range.sequence < range.length else {
-        rest.append(data)
-        continue
-      }
-      change(data.outcome.kind, by: -1, data.part, data.path, data.outcome.segment)
-      change(.late, by: 1, data.part, data.path, data.outcome.segment)
-    }
-    // As much as a socket holds: of more, the oldest are not waited for.
-    if !rest.isEmpty { unread[socket] = rest.suffix(Joiner.mostUnread) }
-  }
-
-  private func isBehind(_ slot: Int, _ other: Int, _ path: Int) -> Bool {
-    let all = plans[path].all
-    guard let place = all.firstIndex(of: other), domain.hooks[other]?.point.hook.isOccasional == false else {
-      return false
-    }
-    return all[(place + 1)...].contains(slot)
-  }
-
   /// Changes the result of a segment, and that of the journey's group.
   @inline(__always)
-  private mutating func tally(_ path: Int, _ segment: Int, _ journey: Int, _ change: (inout SegmentResult) -> Void) {
+  func tally(_ path: Int, _ segment: Int, _ journey: Int, _ change: (inout SegmentResult) -> Void) {
     plans[path].segments[segment].tally(flight.journeys[journey].part, change)
   }
 
   /// The difference to the delay of the packet of its flow that was at `from` before it, where both have one.
-  private mutating func follow(_ index: Int, _ delay: Int64, _ journey: Int, _ path: Int, _ segment: Int) {
+  private func follow(_ index: Int, _ delay: Int64, _ journey: Int, _ path: Int, _ segment: Int) {
     if plans[path].segments[segment].previous.isEmpty {
       plans[path].segments[segment].previous = [Int64](repeating: SegmentPlan.noDelay, count: survey.flows.count)
     }

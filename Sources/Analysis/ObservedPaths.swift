@@ -157,9 +157,9 @@ extension SessionAnalysis {
     let before = paths.paths.count
     guard let path = paths.observed(hooks) else { return nil }
     if paths.paths.count > before {
-      notes.append(
+      noteOfPath[path] =
         "path \(paths.paths[path].name): no path of the topology, but the way that packets took: "
-          + hooks.map(\.name).joined(separator: " "))
+        + hooks.map(\.name).joined(separator: " ")
     }
     return path
   }

@@ -20,7 +20,8 @@ struct IntervalSink {
     hooks = domain.hooks
     slotCount = hooks.count
     slotOf = Dictionary(
-      hooks.enumerated().compactMap { slot, state in state.map { ($0.point.hook, slot) } }, uniquingKeysWith: { a, _ in a })
+      hooks.enumerated().compactMap { slot, state in state.map { ($0.point.hook, slot) } },
+      uniquingKeysWith: { a, _ in a })
     hasOneClock = hooks.indices.map { domain.isOneClock($0, $0) }
     self.binWidth = binWidth
     last = [UInt64](repeating: .max, count: flows * slotCount)

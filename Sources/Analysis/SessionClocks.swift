@@ -5,10 +5,12 @@ import Wording
 
 /// One recording, its times on the clock of its domain.
 struct TimedRecording {
-  /// Stamps, start and stop are times of the domain's clock.
+  /// Start, stop, drops and changes are times of the domain's clock, stamps only where there is no ``map``.
   var recording: MachineRecording
   /// The stamps' times on the machine's own clock; empty where that is the domain's.
   var ownTimes: [UInt64] = []
+  /// From the stamps' times to the domain's clock; nil where they are of it.
+  var map: ClockMap?
   /// ε of the mapping, nanoseconds; 0 where there is none.
   var error: Int64 = 0
   /// Number of the clock that its own times are of: that of the kernel, or one of its own for another clock of a tap's.
@@ -17,6 +19,14 @@ struct TimedRecording {
   var tapClock: TapClock?
   /// Hook points of which stamps were left out, so that a packet may be missing there.
   var incomplete: Set<HookPoint> = []
+}
+
+extension TimedRecording {
+  /// On the domain's clock.
+  var lastStampTime: UInt64? {
+    guard let time = recording.lastStampTime, let map else { return recording.lastStampTime }
+    return UInt64(clamping: map.host(Int64(clamping: time)) ?? map.covered.upperBound)
+  }
 }
 
 /// The machines of a session on as few clocks as their recordings allow: guests are mapped onto their host's MONOTONIC.
@@ -31,7 +41,7 @@ struct SessionClocks {
   /// Devices that taps of the session listened on, by the number that ``Stamp/cpu`` of their stamps has.
   private(set) var tapDevices: [TapDevice] = []
 
-  init(_ recordings: [MachineRecording]) {
+  init(_ recordings: [MachineRecording]) throws(RecordingError) {
     let kernels = SessionClocks.kernels(recordings)
     var numbers = TapClockNumbers(next: kernels.count)
     let timed = kernels.enumerated().map { number, members in
@@ -51,7 +61,7 @@ struct SessionClocks {
     if others.count > 1, let host {
       domains = [timed[host]]
       for guest in others where guest != host {
-        align(
+        try align(
           kernels[guest], timed[guest], kernels[host], isOnly: others.count == 2, clocks: (guest: guest, host: host))
       }
     } else {
@@ -91,7 +101,7 @@ struct SessionClocks {
   private mutating func align(
     _ guest: [MachineRecording], _ timed: [TimedRecording], _ host: [MachineRecording], isOnly: Bool,
     clocks: (guest: Int, host: Int)
-  ) {
+  ) throws(RecordingError) {
     let link = GuestLink(host: host, guest: guest, isOnly: isOnly)
     let alignment = Alignment(link.input(host: host, guest: guest))
     var clock = GuestClock(guest: name(guest), host: name(host))
@@ -102,12 +112,11 @@ struct SessionClocks {
       var mapped: [TimedRecording] = []
       let recorded = recordedTime(host)
       for var timed in timed {
-        let recording = timed.recording
-        timed.map(by: best, host: recorded, span: &span)
-        let outside = recording.stamps.count - timed.recording.stamps.count
+        let outside = try timed.map(by: best, host: recorded, span: &span)
         if outside > 0 {
           warnings.append(
-            "\(recording.machine.name): \(outside) stamps lie more than 10 s outside of its clock samples: left out")
+            "\(timed.recording.machine.name): \(outside) stamps lie more than 10 s outside of its clock samples: left out"
+          )
         }
         mapped.append(timed)
       }
@@ -168,34 +177,36 @@ struct SessionClocks {
   /// When all machines of a kernel recorded.
   private func recordedTime(_ recordings: [MachineRecording]) -> ClosedRange<Int64> {
     let start = recordings.map { Int64(clamping: $0.machine.startedAt) }.max() ?? 0
-    let stop = recordings.map { Int64(clamping: $0.machine.stoppedAt ?? $0.stamps.last?.time ?? 0) }.min() ?? 0
+    let stop = recordings.map { Int64(clamping: $0.machine.stoppedAt ?? $0.lastStampTime ?? 0) }.min() ?? 0
     return start...max(start, stop)
   }
 }
 
 extension TimedRecording {
-  /// Puts all times on the host's clock; stamps out of the map's reach are left out.
+  /// Puts all times on the host's clock; stamps out of the map's reach are left out, and counted.
   /// - Parameters:
   ///   - host: when the host recorded; only there the error matters.
   ///   - span: grows to the guest times of the stamps in that time.
-  fileprivate mutating func map(by map: ClockMap, host: ClosedRange<Int64>, span: inout ClosedRange<Int64>?) {
+  fileprivate mutating func map(
+    by map: ClockMap, host: ClosedRange<Int64>, span: inout ClosedRange<Int64>?
+  ) throws(RecordingError) -> Int {
+    var feed = try StampFeed([self])
+    self.map = map
     var cursor = map.cursor()
-    var stamps: [Stamp] = []
-    let before = ownTimes
-    ownTimes = []
-    stamps.reserveCapacity(recording.stamps.count)
-    ownTimes.reserveCapacity(recording.stamps.count)
-    for (index, var stamp) in recording.stamps.enumerated() {
-      let own = Int64(clamping: stamp.time)
-      guard let time = cursor.host(own) else { continue }
-      if host.contains(time) {
-        span = span.map { min($0.lowerBound, own)...max($0.upperBound, own) } ?? own...own
+    var block: [TimedStamp] = []
+    var outside = 0
+    while try feed.next(&block) {
+      for timed in block {
+        let own = Int64(clamping: timed.stamp.time)
+        guard let time = cursor.host(own) else {
+          outside += 1
+          continue
+        }
+        if host.contains(time) {
+          span = span.map { min($0.lowerBound, own)...max($0.upperBound, own) } ?? own...own
+        }
       }
-      ownTimes.append(before.isEmpty ? stamp.time : before[index])
-      stamp.time = UInt64(clamping: time)
-      stamps.append(stamp)
     }
-    recording.stamps = stamps
     func mapped(_ time: UInt64) -> UInt64 {
       // Out of reach only where no stamp is either: the nearest time that is mapped serves.
       let own = Int64(clamping: time)
@@ -215,5 +226,6 @@ extension TimedRecording {
       change.time = mapped(change.time)
       return change
     }
+    return outside
   }
 }

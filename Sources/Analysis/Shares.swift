@@ -32,7 +32,7 @@ struct ShareSink {
     let all = tally { _ in true }
     let groups = (0..<parts).map { part in tally { $0 == Int32(part) } }
     for index in plan.segments.indices where plan.segments[index].result.isNeighbour {
-      guard let place = plan.slots.firstIndex(of: plan.segments[index].to) else { continue }
+      guard let place = plan.slots.firstIndex(of: plan.segments[index].ends.to) else { continue }
       plan.segments[index].result.take(all, place)
       for part in plan.segments[index].parts.indices { plan.segments[index].parts[part].take(groups[part], place) }
     }

@@ -66,7 +66,7 @@ struct SlotOrder: Hashable {
 ///
 /// Packets of a flow beyond the first ``sampleAfter`` at a hook point are looked at one in 64, by key.
 struct Survey {
-  static let sampleAfter: UInt16 = .max
+  static let sampleAfter: UInt16 = 16_384
 
   private(set) var flows = FlowTable()
   /// In the order in which they came first.
@@ -88,7 +88,7 @@ struct Survey {
   private var flight: Flight
   private var present: [(slot: Int, time: UInt64)] = []
 
-  init(_ domain: ClockDomain, window: UInt64) {
+  init(_ domain: ClockDomain, window: UInt64) throws(RecordingError) {
     self.domain = domain
     let hooks = domain.hooks
     func slots(_ isWanted: (HookPoint) -> Bool) -> [Int] {
@@ -103,10 +103,10 @@ struct Survey {
     udpSeen = [Bool](repeating: false, count: hooks.count)
     tcpSeen = udpSeen
     flight = Flight(slotCount: hooks.count, window: window, lateness: window)
-    var feed = StampFeed(domain.recordings)
+    var feed = try StampFeed(domain.recordings)
     var block: [TimedStamp] = []
     var counts: [UInt16] = []
-    while feed.next(&block) {
+    while try feed.next(&block) {
       for timed in block {
         let stamp = timed.stamp
         let flow = flows.number(of: stamp.flow)
@@ -138,6 +138,7 @@ struct Survey {
     }
     settle(at: .max)
     numbers = [:]
+    flight = Flight(slotCount: 0, window: 0, lateness: 0)
   }
 
   private mutating func settle(at time: UInt64) {

@@ -191,6 +191,7 @@ extension TimedRecording {
       placed.append((stamp, wire.at))
     }
     placed.sort { $0.stamp.time < $1.stamp.time }
+    timed.recording.stored = nil
     timed.recording.stamps = placed.map(\.stamp)
     let hooks = idle.union(places.map(\.hook))
     timed.recording.machine.hooks.removeAll { HookPoint(name: $0.name).map { !hooks.contains($0) } ?? false }

@@ -61,7 +61,7 @@ extension Joiner {
   /// Both parts are differences of two delays, each of its own clock where that is one, so that how the taps' clock runs to
   /// the kernel's does not matter.
   func wireParts(of journey: Int, _ path: Int) -> (explained: Int64, unexplained: Int64)? {
-    guard let sink = wires[path], case let segment = plans[path].segments[sink.segment] else { return nil }
+    guard let sink = wires[path], case let segment = plans[path].segments[sink.segment].ends else { return nil }
     let slots = [segment.from, sink.first, sink.last, segment.to]
     let stamps = slots.compactMap { flight.isRepeated(journey, $0) ? nil : flight.known(journey, $0) }
     guard stamps.count == 4, isOnePacket(stamps) else { return nil }

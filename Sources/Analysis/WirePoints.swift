@@ -105,9 +105,12 @@ extension SessionAnalysis {
   /// What negative delays between a tap's point and a hook point mean, where they are no fault.
   func wireWarnings(about segment: SegmentPlan, in domain: ClockDomain) -> [String] {
     let (from, to) = (segment.result.from.hook, segment.result.to.hook)
-    guard segment.negative > 0, from.isWire != to.isWire, !domain.isCausal(segment.from, segment.to) else { return [] }
+    guard segment.negative > 0, from.isWire != to.isWire, !domain.isCausal(segment.ends.from, segment.ends.to) else {
+      return []
+    }
     let tap = from.isWire ? from.name : to.name
-    let isInStack = domain.hooks[segment.from]?.isInStack == true || domain.hooks[segment.to]?.isInStack == true
+    let isInStack =
+      domain.hooks[segment.ends.from]?.isInStack == true || domain.hooks[segment.ends.to]?.isInStack == true
     return [
       "\(segment.result.direction) \(segment.result.name): \(segment.negative) delays are negative, which is no fault: "
         + (isInStack

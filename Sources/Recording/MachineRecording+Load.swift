@@ -2,11 +2,26 @@
 import CLatprobeABI
 
 extension MachineRecording {
-  /// Loads `DIR/MACHINE`.
+  /// Loads `DIR/MACHINE`: ``open(directory:)`` with all stamps held, 40 bytes each.
+  package static func load(directory: String) throws(RecordingError) -> MachineRecording {
+    var recording = try open(directory: directory)
+    guard let stored = recording.stored else { return recording }
+    var runs: [[Stamp]] = []
+    for cursor in stored.cursors() {
+      var run: [Stamp] = []
+      while case let stamps = try cursor.next(), !stamps.isEmpty { run += stamps }
+      runs.append(run)
+    }
+    recording.stamps = StampMerge.merge(runs)
+    recording.stored = nil
+    return recording
+  }
+
+  /// Reads all of `DIR/MACHINE` once, and leaves the stamps of hook points where they are.
   ///
   /// Damage of single streams costs the packets concerned and is told in ``damage``; a missing or newer
   /// `machine.json` or `metadata` is an error.
-  package static func load(directory: String) throws(RecordingError) -> MachineRecording {
+  package static func open(directory: String) throws(RecordingError) -> MachineRecording {
     let json = "\(directory)/\(Machine.fileName)"
     guard try Files.target(json) != nil else {
       throw RecordingError(
@@ -18,11 +33,11 @@ extension MachineRecording {
     var recording = MachineRecording(machine: try JSONFile.decode(Machine.self, json, reads: Machine.currentFormat))
     recording.machine.isBeingRecorded = isBeingRecorded && recording.machine.stoppedAt == nil
     let uuid = try Metadata.identify("\(directory)/ctf/metadata")
-    var loader = Loader(directory: directory)
+    var loader = Loader(directory: directory, uuid: uuid)
     let streams = try StreamFile.list("\(directory)/ctf", foreign: &loader.damage)
     for (index, stream) in streams.enumerated() {
       if index > 0 && streams[index - 1].cpu != stream.cpu { loader.endCPU() }
-      try loader.load(stream, uuid: uuid)
+      try loader.load(stream)
     }
     loader.endCPU()
     loader.finish(&recording)
@@ -56,11 +71,14 @@ private struct Loader {
   let directory: String
   var damage: [String] = []
   private var impossible: [String] = []
-  private var runs: [[Stamp]] = []
-  /// Stamps of the CPU at hand in order of time, and those that were held back (``lp_stamp_held``):
-  /// their time lies before their place in the stream.
-  private var run: [Stamp] = []
-  private var held: [Stamp] = []
+  private var stored: StoredStamps
+  /// Of the CPU at hand: the stamps in one order of time, and those that were held back (``lp_stamp_held``): their time
+  /// lies before their place in the stream.
+  private var run = StoredStamps.Run()
+  private var held = StoredStamps.Run()
+  /// The last stamp of the run, and the latest event of the CPU.
+  private var runEnd: UInt64?
+  private var reached: UInt64 = 0
   private var wireStamps: [WireStamp] = []
   private var pairs: [RecordedPair] = []
   private var drops: [Drop] = []
@@ -77,14 +95,17 @@ private struct Loader {
   private var unknownMethods: [UInt8: UInt64] = [:]
   private var unknownClocks: [UInt8: UInt64] = [:]
 
-  init(directory: String) { self.directory = directory }
+  init(directory: String, uuid: TraceID) {
+    self.directory = directory
+    stored = StoredStamps(uuid: uuid)
+  }
 
   private var remedy: String { "run `latprobe repair \(directory)`" }
 
-  mutating func load(_ stream: StreamFile, uuid: TraceID) throws(RecordingError) {
+  mutating func load(_ stream: StreamFile) throws(RecordingError) {
     let reader: StreamReader
     do throws(RecordingError) {
-      reader = try StreamReader(stream.path, cpu: stream.cpu, uuid: uuid)
+      reader = try StreamReader(stream.path, cpu: stream.cpu, uuid: stored.uuid)
     } catch  where error.kind == .damaged {
       damage.append("\(error.description): it is left out")
       return
@@ -102,7 +123,9 @@ private struct Loader {
             "\(stream.path): offset \(range.lowerBound): \(missing) packets are missing before this one; losses there are unknown"
           )
         }
-        if let end = run.last?.time, header.begin < end { endRun() }
+        if let runEnd, header.begin < runEnd { endRun() }
+        run.extend(stream, range)
+        held.extend(stream, range)
         unsafe take(reader.events, cpu: UInt16(stream.cpu))
         last = header
       case .damaged(let problem, let range):
@@ -133,14 +156,18 @@ private struct Loader {
       let id = unsafe record.load(fromByteOffset: 8, as: UInt8.self)
       counts[Int(id)] += 1
       offset += Format.recordSize(id)
+      reached = unsafe max(reached, record.load(as: UInt64.self))
       switch id {
       case UInt8(LP_EVENT_STAMP.rawValue):
-        if let stamp = unsafe stamp(record.load(as: lp_stamp.self), cpu) { run.append(stamp) }
+        if let stamp = unsafe stamp(record.load(as: lp_stamp.self), cpu) {
+          runEnd = stamp.time
+          count(stamp.time)
+        }
       case UInt8(LP_EVENT_STAMP_HELD.rawValue):
         let raw = unsafe record.load(as: lp_stamp_held.self)
-        if var stamp = stamp(raw.stamp, cpu) {
-          stamp.time = raw.at_ns
-          held.append(stamp)
+        if stamp(raw.stamp, cpu) != nil {
+          held.heldFor = max(held.heldFor ?? 0, reached > raw.at_ns ? reached - raw.at_ns : 0)
+          count(raw.at_ns)
         }
       case UInt8(LP_EVENT_STAMP_WIRE.rawValue): takeWire(unsafe record.load(as: lp_stamp_wire.self), cpu)
       case UInt8(LP_EVENT_PAIR.rawValue): unsafe pairs.append(RecordedPair(record.load(as: lp_pair.self)))
@@ -170,17 +197,18 @@ private struct Loader {
 
   @inline(__always)
   private mutating func stamp(_ raw: lp_stamp, _ cpu: UInt16) -> Stamp? {
-    guard let hook = HookPoint(rawValue: raw.hook) else {
+    if let stamp = Stamp(raw, cpu: cpu) { return stamp }
+    if HookPoint(rawValue: raw.hook) == nil {
       unknownHooks[raw.hook, default: 0] += 1
-      return nil
-    }
-    guard let kind = StampKind(rawValue: UInt8(raw.kind)) else {
+    } else {
       unknownKinds[UInt8(raw.kind), default: 0] += 1
-      return nil
     }
-    return Stamp(
-      time: raw.time_ns, key: raw.key, flow: raw.flow, sequence: raw.sequence, length: raw.length,
-      headerLength: UInt16(raw.header_words) * 4, queue: raw.queue, cpu: cpu, hook: hook, kind: kind)
+    return nil
+  }
+
+  private mutating func count(_ time: UInt64) {
+    stored.count += 1
+    stored.lastTime = max(stored.lastTime ?? 0, time)
   }
 
   private mutating func takeWire(_ raw: lp_stamp_wire, _ cpu: UInt16) {
@@ -206,14 +234,16 @@ private struct Loader {
   }
 
   private mutating func endRun() {
-    if !run.isEmpty { runs.append(run) }
-    run = []
+    if runEnd != nil { stored.runs.append(run) }
+    run = StoredStamps.Run()
+    runEnd = nil
   }
 
   mutating func endCPU() {
     endRun()
-    if !held.isEmpty { runs.append(held.sorted { $0.time < $1.time }) }
-    held = []
+    if held.heldFor != nil { stored.runs.append(held) }
+    held = StoredStamps.Run()
+    reached = 0
   }
 
   mutating func finish(_ recording: inout MachineRecording) {
@@ -239,7 +269,7 @@ private struct Loader {
     }
     recording.pairs = pairs.sorted { $0.end < $1.end }
     recording.wireStamps = wireStamps.sorted { $0.stamp.time < $1.stamp.time }
-    recording.stamps = StampMerge.merge(runs)
+    recording.stored = stored
     recording.drops = drops.sorted { $0.time < $1.time }
     recording.flows = flows
     recording.clockSamples = clockSamples.sorted { $0.monotonic < $1.monotonic }
@@ -274,5 +304,16 @@ extension Loader {
     damage.append(
       "\(directory): \(whole - found) of \(whole) \(kind) are not in the streams: restore them from a copy, or record again"
     )
+  }
+}
+
+extension StoredStamps.Run {
+  /// Adds a packet, the next one of the CPU.
+  fileprivate mutating func extend(_ stream: StreamFile, _ range: Range<Int>) {
+    if let last = pieces.last, last.path == stream.path {
+      pieces[pieces.count - 1].range = last.range.lowerBound..<range.upperBound
+    } else {
+      pieces.append(StoredStamps.Piece(path: stream.path, cpu: stream.cpu, range: range))
+    }
   }
 }

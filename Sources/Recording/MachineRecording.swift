@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-/// Everything one machine recorded, in memory.
-///
-/// Trade: the whole recording is loaded (40 bytes a stamp), which makes joining simple and exact;
-/// a reader that needs less walks the streams itself.
+/// Everything one machine recorded; of hook points' stamps perhaps only where they lie on disk.
 package struct MachineRecording: Sendable {
   package var machine: Machine
-  /// In time order.
+  /// In time order; empty where they are ``stored``.
   package var stamps: [Stamp]
+  /// The stamps, where they are not held.
+  package var stored: StoredStamps?
   /// Packets at a tap, in order of the time that the tap read them.
   package var wireStamps: [WireStamp]
   /// Requests and their answers at a tap, in order of their ends.
@@ -28,6 +27,10 @@ package struct MachineRecording: Sendable {
   package var damage: [String]
   /// Those of ``damage`` that no interruption leaves: numbers that cannot be.
   package var impossible: [String]
+
+  /// How many stamps of hook points there are, and when the last one was.
+  package var stampCount: Int { stored?.count ?? stamps.count }
+  package var lastStampTime: UInt64? { stored.map(\.lastTime) ?? stamps.last?.time }
 
   package init(machine: Machine) {
     self.machine = machine

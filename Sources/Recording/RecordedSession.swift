@@ -17,10 +17,21 @@ package struct RecordedSession: Sendable {
     leftOut = []
   }
 
-  /// Loads directories that hold `session.json`, or single folders of machines within them.
+  /// Opens directories that hold `session.json`, or single folders of machines within them; stamps stay on disk.
   ///
-  /// All must be of one session; members and labels are joined, a folder given twice is loaded once.
+  /// All must be of one session; members and labels are joined, a folder given twice is read once.
+  package static func open(paths: [String]) throws(RecordingError) -> RecordedSession {
+    try read(paths: paths, MachineRecording.open)
+  }
+
+  /// The same with all stamps held.
   package static func load(paths: [String]) throws(RecordingError) -> RecordedSession {
+    try read(paths: paths, MachineRecording.load)
+  }
+
+  private static func read(
+    paths: [String], _ readMachine: (_ directory: String) throws(RecordingError) -> MachineRecording
+  ) throws(RecordingError) -> RecordedSession {
     var merged: (session: Session, path: String)?
     var expected: [String] = []
     var folders: [(name: String, path: String)] = []
@@ -53,7 +64,7 @@ package struct RecordedSession: Sendable {
           "and \(other) both claim to be \(folder.name) of one session: give one of them")
       }
       do throws(RecordingError) {
-        result.machines.append(try MachineRecording.load(directory: folder.path))
+        result.machines.append(try readMachine(folder.path))
       } catch {
         // One machine's damage is no reason to say nothing of the others.
         guard error.kind == .damaged else { throw error }

@@ -30,18 +30,21 @@ import CLatprobeABI
   let size: Int
   private let uuid: TraceID
   private let file: File
-  private var offset = 0
+  /// Where the next step begins.
+  private(set) var offset: Int
   private var previous: PacketHeader?
   private var buffer: UnsafeMutableRawBufferPointer
   private var filled = 0
 
-  init(_ path: String, cpu: Int, uuid: TraceID) throws(RecordingError) {
+  /// - Parameter start: where a packet begins.
+  init(_ path: String, cpu: Int, uuid: TraceID, from start: Int = 0) throws(RecordingError) {
     guard Files.type(path) == .file else { throw RecordingError(.damaged, path: path, "is not a regular file") }
     self.path = path
     self.cpu = cpu
     self.uuid = uuid
     file = try File(path, flags: O_NOFOLLOW)
     size = try file.size(path)
+    offset = start
     unsafe buffer = .allocate(byteCount: 256 << 10, alignment: 16)
   }
 

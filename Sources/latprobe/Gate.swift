@@ -52,7 +52,7 @@ struct GateCommand: ParsableCommand {
     // Directories with one session id are one run, in the order given.
     var runs: [(id: String, paths: [String])] = []
     for directory in directories {
-      let id = try RecordedSession.load(paths: [directory]).session.id
+      let id = try RecordedSession.open(paths: [directory]).session.id
       if let index = runs.firstIndex(where: { $0.id == id }) {
         runs[index].paths.append(directory)
       } else {

@@ -144,7 +144,7 @@ struct ImpossibleRecording: Error, CustomStringConvertible {
 
 /// Reads recordings of one session and analyses them.
 func analysed(_ directories: [String], _ options: AnalysisOptions) throws -> SessionResult {
-  let recorded = try RecordedSession.load(paths: directories)
+  let recorded = try RecordedSession.open(paths: directories)
   var result = try analyse(session: recorded.session, recordings: recorded.machines, options: options)
   result.damage += recorded.damage
   result.impossible += recorded.leftOut

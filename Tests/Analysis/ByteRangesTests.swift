@@ -44,7 +44,9 @@ import Testing
     }
     for (step, start) in starts.enumerated() {
       var found: [Int] = []
-      let isWhole = ranges.forEachCover(of: UInt32(start * 10 + 5), flow: 1, near: UInt64(step)) { found.append($0.stamp) }
+      let isWhole = ranges.forEachCover(of: UInt32(start * 10 + 5), flow: 1, near: UInt64(step)) {
+        found.append($0.stamp)
+      }
       #expect(isWhole && found == [step])
     }
   }

@@ -135,7 +135,8 @@ private struct Stream {
     var steps = 0
     while number >= 0 {
       let block = blocks[number]
-      var place = block.ranges.last.map { $0.start <= position } ?? true
+      var place =
+        block.ranges.last.map { $0.start <= position } ?? true
         ? block.ranges.count - 1 : block.ranges.partitioningIndex { $0.start > position } - 1
       while place >= 0, block.reach[place] > position {
         if steps == ByteRanges.steps { return false }
