@@ -24,6 +24,7 @@ package func analyse(
   analysis.splitBothWays(flows)
   if let filter = options.filter { analysis.filter(filter, flows) }
   analysis.group(by: options.groupBy, flows)
+  analysis.toMany = Set(flows.values.filter(\.isToMany).map(\.id))
   var result = SessionResult(session: session, machines: recordings.map(\.machine))
   for recording in recordings { result.add(recording) }
   if let warning = result.emulationWarning { result.warnings.append(warning) }
@@ -130,6 +131,8 @@ struct SessionAnalysis {
   var choices: [PathChoice] = []
   /// By domain and path.
   var groupNames: [[[String]]] = []
+  /// Ids of flows to multicast and broadcast addresses.
+  var toMany: Set<UInt32> = []
   /// What became of the taps' points, for people.
   var notes: [String] = []
   /// The same of paths that no topology has, by path.
@@ -181,7 +184,7 @@ struct SessionAnalysis {
       }
       let joiner = Joiner(
         domains[index], surveys[index], choices[index], plans: plans, parts: groupNames[index].map(\.count),
-        options: options, firstPacket: firstPacket)
+        isToMany: surveys[index].flows.ids.map(toMany.contains), options: options, firstPacket: firstPacket)
       try joiner.join()
       plans = joiner.plans
       result.add(joiner.causality, domains[index])
@@ -206,7 +209,7 @@ struct SessionAnalysis {
       let histograms = joiner.intervals.histograms(paths.paths)
       for path in histograms.indices { intervals[path] += histograms[path] }
       firstPacket += joiner.flight.journeyCount
-      result.warnings += unusedWarnings(index)
+      result.warnings += unusedWarnings(index) + joiner.ends.warnings(paths.paths, domains[index].hooks)
     }
     for path in paths.paths.indices where hasPackets[path] {
       result.warnings += noteOfPath[path].map { [$0] } ?? []

@@ -6,7 +6,9 @@ extension Joiner {
   /// When the packet with stamp `index` at `from` was at `to`: all of it, for TCP data.
   func arrival(of index: Int, _ journey: Int, from: Int, to: Int, _ slack: Int64, _ path: [Int]) -> Arrival {
     let stamp = flight.stamps[index].stamp
-    if let there = flight.known(journey, to, notBefore: earliest(after: index, slack)) {
+    // Of several the first that came after it; one a little earlier may be another place's that the packet passed before.
+    let later = flight.isRepeated(journey, to) ? flight.known(journey, to, notBefore: stamp.time) : nil
+    if let there = later ?? flight.known(journey, to, notBefore: earliest(after: index, slack)) {
       if !isData(stamp) || coversEnd(flight.stamps[there].stamp, of: stamp) { return .at(there) }
     }
     guard isData(stamp) else { return .absent }

@@ -33,6 +33,7 @@ final class Joiner {
   var wires: [WireSink?]
   var causality: CausalCheck
   var intervals: IntervalSink
+  var ends: EndSink
   /// Whether any packet was on a path.
   private(set) var hasPackets: [Bool]
 
@@ -68,7 +69,7 @@ final class Joiner {
 
   init(
     _ domain: ClockDomain, _ survey: Survey, _ choice: PathChoice, plans: [PathPlanInDomain], parts: [Int],
-    options: AnalysisOptions, firstPacket: Int
+    isToMany: [Bool], options: AnalysisOptions, firstPacket: Int
   ) {
     self.domain = domain
     self.survey = survey
@@ -88,6 +89,7 @@ final class Joiner {
     wires = plans.map { WireSink($0, domain) }
     causality = CausalCheck(plans, domain, window: options.matchWindow)
     intervals = IntervalSink(domain, flows: survey.flows.count, paths: plans.count, binWidth: options.pitBin)
+    ends = EndSink(plans, domain, isToMany: isToMany, options: options)
     hasPackets = [Bool](repeating: false, count: plans.count)
   }
 
@@ -160,6 +162,7 @@ final class Joiner {
     let slot = Int(flight.stamps[index].slot)
     let isFirst = flight.cell(journey, slot) == index && flight.journeys[journey].before >> UInt32(slot) & 1 == 0
     intervals.take(flight.stamps[index], path: path)
+    if isFirst { ends.take(flight.stamps[index], path: path, domain.drops) }
     if flight.journeys[journey].firstStamp == index, flight.journeys[journey].before == 0 { whole(journey, path) }
     if flight.journeys[journey].isOpen { reconsider(index, journey, path) }
     for segment in plans[path].ending[slot] { arrive(index, journey, path, isFirst: isFirst, segment) }

@@ -32,6 +32,7 @@ extension ProbeSet {
     config.identity = UInt8((options.isNATProof ? LP_IDENTITY_NAT_PROOF : LP_IDENTITY_FULL).rawValue)
     config.filter = options.filter == nil ? 0 : 1
     config.wakeups = targets.hasWakeups ? 1 : 0
+    config.inner = targets.looksWithin ? 1 : 0
     config.netns_by_inode = targets.cookies.isEmpty ? 1 : 0
     config.secret = secret
     let calls = SendCall.numbers
@@ -60,6 +61,7 @@ extension ProbeSet {
       var target = lp_target()
       target.key = key(place)
       target.ethernet = row.isEthernet ? 1 : 0
+      target.inner = row.looksWithin ? 1 : 0
       unsafe withUnsafeMutableBytes(of: &target.hook) { bytes in
         for (site, hook) in row.hooks { unsafe bytes[site] = hook.rawValue }
         if row.tellsDrops { unsafe bytes[Int(LP_AT_DROP.rawValue)] = 1 }

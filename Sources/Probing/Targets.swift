@@ -46,6 +46,8 @@ struct Targets {
   struct Row {
     var name = ""
     var isEthernet = false
+    /// Of a tunnel's packets the one within is stamped, at all of the device's hook points.
+    var looksWithin = false
     /// Hook point by site.
     var hooks: [Int: HookPoint] = [:]
     /// A namespace's: packets that are thrown away there are told.
@@ -55,6 +57,9 @@ struct Targets {
   private(set) var rows: [Key: Row] = [:]
   /// By inode number of the namespace; empty where the kernel has none to ask for.
   let cookies: [UInt32: UInt64]
+
+  /// Whether some device is watched for the packets within tunnels.
+  var looksWithin: Bool { rows.values.contains { $0.looksWithin } }
 
   /// Whether something is bound to packets at another site than its own.
   var hasWakeups: Bool {
@@ -80,6 +85,7 @@ struct Targets {
                 + "check the topology and --dev")
           }
           rows[key, default: row].hooks[index] = hook.point
+          if hook.looksWithin { rows[key]?.looksWithin = true }
         }
       }
     }

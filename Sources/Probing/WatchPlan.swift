@@ -14,8 +14,9 @@ package struct WatchPlan: Sendable, Equatable {
     package var isUp: Bool
     package var hasCarrier: Bool
 
-    /// Whether its driver ever says that a frame has left; veth and loopback hand the buffer itself to the receiver.
-    package var hasCompletions: Bool { kind != "veth" && name != "lo" }
+    /// Whether its driver ever says that a frame has left; veth and loopback hand the buffer itself to the receiver, devices
+    /// that stand above others to those.
+    package var hasCompletions: Bool { name != "lo" && !WatchPlan.handOn.contains(kind) }
 
     package var description: String { "\(name)@\(namespace.label)" }
     /// As in ``AttachedHook/devices``.
@@ -28,6 +29,15 @@ package struct WatchPlan: Sendable, Equatable {
   package var guestTaps: [Device] = []
   /// Namespaces whose sockets are watched.
   package var socketNamespaces: [NetworkNamespace]
+
+  /// Kinds of devices whose driver gives the buffer itself to another device.
+  private static let handOn: Set = [
+    "veth", "netkit", "bridge", "openvswitch", "bond", "team", "vlan", "macvlan", "macvtap", "ipvlan", "ipvtap",
+    "macsec",
+    "vrf", "hsr", "ifb", "vxlan", "geneve", "gre", "gretap", "ip6gre", "ip6gretap", "erspan", "ipip", "ip6tnl", "sit",
+    "vti",
+    "xfrm", "wireguard",
+  ]
 
   /// All that hold something that is watched.
   package var namespaces: Set<NetworkNamespace> {

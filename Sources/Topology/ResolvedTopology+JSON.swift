@@ -24,7 +24,7 @@ extension ResolvedTopology: Encodable {
 
 extension ResolvedHook: Encodable {
   private enum CodingKeys: String, CodingKey {
-    case name, side, watch, optional, parts
+    case name, side, watch, optional, within, parts
     case attachedAs = "attached_as"
     case absentBecause = "absent_because"
   }
@@ -35,6 +35,7 @@ extension ResolvedHook: Encodable {
     try container.encode(side, forKey: .side)
     try container.encode(watch, forKey: .watch)
     try container.encode(isOptional, forKey: .optional)
+    try container.encode(looksWithin, forKey: .within)
     try container.encode(attachedAs, forKey: .attachedAs)
     try container.encode(absentBecause, forKey: .absentBecause)
     try container.encode(parts, forKey: .parts)

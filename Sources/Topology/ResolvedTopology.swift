@@ -58,6 +58,8 @@ package struct ResolvedHook: Sendable, Equatable {
   package var watch: Topology.Watch
   /// Quietly left out where it is absent.
   package var isOptional: Bool
+  /// As in ``Topology/Hook/looksWithin``.
+  package var looksWithin = false
   /// At least one.
   package var parts: [ResolvedPart]
 

@@ -24,6 +24,7 @@ extension Topology {
     let resolved = chosen.map { hook in
       ResolvedHook(
         point: hook.point, side: hook.side, watch: hook.watch, isOptional: hook.isOptional,
+        looksWithin: hook.looksWithin,
         parts: hook.parts.map { part in
           ResolvedPart(part, facts: facts, programs: programs)
         })

@@ -104,10 +104,16 @@ extension Topology {
     let point = try hookPoint(key.name, at: key.location, file: file)
     let what = "hook `\(key.name)`"
     let fields = try YAMLFields(
-      node, file: file, what: what, known: ["side", "watch", "optional", "candidates", "parts"])
+      node, file: file, what: what, known: ["side", "watch", "optional", "within", "candidates", "parts"])
     let side: Side = try fields.word("side")
     let watch: Watch = try fields.word("watch")
     let isOptional = try fields.flag("optional")
+    let looksWithin = try fields.flag("within")
+    if looksWithin, watch == .guestSocket, let node = fields.optional("within") {
+      throw TopologyError(
+        file: file, location: node.location, what: "\(what) looks within tunnels, and watches sockets",
+        remedy: "sockets never see a tunnel's packet: leave `within` out, or watch a device")
+    }
 
     var parts: [Part] = []
     switch (fields.optional("candidates"), fields.optional("parts")) {
@@ -133,7 +139,8 @@ extension Topology {
         remedy: "name at least one, such as `candidates: [{tracepoint: net_dev_queue}]`")
     }
     return Hook(
-      point: point, side: side, watch: watch, isOptional: isOptional, parts: parts, location: key.location)
+      point: point, side: side, watch: watch, isOptional: isOptional, looksWithin: looksWithin, parts: parts,
+      location: key.location)
   }
 
   /// Hook points of a kernel: those on the wire come from a tap and are never attached.
@@ -248,10 +255,10 @@ extension Topology {
       }
       points.append(point)
     }
-    guard points.count >= 2 else {
+    guard !points.isEmpty else {
       throw TopologyError(
-        file: file, location: node.location, what: "\(what) has fewer than two hooks",
-        remedy: "a delay needs a beginning and an end")
+        file: file, location: node.location, what: "\(what) has no hooks",
+        remedy: "name those that its packets pass, in order")
     }
     return Path(name: key.name, hooks: points.map(\.name))
   }

@@ -79,6 +79,8 @@ package struct Topology: Sendable, Equatable {
     package var watch: Watch
     /// Left out quietly where the kernel cannot have it.
     package var isOptional: Bool
+    /// Of the packets of tunnels (VXLAN, Geneve) the one within is looked at.
+    package var looksWithin = false
     /// At least one.
     package var parts: [Part]
     package var location: Location

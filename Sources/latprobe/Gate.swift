@@ -60,7 +60,7 @@ struct GateCommand: ParsableCommand {
       }
     }
     let options = AnalysisOptions(filter: try flows.parsed(), groupBy: flows.by?.keys ?? [])
-    let report = Gate.check(try runs.map { try analysed($0.paths, options) }, policy: all)
+    let report = Gate.check(try runs.map { try analysed($0.paths, options, flows: flows) }, policy: all)
     if json {
       try Console.output(json: report.json.text)
     } else {

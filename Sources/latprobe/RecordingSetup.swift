@@ -75,6 +75,7 @@ struct RecordingSetup: ~Copyable {
     let plan = try WatchPlan.make(
       topology: topology, namespaces: choice.namespaces, devices: guests.devices, taps: guests.taps, side: choice.side,
       containers: try choice.containers.map { try $0.namespace() })
+    for line in plan.stackedLines() { warn(line) }
     let isNATProof = choice.isNATProof(plan)
     for line in choice.containerLines(plan, isNATProof: isNATProof) { note(line) }
     options.isNATProof = isNATProof

@@ -69,7 +69,7 @@ struct ReportCommand: ParsableCommand {
       directories,
       AnalysisOptions(
         matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds, byQueue: byQueue, filter: try flows.parsed(),
-        groupBy: flows.by?.keys ?? [.host]))
+        groupBy: flows.by?.keys ?? [.host]), flows: flows)
     if let constants { try result.apply(constants) }
     try show(result, writingTo: output)
     if let line = result.impossible.first {
@@ -123,6 +123,12 @@ struct FlowOptions: ParsableArguments {
       }
       let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { FlowKey(rawValue: String($0)) }
       guard parts.allSatisfy({ $0 != nil }), Set(parts).count == parts.count else {
+        let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
+        if parts.contains(where: { $0 == "label" || $0.hasPrefix("label=") }) {
+          UsageError.refuse(
+            argument, "tells no packets apart: a label is of a whole session, so report each run by itself")
+          return nil
+        }
         let wrong = argument.split(separator: ",", omittingEmptySubsequences: false).first {
           FlowKey(rawValue: String($0)) == nil
         }
@@ -137,14 +143,31 @@ struct FlowOptions: ParsableArguments {
   }
 }
 
+/// Asked of flows where there are pairs alone.
+struct NoFlows: Error, CustomStringConvertible {
+  var option: String
+  var description: String {
+    "\(option): pairs of requests and answers keep no addresses and ports to choose by; leave it out"
+      + (option == "--filter" ? ", or give --filter to 'latprobe pair' or 'latprobe send' while it records" : "")
+  }
+}
+
 /// What of a recording was left out because it cannot be: the report is of the rest, and no success.
 struct ImpossibleRecording: Error, CustomStringConvertible {
   var description: String
 }
 
 /// Reads recordings of one session and analyses them.
-func analysed(_ directories: [String], _ options: AnalysisOptions) throws -> SessionResult {
+///
+/// - Parameter flows: what was asked for of flows, which pairs do not have.
+func analysed(
+  _ directories: [String], _ options: AnalysisOptions, flows: FlowOptions
+) throws -> SessionResult {
   let recorded = try RecordedSession.open(paths: directories)
+  let option = flows.filter != nil ? "--filter" : flows.by.map { $0.keys.isEmpty ? nil : "--by" } ?? nil
+  if let option, !recorded.machines.isEmpty, recorded.machines.allSatisfy({ $0.machine.pairing != nil }) {
+    throw NoFlows(option: option)
+  }
   var result = try analyse(session: recorded.session, recordings: recorded.machines, options: options)
   result.damage += recorded.damage
   result.impossible += recorded.leftOut

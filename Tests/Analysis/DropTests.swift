@@ -74,6 +74,38 @@ import Testing
     #expect(try lab.analysed().segment("east-west", "txg2-txh0").fates == Fates(count: 1, unmatched: 1))
   }
 
+  /// A flow that a firewall stops altogether takes the path that ends where it was seen last: no segment tells of it.
+  @Test func whatIsThrownAwayBehindAPathsEndIsSaid() throws {
+    var lab = lab()
+    for packet in 0..<23 {
+      let at = Int64(packet) * millisecond
+      lab.packet([.txg0, .txg1, .txg2, .txh0], from: at, key: 100 + UInt64(packet))
+      if packet % 5 != 0 { lab.recording.drops.append(drop(at: at + 4_000, key: 100 + UInt64(packet))) }
+    }
+    let result = try lab.analysed()
+    #expect(result.segments.allSatisfy { $0.lost == 0 })
+    #expect(
+      result.warnings.contains(
+        "tx: 18 packets were thrown away behind txh0, where this path ends (NETFILTER_DROP 18)"), "\(result.warnings)")
+  }
+
+  /// A packet that is forwarded passes a hook point twice; what it passed before is no arrival behind.
+  @Test func ofTwoStampsTheOneBehindIsTheArrival() throws {
+    var lab = lab()
+    for packet in 0..<23 {
+      let at = Int64(packet) * millisecond
+      lab.stamp(.rxh1, at: at, key: 100 + UInt64(packet))
+      lab.stamp(.rxg0, at: at + 1_000, key: 100 + UInt64(packet))
+      lab.stamp(.txh0, at: at + 4_000, key: 100 + UInt64(packet))
+      lab.stamp(.rxh1, at: at + 5_000, key: 100 + UInt64(packet))
+      lab.stamp(.rxg0, at: at + 7_000, key: 100 + UInt64(packet))
+    }
+    let result = try lab.analysed()
+    let segment = try result.segment("east-west", "txh0-rxh1")
+    #expect(segment.delays == [Int64](repeating: 1_000, count: 23))
+    #expect(!result.warnings.contains { $0.contains("negative") }, "\(result.warnings)")
+  }
+
   /// A super-packet is thrown away in parts, which have other keys.
   @Test func theLastPartOfASuperPacketIsKnownByItsEnd() throws {
     var lab = lab()

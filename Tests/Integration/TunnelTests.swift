@@ -43,6 +43,10 @@ extension IntegrationSuites {
       // IP header, ICMP header and 8 bytes.
       #expect(tapped.wireStamps.count == 46 && tapped.wireStamps.allSatisfy { $0.stamp.length == 36 })
       #expect(try bed.load("p").only().tally("paired") == 23)
+      for option in [["--filter", "icmp"], ["--by", "port"]] {
+        let refused = try bed.start([Testbed.latprobe, "report", bed.path("p")] + option).wait(limit: 20)
+        #expect(refused.status == 1 && refused.errors.contains("\(option[0]): pairs of requests and answers keep no"))
+      }
     }
 
     @Test func aFilterOfEthernetIsToldAsSuch() throws {

@@ -44,6 +44,8 @@ extension IntegrationSuites {
         "--session 'a/b' is no name of a session: up to 64 letters, digits, '.', '_' and '-'"
       ),
       ("report a --window 1", "--window '1' needs a unit (ns, us, ms, s, m, h): 1s, say"),
+      ("report a --by label", "--by 'label' tells no packets apart: a label is of a whole session"),
+      ("report a --by ports", "--by 'ports' is not of host, proto, port, flow"),
       ("report", "<dir> ... is missing: Recordings of one session; see 'latprobe report --help'"),
       ("gate x --reqire y", "unknown option '--reqire'; did you mean --require?"),
       ("hooks --sid host", "unknown option '--sid'; did you mean --side?"),

@@ -187,7 +187,7 @@ import Topology
       "[txg1, txg2]\n", "[txg1, txg2, txg1]\n",
       "15:20: path `tx` passes `txg1` twice; a packet passes each hook point of a path once"),
     Case(
-      "[txg1, txg2]\n", "[txg1]\n", "15:7: path `tx` has fewer than two hooks; a delay needs a beginning and an end"),
+      "[txg1, txg2]\n", "[]\n", "15:7: path `tx` has no hooks; name those that its packets pass, in order"),
     Case("  tx: [", "  t x: [", "15:3: the name of a path is `t x`; use up to 63 letters, digits, - and _"),
     Case("[txg1-txg2]", "[txg2-txg1]", "16:12: no path passes `txg2` and later `txg1`; the paths are tx (txg1 txg2)"),
     Case("[txg1-txg2]", "[txg1]", "16:12: `txg1` is no segment; write it as `txg1-rxg0`"),

@@ -125,7 +125,7 @@ import Topology
     #expect(
       required == [
         ["txg0", "txg1", "txg2", "txh0", "txh1", "txh2"], ["rxh0", "rxh1", "rxg0", "rxg1"],
-        ["rxh0", "rxh1", "rxg0", "txg1", "txg2", "txh0", "txh1", "txh2"],
+        ["rxh0", "rxh1", "rxg0", "txg1", "txg2", "txh0", "txh1", "txh2"], ["txh1", "txh2"], ["rxh0"],
       ])
   }
 
@@ -140,6 +140,13 @@ import Topology
       for (hook, symbol) in ShippedTopologyTests.kvmDevices { #expect(found[hook] == "\(rung):\(symbol)") }
       #expect(found["rxg1"] == "tcp=\(rung):skb_copy_datagram_iovec" + (udp.map { " udp=" + $0 } ?? ""))
     }
+  }
+
+  @Test func theNICOfContainersIsLookedAtWithinTunnels() throws {
+    let topology = try library.load("container")
+    #expect(topology.hooks.filter(\.looksWithin).map(\.point) == [.txh1, .txh2, .rxh0])
+    let resolved = try topology.resolve(facts: Kernels.debian61, programs: Kernels.programs)
+    #expect(resolved.hooks.filter(\.looksWithin).map(\.point) == [.txh1, .txh2, .rxh0])
   }
 
   @Test func finerHookPointsAreThereWhereTheDriversAre() throws {

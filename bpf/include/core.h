@@ -17,9 +17,15 @@
 
 #define AF_INET 2
 #define AF_INET6 10
+#define ETH_P_IP 0x0800
+#define ETH_P_TEB 0x6558 // an Ethernet frame within a tunnel
 #define ETH_P_8021Q 0x8100
 #define ETH_P_8021AD 0x88a8
+#define ETH_P_IPV6 0x86dd
 #define ETH_P_QINQ1 0x9100 // what switches before 802.1ad use
+#define PORT_VXLAN 4789
+#define PORT_VXLAN_LINUX 8472 // the kernel's own default, which Flannel and Cilium keep
+#define PORT_GENEVE 6081
 #define LP_TAGS_MAX 8 // VLAN tags in band; a frame with more is passed over like one that is not IP
 #define PROTO_TCP 6
 #define PROTO_UDP 17
@@ -91,7 +97,8 @@ struct view {
 	lp_u32 netns;
 	lp_u16 queue;
 	lp_u16 protocol; // as in the frame
-	lp_u16 ethernet; // 1: an Ethernet header stands in front of l3
+	lp_u8 ethernet;	 // 1: an Ethernet header stands in front of l3
+	lp_u8 inner;	 // 1: of a tunnel's packet look at the one within
 };
 
 struct lp_source {
@@ -150,6 +157,7 @@ __attribute__((noinline)) static lp_u32 part_bytes(const unsigned char *shared)
 		v->ethernet = ethernet;                                                            \
 		v->l3 = mac + LP_ETHERNET_BYTES;                                                   \
 		v->protocol = 0;                                                                   \
+		v->inner = 0;                                                                      \
 		if (way == WAY_QUEUE)                                                              \
 			v->l3 = v->data + LP_ETHERNET_BYTES;                                       \
 		if (way == WAY_SOCKET) {                                                           \
@@ -336,6 +344,41 @@ __attribute__((noinline)) static lp_u32 tag_bytes(const unsigned char *tags)
 	return 4 * (i + 1);
 }
 
+/*
+ * Bytes from the IP header of a VXLAN or Geneve packet to that of the packet within; 0 of any other. The tunnel is known
+ * by its port, since a packet does not say what it is.
+ */
+__attribute__((noinline)) static lp_u32 bytes_to_inner(const unsigned char *l3)
+{
+	lp_u8 ip[12], udp[16], type[2];
+	lp_u32 offset;
+	lp_u16 port;
+
+	if (bpf_probe_read_kernel(ip, sizeof(ip), l3))
+		return 0;
+	if (ip[0] == 0x45 && ip[9] == PROTO_UDP && !(lp_be16(ip + 6) & 0x1fff))
+		offset = 20;
+	else if (ip[0] >> 4 == 6 && ip[6] == PROTO_UDP)
+		offset = 40;
+	else
+		return 0;
+	if (bpf_probe_read_kernel(udp, sizeof(udp), l3 + offset))
+		return 0;
+	port = lp_be16(udp + 2);
+	offset += sizeof(udp) + LP_ETHERNET_BYTES;
+	if (port == PORT_GENEVE) {
+		if (lp_be16(udp + 10) != ETH_P_TEB)
+			return 0;
+		offset += (lp_u32)(udp[8] & 0x3f) * 4; // options
+	} else if ((port != PORT_VXLAN && port != PORT_VXLAN_LINUX) || !(udp[8] & 8)) {
+		return 0; // the flag says that there is a network's number
+	}
+	if (bpf_probe_read_kernel(type, sizeof(type), l3 + offset - 2) ||
+	    (lp_be16(type) != ETH_P_IP && lp_be16(type) != ETH_P_IPV6))
+		return 0;
+	return offset;
+}
+
 // 0 if it could be read. Reads a fixed number of bytes: behind the linear part lies the skb's shared info.
 LP_INLINE int read_frame(struct lp_frame *f, struct sight *s, const struct view *v)
 {
@@ -367,6 +410,17 @@ LP_INLINE int read_frame(struct lp_frame *f, struct sight *s, const struct view 
 		f->ethernet[13] = v->protocol >> 8;
 		if (bpf_probe_read_kernel(f->l3, sizeof(f->l3), source.l3))
 			return -1;
+	}
+	if (LP_UNLIKELY(v->inner)) {
+		lp_u32 within = bytes_to_inner(source.l3);
+
+		if (within && l3 + within < v->tail) {
+			l3 += within;
+			source.l3 = v->head + l3;
+			if (bpf_probe_read_kernel(f->ethernet, LP_FRAME_BYTES,
+						  source.l3 - LP_ETHERNET_BYTES))
+				return -1;
+		}
 	}
 	s->source = source;
 	s->part = v->part;

@@ -80,6 +80,7 @@ LP_INLINE int stamp_completion(lp_u64 now, const struct lp_target *target, const
 		    !is_named(&target, GET(skb, dev)))                                             \
 			return 0;                                                                  \
 		view_##rung(&v, skb, way, target.ethernet);                                        \
+		v.inner = target.inner;                                                            \
 		return stamp_at(now, site, &target, &v, (lp_u64)skb);                              \
 	}                                                                                          \
                                                                                                    \
@@ -96,6 +97,7 @@ LP_INLINE int stamp_completion(lp_u64 now, const struct lp_target *target, const
 		if (!find_target(&target, &device) || !is_named(&target, GET(skb, dev)))           \
 			return 0;                                                                  \
 		view_##rung(&v, skb, WAY_OUT, target.ethernet);                                    \
+		v.inner = target.inner;                                                            \
 		return stamp_completion(now, &target, &v, id);                                     \
 	}
 

@@ -62,6 +62,7 @@ LP_INLINE int drop(struct sk_buff *skb, lp_u64 location, lp_u32 reason)
 	now = bpf_ktime_get_ns();
 	row = ledger_of(LP_HOOK_NONE);
 	view_probe(&v, skb, WAY_SOCKET, 0);
+	v.inner = config.inner;
 	if (!row || read_frame(&f, &s, &v))
 		return 0;
 	passes = passes_filter(&f, &s);

@@ -38,7 +38,8 @@ struct lp_target {
 	struct lp_target_key key;
 	lp_u8 hook[LP_SITE_MAX]; // enum lp_hook, LP_HOOK_NONE where nothing is stamped
 	lp_u8 ethernet;		 // 1: the device's frames begin with an Ethernet header
-	lp_u8 reserved[2];
+	lp_u8 inner;		 // 1: of a tunnel's packets the one within is stamped
+	lp_u8 reserved[1];
 	// An index comes again once its device is gone; the device that was asked for has this name, too.
 	lp_u64 name[LP_DEVICE_NAME / 8];
 };
@@ -93,7 +94,8 @@ struct lp_config {
 		[LP_SEND_CALLS]; // system call numbers whose first argument is the socket; -1: none
 	lp_u8 wakeups; // 1: LP_AT_WORKER, LP_AT_INTERRUPT or LP_AT_KICK are in use; 0 saves the verifier their branches
 	lp_u8 netns_by_inode; // 1: user space cannot ask for cookies (before Linux 5.14)
-	lp_u8 reserved[6];
+	lp_u8 inner;	      // 1: some device is watched for the packets within tunnels
+	lp_u8 reserved[5];
 	lp_u64 secret; // of lp_place_of_drop()
 };
 
