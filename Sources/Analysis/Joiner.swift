@@ -142,7 +142,7 @@ final class Joiner {
     let journey = flight.journeys[number]
     if journey.path >= 0 {
       causality.note(number, flight, path: journey.path)
-      let isWhole = plans[journey.path].all.last(where: { !isSocket[$0] || journey.isDatagram }).map {
+      let isWhole = plans[journey.path].all.last(where: { !isSocket[$0] || !journey.isTCP }).map {
         journey.seen >> UInt32($0) & 1 != 0
       }
       flight.retire(isWhole: isWhole ?? true)
@@ -210,7 +210,7 @@ final class Joiner {
       path = choice.path(of: shape)
       if path != Flight.none { part = choice.part(path, shape.flow) }
     }
-    flight.change(journey) { ($0.path, $0.part, $0.isDatagram) = (path, part, stamp.kind == .udp) }
+    flight.change(journey) { ($0.path, $0.part, $0.isTCP) = (path, part, stamp.kind == .tcp) }
   }
 
   private func whole(_ journey: Int, _ path: Int) {

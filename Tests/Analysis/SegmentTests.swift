@@ -173,6 +173,36 @@ import Testing
     #expect(try result.segment("tx", "txg0-txh0").fates == Fates(count: 1, late: 1))
   }
 
+  /// What a socket has packets of, pings too, is waited for beyond the window.
+  @Test(arguments: [StampKind.udp, .icmp]) func aSocketThatIsReadLate(kind: StampKind) throws {
+    var lab = Lab()
+    for (hook, at) in [(HookPoint.rxh1, Int64(0)), (.rxg0, 1_000), (.rxg1, 3 * second)] {
+      lab.stamp(hook, at: at, key: 5, kind: kind)
+    }
+    // Others in between, so that the first packet is forgotten.
+    for number in 0..<50 { lab.packet(.rx, from: Int64(number) * 100 * millisecond, key: 100 + UInt64(number)) }
+    let result = try lab.analysed()
+    #expect(try result.segment("rx", "rxg0-rxg1").fates == Fates(count: 50, late: 1))
+    #expect(try result.segment("rx", "rxh1-rxg1").fates == Fates(count: 50, late: 1))
+  }
+
+  /// An application that reads a stream after three seconds: late, not lost.
+  @Test func aStreamThatIsReadLate() throws {
+    var lab = Lab()
+    for number in 0..<UInt64(50) {
+      let (at, bytes) = (Int64(number) * 100 * millisecond, (number * 100)..<(number * 100 + 100))
+      lab.data(.rxh1, at: at, bytes, key: 100 + number)
+      lab.data(.rxg0, at: at + 1_000, bytes, key: 100 + number)
+      if number % 10 != 9 { lab.read(at: at + (number < 10 ? 3 * second : 2_000), bytes) }
+    }
+    // Sent again when it was read long ago: needless, not lost.
+    lab.data(.rxh1, at: 30 * second, 1_000..<1_100, key: 7)
+    lab.data(.rxg0, at: 30 * second + 1_000, 1_000..<1_100, key: 7)
+    let result = try lab.analysed()
+    let fates = try result.segment("rx", "rxg0-rxg1").fates
+    #expect(fates == Fates(count: 36, lost: 5, duplicate: 1, late: 9), "\(fates)")
+  }
+
   @Test func afterTenWindowsItIsAnotherPacket() throws {
     var lab = Lab()
     lab.packet([.txg0, .txg1, .txg2], from: 0, key: 1)

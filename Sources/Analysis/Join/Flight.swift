@@ -43,8 +43,8 @@ struct Journey {
   var part = Flight.none
   /// Something that was counted of it depends on stamps that may yet come.
   var isOpen = false
-  /// UDP: sockets see it as a packet.
-  var isDatagram = false
+  /// Sockets have bytes of its kind, not packets.
+  var isTCP = false
 }
 
 /// The stamps of a clock domain that are at hand, joined by key into journeys; oldest first, and forgotten in this order.
