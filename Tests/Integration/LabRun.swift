@@ -35,7 +35,19 @@ final class LabRun {
   /// Asks `body` of booted machines. Where the emulator crashes it is asked again of new ones; three crashes in a row
   /// fail the test.
   static func with(_ machines: LabMachines, _ body: (LabRun) throws -> Void) throws {
-    try VirtualLab.again(onRetry: { print("lab: beginning again, because \($0)") }) { try body(LabRun(machines)) }
+    try VirtualLab.again(onRetry: { print("lab: beginning again, because \($0)") }) {
+      let run = try LabRun(machines)
+      do { try body(run) } catch let error as LabError where !error.hung {
+        try run.expectBothToAnswer()
+        throw error
+      }
+    }
+  }
+
+  /// What failed first may be a command on the host that noticed the guest's crash: then the guest's own silence, and
+  /// the last words on its console, are the error.
+  private func expectBothToAnswer() throws {
+    for machine in [lab.host, try lab.guest] { try machine.run("true", limit: 20) }
   }
 
   // ------------------------------------------------------------------------------------------ recording
@@ -67,6 +79,7 @@ final class LabRun {
   private func repeated<T>(_ measure: (_ attempt: Int) throws -> T) throws -> T {
     for attempt in 1...2 {
       do { return try measure(attempt) } catch let error where LabRun.mayPass(error) {
+        try expectBothToAnswer()
         print("lab: measuring again, because \(error)")
       }
     }
