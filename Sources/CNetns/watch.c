@@ -135,6 +135,49 @@ static int read_address(struct lp_link_change *change, const struct nlmsghdr *me
 	return 1;
 }
 
+int lp_addresses(int netlink_fd, struct lp_link_change *addresses, size_t capacity)
+{
+	struct {
+		struct nlmsghdr header;
+		struct ifaddrmsg info;
+	} request = {
+		.header = { .nlmsg_len = sizeof(request),
+			    .nlmsg_type = RTM_GETADDR,
+			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+			    .nlmsg_seq = 3 },
+		.info = { .ifa_family = AF_UNSPEC },
+	};
+	static __thread char buffer[64 * 1024] __attribute__((aligned(NLMSG_ALIGNTO)));
+	int count = 0;
+
+	if (send(netlink_fd, &request, sizeof(request), 0) < 0)
+		return -errno;
+	for (;;) {
+		ssize_t received = recv(netlink_fd, buffer, sizeof(buffer), 0);
+		struct nlmsghdr *message = (struct nlmsghdr *)buffer;
+		int length = (int)received;
+
+		if (received < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		for (; NLMSG_OK(message, (unsigned)length); message = NLMSG_NEXT(message, length)) {
+			struct lp_link_change change = { .nsid = -1 };
+
+			if (message->nlmsg_type == NLMSG_DONE)
+				return count;
+			if (message->nlmsg_type == NLMSG_ERROR)
+				return ((struct nlmsgerr *)NLMSG_DATA(message))->error;
+			if (message->nlmsg_type != RTM_NEWADDR || !read_address(&change, message))
+				continue;
+			if ((size_t)count < capacity)
+				addresses[count] = change;
+			count++;
+		}
+	}
+}
+
 // 1 if the message tells of a change.
 static int read_change(struct lp_link_change *change, const struct nlmsghdr *message, int nsid)
 {

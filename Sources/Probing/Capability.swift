@@ -7,6 +7,7 @@ package enum Capability: Int, CaseIterable, Sendable {
   case dacReadSearch = 2
   case netBroadcast = 11
   case netAdmin = 12
+  case sysPtrace = 19
   case sysAdmin = 21
   case sysNice = 23
   case perfmon = 38
@@ -19,6 +20,7 @@ package enum Capability: Int, CaseIterable, Sendable {
     case .dacReadSearch: "CAP_DAC_READ_SEARCH"
     case .netBroadcast: "CAP_NET_BROADCAST"
     case .netAdmin: "CAP_NET_ADMIN"
+    case .sysPtrace: "CAP_SYS_PTRACE"
     case .sysAdmin: "CAP_SYS_ADMIN"
     case .sysNice: "CAP_SYS_NICE"
     case .perfmon: "CAP_PERFMON"

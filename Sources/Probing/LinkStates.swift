@@ -80,16 +80,33 @@ package struct LinkStates {
   }
 
   /// An address that a link has now, or has no more.
-  package mutating func see(address: [UInt8], isGone: Bool, index: Int, in namespace: NetworkNamespace, at time: UInt64)
-  {
+  package mutating func see(
+    _ address: LinkAddress, isGone: Bool, in namespace: NetworkNamespace, at time: UInt64
+  ) {
     for place in states.indices where isThere(place, in: namespace) {
-      let state = states[place]
-      guard state.device.index == index, state.device.address == address, state.hasLostAddress != isGone else {
-        continue
-      }
-      states[place].hasLostAddress = isGone
-      tell(place, isGone ? .addressRemoved : .addressBack, at: time)
+      let device = states[place].device
+      if device.index == address.index, device.address == address.bytes { see(isGone: isGone, at: time, place) }
     }
+  }
+
+  /// All addresses that links of a namespace have.
+  package mutating func see(all addresses: Set<LinkAddress>, in namespace: NetworkNamespace, at time: UInt64) {
+    for place in states.indices where isThere(place, in: namespace) {
+      let device = states[place].device
+      guard let bytes = device.address else { continue }
+      see(isGone: !addresses.contains(LinkAddress(index: device.index, bytes: bytes)), at: time, place)
+    }
+  }
+
+  /// Whether a device of the namespace is there whose address is watched.
+  func watchesAddresses(in namespace: NetworkNamespace) -> Bool {
+    states.indices.contains { isThere($0, in: namespace) && states[$0].device.address != nil }
+  }
+
+  private mutating func see(isGone: Bool, at time: UInt64, _ place: Int) {
+    guard states[place].hasLostAddress != isGone else { return }
+    states[place].hasLostAddress = isGone
+    tell(place, isGone ? .addressRemoved : .addressBack, at: time)
   }
 
   /// All that is there in a namespace; what is not is gone.

@@ -181,12 +181,35 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
   }
 
   package func links() throws(ProbingError) -> [Link] {
-    let result: (Int32, [lp_link]) = try withSocket { socket in
-      var links = [lp_link](repeating: lp_link(), count: 4096)
-      return (unsafe lp_links(socket, &links, links.count), links)
+    try unsafe all(lp_link(), "devices") { socket, links, capacity in unsafe lp_links(socket, links, capacity) }
+      .map { Link($0) }
+  }
+
+  /// Addresses and the indexes of the links that have them.
+  func addresses() throws(ProbingError) -> [LinkAddress] {
+    try unsafe all(lp_link_change(), "addresses") { socket, addresses, capacity in
+      unsafe lp_addresses(socket, addresses, capacity)
     }
-    guard result.0 >= 0 else { throw ProbingError.system("devices of namespace \(label)", result.0) }
-    return result.1.prefix(Int(result.0)).map { Link($0) }
+    .map { LinkAddress($0) }
+  }
+
+  /// All that `read` finds, which fills a buffer as far as it reaches and says how many there are.
+  private func all<T>(
+    _ empty: T, _ what: String, _ read: (Int32, UnsafeMutablePointer<T>, Int) -> Int32
+  ) throws(ProbingError) -> [T] {
+    var found = [T](repeating: empty, count: 1024)
+    while true {
+      let count = try withSocket { socket in
+        unsafe found.withUnsafeMutableBufferPointer { buffer in
+          guard let base = buffer.baseAddress else { return Int32(0) }
+          return unsafe read(socket, base, buffer.count)
+        }
+      }
+      guard count >= 0 else { throw ProbingError.system("\(what) of namespace \(label)", count) }
+      if count <= found.count { return Array(found.prefix(Int(count))) }
+      // More may have come meanwhile.
+      found = Array(repeating: empty, count: Int(count) * 2)
+    }
   }
 
   package func link(named name: String) throws(ProbingError) -> Link {
@@ -206,6 +229,21 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
         return lp_nsid_of(socket, file) == Int32(id)
       }
     }
+  }
+}
+
+/// An address that a link has.
+package struct LinkAddress: Sendable, Hashable {
+  /// The link's.
+  package var index: Int
+  /// 16 bytes, IPv4's as ::ffff:10.0.0.1.
+  package var bytes: [UInt8]
+
+  package init(index: Int, bytes: [UInt8]) { (self.index, self.bytes) = (index, bytes) }
+
+  init(_ change: lp_link_change) {
+    index = Int(change.link.index)
+    bytes = unsafe withUnsafeBytes(of: change.address) { unsafe Array($0) }
   }
 }
 

@@ -96,13 +96,23 @@ package struct SystemWatch: ~Copyable {
       devices.compactMap { device in
         guard let link = links.first(where: { $0.name == device.name }) else { return nil }
         var watched = WatchedDevice(link, in: here, hooks: device.hooks)
-        watched.address = address
+        // One of another device, or of none, is not lost with this one.
+        if let address, let all = try? here.here.addresses(),
+          all.contains(LinkAddress(index: link.index, bytes: address))
+        {
+          watched.address = address
+        }
         return watched
       })
   }
 
-  /// Whether it goes into other namespaces to look, for which CAP_SYS_ADMIN is needed.
-  package var entersNamespaces: Bool { spaces.contains { $0.id == nil } }
+  /// What it takes to go into other namespaces to look, where their changes are not heard.
+  package var needed: Set<Capability> {
+    let looked = spaces.filter { $0.id == nil }
+    if looked.isEmpty { return [] }
+    // A process of another user has the path.
+    return looked.contains { $0.namespace.path.hasPrefix("/proc/") } ? [.sysAdmin, .sysPtrace] : [.sysAdmin]
+  }
 
   /// What changed since the last time, in the order in which it did.
   ///
@@ -148,10 +158,8 @@ package struct SystemWatch: ~Copyable {
     case UInt32(LP_LINK_GONE.rawValue):
       links.lose(index: Int(change.link.index), in: namespace, isMoved: change.moved != 0, at: time)
     case UInt32(LP_ADDRESS.rawValue), UInt32(LP_ADDRESS_GONE.rawValue):
-      let address = unsafe withUnsafeBytes(of: change.address) { unsafe Array($0) }
       links.see(
-        address: address, isGone: change.what == UInt32(LP_ADDRESS_GONE.rawValue), index: Int(change.link.index),
-        in: namespace, at: time)
+        LinkAddress(change), isGone: change.what == UInt32(LP_ADDRESS_GONE.rawValue), in: namespace, at: time)
     default: links.see(Link(change.link), in: namespace, at: time)
     }
   }
@@ -162,6 +170,9 @@ package struct SystemWatch: ~Copyable {
       let path = spaces[place].id == -1 ? namespace.here : namespace
       if let found = try? path.links(), (try? path.cookie()) == spaces[place].cookie {
         links.see(all: found, in: namespace, at: time)
+        if links.watchesAddresses(in: namespace), let addresses = try? path.addresses() {
+          links.see(all: Set(addresses), in: namespace, at: time)
+        }
       } else if spaces[place].id == nil {
         spaces[place].isAlive = false
         links.lose(namespace, .unwatched, at: time)

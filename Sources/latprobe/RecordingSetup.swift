@@ -44,7 +44,7 @@ struct RecordingSetup: ~Copyable {
   let resolved: ResolvedTopology
   /// Described all but for peers, times and ledger; may be renamed.
   var machine: Machine
-  private let entersNamespaces: Bool
+  private let neededToWatch: Set<Capability>
   private let probes: ProbeSet
   private let clocks: ClockKeeper
   private let watch: SystemWatch
@@ -95,7 +95,7 @@ struct RecordingSetup: ~Copyable {
     probes = try ProbeSet(object, resolved, plan, options)
     // While it still may.
     probes.runTimes.open()
-    entersNamespaces = watch.entersNamespaces
+    neededToWatch = watch.needed
     self.watch = watch
     self.warn = warn
 
@@ -118,8 +118,7 @@ struct RecordingSetup: ~Copyable {
     // CAP_SYS_ADMIN stands for it.
     var needed: Set<Capability> = [Capability.held.contains(.bpf) ? .bpf : .sysAdmin]
     if machine.guests?.isEmpty == false { needed.insert(.dacReadSearch) }
-    if entersNamespaces { needed.insert(.sysAdmin) }
-    return needed
+    return needed.union(neededToWatch)
   }
 
   /// Names of the hook points that are attached.

@@ -96,8 +96,9 @@ extension IntegrationSuites {
     struct Least: Sendable, CustomTestStringConvertible {
       let command: String
       var capabilities: [String] = []
-      /// In the namespace of the first guest; else in the test's own, from which others must be entered.
-      var isInside = true
+      /// In the namespace of the first guest, or of the bridge; else in the test's own, from which others must be entered.
+      enum Place { case guest, bridge, own }
+      var place = Place.guest
       var testDescription: String { "\(command) \(capabilities)" }
     }
 
@@ -112,18 +113,24 @@ extension IntegrationSuites {
         capabilities: ["bpf", "perfmon"]),
       Least(
         command: "record --topology veth --netns A --netns B --duration 300ms -o O",
-        capabilities: ["sys_admin"], isInside: false),
+        capabilities: ["sys_admin"], place: .own),
+      Least(
+        command: "record --topology container --netns A --dev vb --duration 300ms -o O",
+        capabilities: ["sys_admin"], place: .bridge),
+      Least(
+        command: "record --topology kvm-vhost --side host --tap va --dev vb --duration 300ms -o O",
+        capabilities: ["bpf", "perfmon"], place: .bridge),
       Least(command: "tap eth0 --duration 300ms -o O", capabilities: ["net_raw"]),
       Least(
-        command: "tap eth0 --netns A --duration 300ms -o O", capabilities: ["net_raw", "sys_admin"], isInside: false),
+        command: "tap eth0 --netns A --duration 300ms -o O", capabilities: ["net_raw", "sys_admin"], place: .own),
       Least(command: "pair --proto icmp eth0 --duration 300ms -o O", capabilities: ["net_raw"]),
       Least(
         command: "pair --proto icmp eth0 --netns A --duration 300ms -o O", capabilities: ["net_raw", "sys_admin"],
-        isInside: false),
+        place: .own),
       Least(command: "send 10.77.0.2:5000 --rate 100 --count 11 -o O"),
       Least(
         command: "send 10.77.0.2:5000 --netns A --rate 100 --count 11 -o O", capabilities: ["sys_admin"],
-        isInside: false),
+        place: .own),
       Least(
         command:
           "rfc2544 10.77.0.2:5000 --line-rate 1M --sizes 128 --trial 200ms --search-trial 200ms --repeat 1 --pause 0s "
@@ -134,7 +141,7 @@ extension IntegrationSuites {
     @Test(arguments: least) func theLeastCapabilities(_ least: Least) throws {
       let installed = try Installation()
       let bed = installed.bed
-      for name in ["kvm-vhost", "kvm-user"] {
+      for name in ["kvm-vhost", "kvm-user", "container"] {
         try bed.run(
           "install", "-m", "0644", Testbed.fixture("../../probes/\(name).yaml"),
           bed.path("prefix/share/latprobe/probes/\(name).yaml"))
@@ -147,7 +154,7 @@ extension IntegrationSuites {
         func run(_ capabilities: [String]) throws -> Output {
           try installed.start(
             words, (["-all"] + capabilities.map { "+\($0)" }).joined(separator: ","),
-            in: least.isInside ? bed.a : nil, umask: umask
+            in: [.guest: bed.a, .bridge: bed.bridge][least.place], umask: umask
           ).wait()
         }
         for missing in least.capabilities.indices where number == 0 {

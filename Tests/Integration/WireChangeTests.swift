@@ -137,6 +137,26 @@ extension IntegrationSuites {
       #expect(gate.status == 3 && gate.text.contains("lost the address"), "\(gate)")
     }
 
+    /// More news than the socket holds come while the sender does not run, and its address goes last: it looks by itself.
+    @Test func newsOfAnAddressThatWereLost() throws {
+      _ = try bed.reflect()
+      let sender = try bed.start([
+        Testbed.latprobe, "send", "10.77.0.2", "--netns", bed.a, "--timestamps", "kernel", "--rate", "100", "--count",
+        "200", "-o", bed.path("r"),
+      ])
+      try sender.expect("sending to")
+      usleep(500_000)
+      sender.signal(SIGSTOP)
+      let lines = (0..<4000).map { "addr add 10.99.\($0 / 100).\($0 % 100)/32 dev lo\n" }.joined()
+      try lines.write(toFile: bed.path("batch"), atomically: true, encoding: .utf8)
+      try bed.run("ip", "-n", bed.a, "-batch", bed.path("batch"))
+      try bed.run("ip", "-n", bed.a, "addr", "del", "10.77.0.1/24", "dev", "eth0")
+      sender.signal(SIGCONT)
+      let output = try sender.wait()
+      #expect(output.status == 1 && output.errors.contains("lost the address that packets are sent from"), "\(output)")
+      #expect(try changes("r") == [.addressRemoved])
+    }
+
     /// A program in it keeps a namespace alive: nothing ends, and that its name is gone is told.
     @Test(arguments: ["tap", "pair", "send"]) func aNamespaceLosesItsName(_ command: String) throws {
       let bed = bed

@@ -71,10 +71,18 @@ import Testing
     for (address, isGone, index) in [
       (own, false, 5), (Array(2...17), true, 5), (own, true, 6), (own, true, 5), (own, true, 5), (own, false, 5),
     ] as [([UInt8], Bool, Int)] {
-      links.see(address: address, isGone: isGone, index: index, in: here, at: 1)
+      links.see(LinkAddress(index: index, bytes: address), isGone: isGone, in: here, at: 1)
     }
     #expect(told() == ["address-removed 5 wire-out", "address-back 5 wire-out"])
-    links.see(address: own, isGone: true, index: 5, in: here, at: 2)
+    // Where news were lost, all are looked at.
+    for all: Set<LinkAddress> in [
+      [LinkAddress(index: 5, bytes: own)], [LinkAddress(index: 6, bytes: own)], [], [LinkAddress(index: 5, bytes: own)],
+    ] {
+      links.see(all: all, in: here, at: 2)
+      links.see(all: all, in: there, at: 2)
+    }
+    #expect(told() == ["address-removed 5 wire-out", "address-back 5 wire-out"])
+    links.see(LinkAddress(index: 5, bytes: own), isGone: true, in: here, at: 2)
     links.lose(index: 5, in: here, isMoved: false, at: 2)
     #expect(told() == ["deleted 5 wire-out"])
   }

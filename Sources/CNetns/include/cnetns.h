@@ -56,7 +56,10 @@ int lp_watch_open(void);
 // Listens to a further namespace. Returns the id it goes by in changes; -EPERM without CAP_NET_ADMIN and
 // CAP_NET_BROADCAST.
 int lp_watch_add(int watch_fd, int netns_fd);
-// The next changes, at most `capacity`, without waiting; 0: none. -ENOBUFS: some were lost, look at all links again.
+// The addresses that links of the socket's namespace have, as changes of the kind LP_ADDRESS: at most `capacity`; returns
+// how many there are.
+int lp_addresses(int netlink_fd, struct lp_link_change *addresses, size_t capacity);
+// The next changes, at most `capacity`, without waiting; 0: none. -ENOBUFS: some were lost, look at all links and addresses again.
 int lp_watch_read(int watch_fd, struct lp_link_change *changes, size_t capacity);
 
 #endif
