@@ -39,6 +39,10 @@ package struct FilterError: Error, CustomStringConvertible, Sendable {
 package struct Filter: Sendable {
   /// Bytes of a frame that a program in the kernel looks at.
   package static let visibleBytes = 128
+  /// CPU time that libpcap has for an expression.
+  package static let compileSeconds = Int(LP_PCAP_SECONDS)
+  /// That a compiled one may have.
+  package static let mostSteps = 4096
 
   package struct Step: Sendable {
     package var code: UInt16
@@ -52,7 +56,7 @@ package struct Filter: Sendable {
 
   /// - Parameter isRawIP: packets begin with the IP header, not with Ethernet's.
   package init(_ expression: String, isRawIP: Bool = false) throws(FilterError) {
-    var program = [lp_cbpf_instruction](repeating: lp_cbpf_instruction(), count: 4096)
+    var program = [lp_cbpf_instruction](repeating: lp_cbpf_instruction(), count: Filter.mostSteps)
     var message = [CChar](repeating: 0, count: 256)
     let count = unsafe lp_pcap_compile(expression, isRawIP ? 1 : 0, &program, program.count, &message)
     guard count >= 0 else {
@@ -68,8 +72,8 @@ package struct Filter: Sendable {
   package static let tagsSeenThrough = 4
 
   /// The same filter for frames that may carry VLAN tags in band: it is asked behind them, too. One that speaks of tags
-  /// itself, or is too long for that, stays as it is.
-  package func throughTags() -> Filter {
+  /// itself stays as it is; libpcap may not manage one that it has managed without tags.
+  package func throughTags() throws(FilterError) -> Filter {
     let words = expression.split { !$0.isLetter }
     // Each of these moves what the rest of an expression looks at.
     guard words.allSatisfy({ !["vlan", "mpls", "pppoed", "pppoes", "geneve", "vxlan"].contains($0) }), !words.isEmpty
@@ -77,7 +81,7 @@ package struct Filter: Sendable {
       return self
     }
     let layers = Array(repeating: "(vlan and (\(expression)))", count: Filter.tagsSeenThrough)
-    guard var filter = try? Filter((["(\(expression))"] + layers).joined(separator: " or ")) else { return self }
+    var filter = try Filter((["(\(expression))"] + layers).joined(separator: " or "))
     filter.expression = expression
     return filter
   }

@@ -102,11 +102,10 @@ import Testing
     #expect(error.description.contains("too long") && error.description.contains("1025"))
   }
 
-  /// Of somebody else's words a host's agent compiles 4 KiB, room for 800 ports.
+  /// Of somebody else's words a host's agent compiles 4 KiB, room for 800 ports. Behind VLAN tags a quarter is too much.
   @Test func aFilterThatTakesLibpcapLongIsRefused() throws {
-    let error = try #require(throws: FilterError.self) {
-      try Filter((1...2000).map { "port \($0)" }.joined(separator: " or "))
-    }
+    let filter = try Filter((1...200).map { "port \($0)" }.joined(separator: " or "))
+    let error = try #require(throws: FilterError.self) { try filter.throughTags() }
     #expect(error.description.contains("libpcap does not compile it within 4 s"))
   }
 

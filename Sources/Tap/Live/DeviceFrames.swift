@@ -18,8 +18,10 @@ extension LinkType {
 
 extension Filter {
   /// The same filter for frames of this kind.
-  func of(_ linkType: LinkType, device: String) throws(TapError) -> Filter {
-    guard linkType == .raw else { return throughTags() }
+  ///
+  /// - Parameter tagged: ``throughTags()`` of it.
+  func of(_ linkType: LinkType, device: String, tagged: Filter) throws(TapError) -> Filter {
+    guard linkType == .raw else { return tagged }
     do throws(FilterError) { return try Filter(expression, isRawIP: true) } catch {
       throw TapError("\(device) has packets without an Ethernet header: \(error)")
     }

@@ -48,7 +48,8 @@ final class TappedDevice {
   private(set) var leftOut: UInt64 = 0
 
   fileprivate init(
-    _ device: TapDevice, number: UInt8, filter: Filter?, captured: UInt32, hardware: Bool, mustBeHardware: Bool
+    _ device: TapDevice, number: UInt8, filter: (plain: Filter, tagged: Filter)?, captured: UInt32, hardware: Bool,
+    mustBeHardware: Bool
   ) throws(TapError) {
     self.device = device
     self.number = number
@@ -56,7 +57,9 @@ final class TappedDevice {
     _ = try PacketRing.index(of: device.name)
     let linkType = try LinkType(device: device.name)
     self.linkType = linkType
-    let filter = try filter?.of(linkType, device: device.name)
+    let filter = try filter.map { (filter) throws(TapError) in
+      try filter.plain.of(linkType, device: device.name, tagged: filter.tagged)
+    }
     stamping =
       hardware ? HardwareStamping(device: device.name, of: .received) : HardwareStamping(unasked: device.name)
     let isGranted = stamping.refusal == nil
@@ -177,11 +180,19 @@ final class TapSource {
       throw TapError(
         "filter '\(filter.expression)': 'vlan' would match in one direction only; tap the VLAN's own device")
     }
+    let filters = filter.map { filter in
+      do throws(FilterError) { return (plain: filter, tagged: try filter.throughTags()) } catch {
+        warn(
+          "--filter is not asked behind VLAN tags: for that libpcap would need more than \(Filter.compileSeconds) s or "
+            + "\(Filter.mostSteps) steps; packets that still carry a tag are left out")
+        return (plain: filter, tagged: filter)
+      }
+    }
     var opened: [TappedDevice] = []
     for (number, device) in devices.enumerated() {
       opened.append(
         try TappedDevice(
-          device, number: UInt8(clamping: number), filter: filter, captured: captured, hardware: hardware,
+          device, number: UInt8(clamping: number), filter: filters, captured: captured, hardware: hardware,
           mustBeHardware: mustBeHardware))
     }
     self.devices = opened
