@@ -58,7 +58,7 @@ extension GuestLink {
       if case .started = message { isStarted = true } else { try take(message, &connection, &exchanger) }
     }
     connection.deadline = nil
-    enter(.recording)
+    state.withLock { ($0.phase, $0.hasStarted) = (.recording, true) }
     var next = Connection.now
     while stopAt == nil {
       try exchange(&connection, &exchanger, count: 1, since: begin)

@@ -39,6 +39,8 @@ package final class GuestLink: Sendable {
 
   struct State {
     var phase = GuestPhase.prepared
+    /// It has recorded, whatever came of it.
+    var hasStarted = false
     var progress = RemoteProgress()
     var exchanges: [ClockExchange] = []
     /// Where the guest has its recording, and why that ended; nil while it runs.
@@ -85,6 +87,7 @@ package final class GuestLink: Sendable {
   // MARK: - For the rest of the program
 
   package var phase: GuestPhase { state.withLock { $0.phase } }
+  package var hasStarted: Bool { state.withLock { $0.hasStarted } }
   package var progress: RemoteProgress { state.withLock { $0.progress } }
   package var stopped: (reason: String, directory: String)? { state.withLock { $0.stopped } }
   package var unusableExchanges: (lost: Int, wrong: Int) { state.withLock { ($0.lost, $0.wrong) } }

@@ -70,7 +70,9 @@ final class GuestParty {
     Digest.sha256([UInt8](try Data(contentsOf: URL(fileURLWithPath: topology.file))))
   }
 
-  /// Starts all guests; back once they record. If one does not, none is left recording.
+  /// Starts all guests; back once all have recorded. If one does not, none is left recording.
+  ///
+  /// What becomes of one that has, in the next instant or later, is no reason for the host not to record.
   func start(into directory: String) throws {
     self.directory = directory
     for link in links {
@@ -81,9 +83,14 @@ final class GuestParty {
       threads.append(thread)
     }
     while true {
-      let phases = links.map(\.phase)
-      if phases.allSatisfy({ $0 == .recording }) { return }
-      let failure = phases.compactMap { phase in if case .failed(let error) = phase { error } else { nil } }.first
+      if links.allSatisfy(\.hasStarted) { return }
+      let failure = links.filter { !$0.hasStarted }.compactMap { link in
+        if case .failed(let error) = link.phase {
+          RemoteError(error.kind, "\(error); the host has not begun to record")
+        } else {
+          nil
+        }
+      }.first
       if let failure = failure ?? (StopSignal.count > 0 ? RemoteError(.cancelled, "stopped before the start") : nil) {
         cancel()
         throw failure

@@ -233,6 +233,15 @@ import Testing
     #expect(try outcome(.start) { [.sent(files: 0, bytes: 0)] }.kind == .protocolViolation)
   }
 
+  /// The host records without a guest that has begun and then says what it must not.
+  @Test(arguments: [(Moment.start, false), (.recording, true)]) func whetherItHasBegun(_ moment: Moment, _ has: Bool)
+    throws
+  {
+    var guest: GuestLink?
+    let (error, _) = try play(moment, limit: 1, { [.deleted] }, meanwhile: { link, _ in guest = link })
+    #expect(error?.kind == .protocolViolation && guest?.hasStarted == has)
+  }
+
   /// Old answers again and again, and the greatest numbers that a message can hold, are only odd.
   @Test func oddButAllowed() throws {
     var progress = RemoteProgress()
