@@ -110,11 +110,15 @@ fuzz: deps ## give hostile bytes to every parser for FUZZ_SECONDS (60)
 	FUZZ=.build-fuzz/$(FUZZ_CONFIGURATION)/fuzz FUZZ_SEED=$(FUZZ_SEED) fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
 # One test at a time: all at once they did not end in six minutes. What libraries leave at exit is no leak of ours.
-check-deep: bpf ## the tests that need no root under the address sanitizer, then under the thread sanitizer
-	for sanitizer in address thread; do \
-		ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --no-parallel --sanitize $$sanitizer --scratch-path .build-$$sanitizer \
-			--skip '^IntegrationTests\.' $(SWIFT_FLAGS) || exit 1; \
-	done
+# Reporting draws hundreds of pictures, each by a process that is forked from the whole: it takes longer than all the rest.
+ADDRESS_LEAVES_OUT := Integration Reporting
+# What has threads; the others would be slow and find nothing.
+THREADED := Remote Timing Traffic
+check-deep: bpf ## tests that need no root: nearly all under the address sanitizer, of what has threads under the thread sanitizer
+	ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --no-parallel --sanitize address --scratch-path .build-address \
+		$(ADDRESS_LEAVES_OUT:%=--skip '^%Tests\.') $(SWIFT_FLAGS)
+	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/thread-sanitizer.suppressions \
+		$(SWIFT) test --sanitize thread --scratch-path .build-thread $(THREADED:%=--filter '^%Tests\.') $(SWIFT_FLAGS)
 
 .PHONY: extremes
 extremes: deps bpf ## every number of files and messages at its extremes, EXTREMES (10000) sessions; SEED chooses them
