@@ -181,7 +181,8 @@ final class NICLab {
     let tap = "/usr/bin/latprobe \(command) -o /var/tmp/\(name) --force"
     try run("rm -f \(log).status")
     try run("{ \(tap) & echo $! >\(log).pid; wait $!; echo $? >\(log).status; } >\(log) 2>&1 &")
-    try lab.host.wait(for: "[ -s \(log).status ] || grep -Eq '^(listening|pairing) on|^recording ' \(log)", limit: 60)
+    try lab.host.wait(
+      for: "[ -s \(log).status ] || grep -Eq '^(listening|pairing) on|^(recording|sending) ' \(log)", limit: 60)
     try body()
     usleep(300_000)
     try run("kill -TERM $(cat \(log).pid)")
