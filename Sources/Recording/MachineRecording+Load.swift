@@ -34,7 +34,9 @@ extension MachineRecording {
     recording.machine.isBeingRecorded = isBeingRecorded && recording.machine.stoppedAt == nil
     let uuid = try Metadata.identify("\(directory)/ctf/metadata")
     var loader = Loader(directory: directory, uuid: uuid)
-    let streams = try StreamFile.list("\(directory)/ctf", foreign: &loader.damage)
+    var foreign: [String] = []
+    let streams = try StreamFile.list("\(directory)/ctf", foreign: &foreign)
+    loader.damage += foreign.map { "\($0): is no file of latprobe and is left out; \(StreamFile.foreignRemedy)" }
     for (index, stream) in streams.enumerated() {
       if index > 0 && streams[index - 1].cpu != stream.cpu { loader.endCPU() }
       try loader.load(stream)
@@ -51,7 +53,9 @@ struct StreamFile {
   var cpu: Int
   var sequence: Int
 
-  /// Stream files by CPU, then sequence number; names that are none go to `foreign`, one line each.
+  static let foreignRemedy = "babeltrace2 stumbles over it: move it away"
+
+  /// Stream files by CPU, then sequence number; paths of what is none go to `foreign`.
   static func list(_ directory: String, foreign: inout [String]) throws(RecordingError) -> [StreamFile] {
     var streams: [StreamFile] = []
     for name in try Files.list(directory) where name != "metadata" {
@@ -59,7 +63,7 @@ struct StreamFile {
       if let (cpu, sequence) = Format.parse(streamName: name) {
         streams.append(StreamFile(path: path, cpu: cpu, sequence: sequence))
       } else {
-        foreign.append("\(path): is no file of latprobe and is left out; babeltrace2 stumbles over it: move it away")
+        foreign.append(path)
       }
     }
     return streams.sorted { ($0.cpu, $0.sequence) < ($1.cpu, $1.sequence) }

@@ -6,7 +6,7 @@
   import Musl
 #endif
 
-/// One thing that a repair did to a file.
+/// One thing that a repair did to a file, or has to say of it.
 package struct RepairAction: Sendable, Equatable, CustomStringConvertible {
   package enum Kind: Sendable, Equatable {
     /// The torn last packet was cut off.
@@ -17,6 +17,8 @@ package struct RepairAction: Sendable, Equatable, CustomStringConvertible {
     case movedDamage(to: String)
     /// Something an interrupted recorder or repair left beside the streams was removed.
     case removedLeftover
+    /// Something that is not latprobe's lies among the streams and stays.
+    case leftForeign
   }
 
   package var kind: Kind
@@ -38,6 +40,7 @@ package struct RepairAction: Sendable, Equatable, CustomStringConvertible {
     case .removedStream: "\(path): removed, it held no whole packet (\(bytes) bytes)"
     case .movedDamage(let to): "\(path): moved \(bytes) damaged bytes at offset \(offset) to \(to)"
     case .removedLeftover: "\(path): removed, an interrupted run left it (\(bytes) bytes)"
+    case .leftForeign: "\(path): is no file of latprobe and stays; \(StreamFile.foreignRemedy)"
     }
   }
 }
@@ -90,7 +93,7 @@ enum Repair {
     for stream in try StreamFile.list(streams.path, foreign: &foreign) {
       actions += try repair(stream, uuid: uuid, folder, streams)
     }
-    return actions
+    return actions + foreign.map { RepairAction(kind: .leftForeign, path: $0, offset: 0, bytes: 0) }
   }
 
   static func leftover(_ name: String, in folder: borrowing Folder) throws(RecordingError) -> [RepairAction] {

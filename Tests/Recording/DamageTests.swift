@@ -197,6 +197,20 @@ import Testing
     #expect(try scratch.list("").isEmpty)
   }
 
+  /// What is not latprobe's is not removed, and babeltrace2 takes it for a stream: each repair says so.
+  @Test func whatIsNoStreamStaysAndIsTold() throws {
+    let scratch = try Scratch()
+    try writeSmall(scratch)
+    try scratch.put("host-a/ctf/notes", [1])
+    for _ in 1...2 {
+      let actions = try repair(directory: scratch.path)
+      #expect(actions.map(\.kind) == [.leftForeign])
+      #expect(actions.first?.description.contains("host-a/ctf/notes: is no file of latprobe and stays") == true)
+    }
+    #expect(try MachineRecording.load(directory: "\(scratch.path)/host-a").damage.count == 1)
+    #expect(scratch.exists("host-a/ctf/notes"))
+  }
+
   @Test func unknownHookPointsAndKindsCostTheirStampsOnly() throws {
     let scratch = try Scratch()
     try writeSmall(scratch)
