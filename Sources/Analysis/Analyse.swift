@@ -17,10 +17,10 @@ package func analyse(
   }
 
   let clocks = try SessionClocks(recordings)
-  var analysis = try SessionAnalysis(recordings: recordings, domains: clocks.domains, options: options)
+  let flows = recordings.reduce(into: [:]) { $0.merge($1.flows) { mine, _ in mine } }
+  var analysis = try SessionAnalysis(recordings: recordings, domains: clocks.domains, flows: flows, options: options)
   analysis.keepSeenWire()
   analysis.splitWire(devices: clocks.tapDevices)
-  let flows = recordings.reduce(into: [:]) { $0.merge($1.flows) { mine, _ in mine } }
   analysis.splitBothWays(flows)
   if let filter = options.filter { analysis.filter(filter, flows) }
   analysis.group(by: options.groupBy, flows)
@@ -141,9 +141,10 @@ struct SessionAnalysis {
   var waysOfPath: [Int: Set<Way>] = [:]
   var tapDevices: [TapDevice] = []
 
-  init(recordings: [MachineRecording], domains timed: [[TimedRecording]], options: AnalysisOptions)
-    throws(RecordingError)
-  {
+  init(
+    recordings: [MachineRecording], domains timed: [[TimedRecording]], flows table: [UInt32: Flow],
+    options: AnalysisOptions
+  ) throws(RecordingError) {
     self.options = options
     paths = PathSet(machines: recordings.map(\.machine))
     domains = timed.map { ClockDomain(recordings: $0, order: paths.order) }
@@ -165,6 +166,7 @@ struct SessionAnalysis {
       }
       let onWire = isSampled ? pathOfFlow(HookPoint.wireBits) : nil
       var chosen = pathOfFlow(.max)
+      leaveOutStrayReads(index, &chosen, table, seen: seenOf)
       followPackets(index, &chosen)
       findBlind(index, chosen, seen: seenOf)
       choices.append(PathChoice(ofFlow: chosen, ofTapped: onWire ?? chosen))

@@ -13,7 +13,15 @@ struct DropIndex {
     var sequence: UInt32
   }
 
-  private(set) var causes: [String] = []
+  /// Why a packet was thrown away.
+  struct Cause: Equatable {
+    var name: String
+    /// It was a copy for somebody else: flooded, mirrored, or heard by a device that takes all. Where the packet itself went is
+    /// not known.
+    var isForAnother: Bool
+  }
+
+  private(set) var causes: [Cause] = []
   /// In order of time, like those below.
   private var byKey: [UInt64: [Entry]] = [:]
   /// TCP data by its last byte: a packet that was cut has another key than its parts.
@@ -26,10 +34,12 @@ struct DropIndex {
         (recording.machine.drops ?? []).map { ($0.place, $0.cause) }, uniquingKeysWith: { "\($0) or \($1)" })
       for drop in recording.drops {
         let cause = names[drop.place] ?? (drop.reason == 0 ? "NOT_SPECIFIED" : "reason \(drop.reason)")
+        // A packet socket's own copy, which found no room: the packet goes on.
+        if cause == "PACKET_SOCK_ERROR" { continue }
         let number = numbers[cause] ?? UInt32(causes.count)
         if number == UInt32(causes.count) {
           numbers[cause] = number
-          causes.append(cause)
+          causes.append(Cause(name: cause, isForAnother: cause == "OTHERHOST"))
         }
         let entry = Entry(time: drop.time, cause: number)
         byKey[drop.key, default: []].append(entry)
@@ -44,9 +54,9 @@ struct DropIndex {
 
   /// Why the packet of a stamp was thrown away in a span of time; nil if that is not known.
   /// - Complexity: O(log n) in the number of drops with one key.
-  func cause(of stamp: Stamp, from start: UInt64, to end: UInt64) -> String? {
+  func cause(of stamp: Stamp, from start: UInt64, to end: UInt64) -> Cause? {
     guard !causes.isEmpty else { return nil }
-    func first(_ entries: [Entry]?) -> String? {
+    func first(_ entries: [Entry]?) -> Cause? {
       guard let entries else { return nil }
       var low = 0
       var high = entries.count

@@ -6,6 +6,8 @@ struct OpenOutcome {
   enum Kind: Equatable {
     case lost(String?)
     case unmatched
+    /// A copy that was not for the machine which threw it away.
+    case discarded(String)
     case cutOff
     case notAsked
     /// Of a protocol that the hook point was never seen to record.
@@ -41,7 +43,9 @@ extension Joiner {
     if let cause = domain.drops.cause(
       of: stamp, from: earliest(after: index, slack(of: ends)), to: stamp.time &+ UInt64(window))
     {
-      return .lost(cause)
+      // Who wants no copy of what is for many throws it away as it would something lost.
+      let isCopy = cause.isForAnother || (isSocket[ends.to] && isToMany[Int(flow)])
+      return isCopy ? .discarded(cause.name) : .lost(cause.name)
     }
     if isSocket[ends.to], !isRead(index, at: ends.to), hasArrived(index, journey, before: ends.to, plans[path].slots) {
       return .notAsked
@@ -84,6 +88,12 @@ extension Joiner {
         if $0.dropped[cause] == 0 { $0.dropped[cause] = nil }
       }
     case .unmatched: tally { $0.unmatched += number }
+    case .discarded(let cause):
+      tally {
+        $0.unmatched += number
+        $0.discarded[cause, default: 0] += number
+        if $0.discarded[cause] == 0 { $0.discarded[cause] = nil }
+      }
     case .passedUnseen:
       plans[path].segments[segment].passedUnseen += number
       tally { $0.unmatched += number }

@@ -22,6 +22,8 @@ final class Joiner {
   /// By slot: the bytes of TCP that passed there.
   var ranges: [ByteRanges]
   let isSocket: [Bool]
+  /// By flow: to a multicast or broadcast address.
+  let isToMany: [Bool]
   /// By number of the journey.
   var open: [Int: [OpenOutcome]] = [:]
   /// By socket and flow: data that was not read within the window.
@@ -81,6 +83,7 @@ final class Joiner {
     wireSlack = max(slack, options.wireSlack)
     byQueue = options.byQueue
     self.firstPacket = firstPacket
+    self.isToMany = isToMany
     flight = Flight(
       slotCount: domain.hooks.count, window: UInt64(options.matchWindow), lateness: UInt64(options.lateness))
     ranges = [ByteRanges](repeating: ByteRanges(), count: domain.hooks.count)

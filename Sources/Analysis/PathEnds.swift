@@ -42,7 +42,7 @@ struct EndSink {
     guard ends[path] == Int(stamp.slot), !isToMany[Int(stamp.flow)] else { return }
     let time = stamp.stamp.time
     if let cause = drops.cause(of: stamp.stamp, from: time > slack ? time - slack : 0, to: time &+ window) {
-      dropped[path][cause, default: 0] += 1
+      dropped[path][cause.name, default: 0] += 1
     }
   }
 

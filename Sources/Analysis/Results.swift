@@ -48,6 +48,9 @@ package struct SegmentResult: Sendable {
   package var notAsked: Int
   /// Seen at `from`, not at `to`, and the recording cannot tell whether it was lost.
   package var unmatched: Int
+  /// Of those unmatched: copies for others that the kernel threw away (`OTHERHOST`), by why. Where the packets themselves went
+  /// it does not tell.
+  package var discarded: [String: Int]
   /// Left out because its key came more than once at `from` within the match window.
   package var ambiguous: Int
   /// Further copies at `to` of a packet already matched.
@@ -99,6 +102,7 @@ package struct SegmentResult: Sendable {
     dropped = [:]
     notAsked = 0
     unmatched = 0
+    discarded = [:]
     ambiguous = 0
     duplicate = 0
     late = 0

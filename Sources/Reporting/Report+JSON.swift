@@ -44,6 +44,7 @@ extension Report {
         ("count", .count(segment.count)),
         ("lost", .count(segment.lost)),
         ("dropped", .map(segment.dropped.mapValues { Count($0) })),
+        ("discarded", .map(segment.discarded.mapValues { Count($0) })),
         ("not_asked", .count(segment.notAsked)),
         ("unmatched", .count(segment.unmatched)),
         ("ambiguous", .count(segment.ambiguous)),

@@ -211,12 +211,12 @@ extension Report {
   }
 
   /// Of what is lost, what the kernel says that it threw away.
-  private static func causes(_ segment: SegmentResult) -> String {
-    guard !segment.dropped.isEmpty else { return "" }
-    let causes = segment.dropped.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { cause, count in
-      count == segment.lost ? cause : "\(cause) \(count)"
+  private static func causes(_ causes: [String: Int], of all: Int, _ words: String) -> String {
+    guard !causes.isEmpty else { return "" }
+    let causes = causes.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { cause, count in
+      count == all ? cause : "\(cause) \(count)"
     }
-    return " (dropped by \(Text.plain(causes.joined(separator: ", "))))"
+    return " (\(words) \(Text.plain(causes.joined(separator: ", "))))"
   }
 
   /// What was not given a delay, only what is not zero.
@@ -227,7 +227,13 @@ extension Report {
       ("duplicate", segment.duplicate), ("late", segment.late), ("cut off", segment.cutOff),
       ("not read", segment.notAsked),
     ] where count > 0 {
-      words.append("\(name) \(count)" + (name == "lost" ? causes(segment) : ""))
+      let why =
+        switch name {
+        case "lost": causes(segment.dropped, of: count, "dropped by")
+        case "unmatched": causes(segment.discarded, of: count, "copies for others:")
+        default: ""
+        }
+      words.append("\(name) \(count)" + why)
     }
     if segment.errorBound > 0 { words.append("clock ±\(Words.duration(segment.errorBound))") }
     if let reason = segment.invalid { words.append("INVALID: \(reason)") }
@@ -241,7 +247,10 @@ extension Report {
     func name(_ segment: SegmentResult) -> String {
       segment.name + (segment.meaning.map { " (\(Text.plain($0)))" } ?? "")
     }
-    func percent(_ share: Double) -> String { Words.fixed(share * 100, 0) + " %" }
+    // Not all of it, where it is not all.
+    func percent(_ share: Double) -> String {
+      share < 1 && share >= 0.995 ? "over 99 %" : Words.fixed(share * 100, 0) + " %"
+    }
     let shared = segments.filter { $0.share != nil }.sorted { ($0.share ?? 0) > ($1.share ?? 0) }
     var words: [String] = []
     if shared.count > 1, let first = shared.first, let share = first.share {

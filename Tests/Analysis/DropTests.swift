@@ -133,4 +133,31 @@ import Testing
     let read = try lab.analysed().segment("east-west", "rxg0-rxg1")
     #expect(read.fates == Fates(count: 23) && read.notAsked == 23)
   }
+
+  /// A copy that a bridge flooded, or that was mirrored, is thrown away by whom it was not for: the packet went elsewhere.
+  @Test func aCopyForSomebodyElseIsNotLost() throws {
+    var lab = lab()
+    lab.recording.machine.drops = [
+      DropPlace(place: 1, reason: 12, name: "OTHERHOST", function: "ip_rcv_core", count: 1),
+      DropPlace(place: 2, reason: 2, name: "PACKET_SOCK_ERROR", function: "tpacket_rcv", count: 1),
+      DropPlace(place: 3, reason: 9, name: "NO_SOCKET", function: "udp_unicast_rcv_skb", count: 1),
+    ]
+    let address: [UInt8] = [10, 0, 0, 1]
+    lab.recording.flows[8] = Flow(
+      id: 8, ipProtocol: 17, source: address, destination: [239, 1, 2, 3], sourcePort: 1, destinationPort: 2)
+    for packet in 0..<23 {
+      let at = Int64(packet) * millisecond
+      let key = UInt64(packet) + 100
+      lab.packet(Array(DropTests.eastWest.dropLast(packet % 5 == 0 ? 0 : 1)), from: at, key: key)
+      if packet % 5 == 1 { lab.recording.drops.append(drop(at: at + 7_000, key: key)) }
+      if packet % 5 == 2 { lab.recording.drops.append(drop(at: at + 7_000, key: key, place: 2)) }
+      if packet % 5 == 3 { lab.recording.drops.append(drop(at: at + 7_000, key: key, place: 3)) }
+      // A multicast group that this receiver has not joined.
+      lab.packet(Array(DropTests.eastWest.dropLast()), from: at, key: 1_000 + key, flow: 8)
+      lab.recording.drops.append(drop(at: at + 7_000, key: 1_000 + key, place: 3))
+    }
+    let read = try lab.analysed().segment("east-west", "rxg0-rxg1")
+    #expect(read.fates == Fates(count: 5, lost: 4, unmatched: 5 + 5 + 4 + 23))
+    #expect(read.dropped == ["NO_SOCKET": 4] && read.discarded == ["OTHERHOST": 5, "NO_SOCKET": 23])
+  }
 }

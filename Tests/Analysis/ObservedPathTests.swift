@@ -33,6 +33,39 @@ import Testing
       ])
   }
 
+  /// What applications say to each other over the loopback device, or within a tunnel, passes no device that is watched.
+  @Test func whatIsReadWithoutADeviceIsOnNoPath() throws {
+    var lab = Lab(hooks: Self.hostHooks, paths: Self.hostPaths)
+    func flow(_ id: UInt32, _ source: UInt8, _ destination: UInt8, _ ports: (UInt16, UInt16)) {
+      lab.recording.flows[id] = Flow(
+        id: id, ipProtocol: 17, source: [10, 0, 0, source], destination: [10, 0, 0, destination],
+        sourcePort: ports.0, destinationPort: ports.1)
+    }
+    flow(1, 2, 1, (53, 4_000))
+    flow(2, 9, 9, (53, 4_000))
+    flow(3, 1, 3, (4_000, 53))
+    flow(4, 3, 1, (53, 4_000))
+    for packet in 0..<23 {
+      let at = Int64(packet) * millisecond
+      let key = UInt64(packet) + 1
+      lab.packet([.rxh0, .rxg1], from: at, key: key, flow: 1)
+      lab.stamp(.rxg1, at: at, key: 100 + key, flow: 2)
+      lab.read(at: at, UInt64(packet) * 100..<UInt64(packet + 1) * 100, flow: 5)
+    }
+    let result = try lab.analysed()
+    #expect(result.segments.map(\.name) == ["rxh0-rxg1"])
+    #expect(try result.segment("rx", "rxh0-rxg1").fates == Fates(count: 23))
+    #expect(result.warnings.count { $0.hasPrefix("2 flows were read by applications and seen at no device") } == 1)
+
+    // Its answers were seen to leave: so it came by a device that does not tell of it.
+    for packet in 0..<23 {
+      let at = Int64(packet) * millisecond
+      lab.packet([.txg0, .txg1, .txh1], from: at, key: 200 + UInt64(packet), flow: 3)
+      lab.stamp(.rxg1, at: at + 10_000, key: 300 + UInt64(packet), flow: 4)
+    }
+    #expect(try lab.analysed().segment("rx", "rxh0-rxg1").fates == Fates(count: 23, unmatched: 23))
+  }
+
   @Test func tcpOfSuchADeviceIsReadFromTheBytes() throws {
     var lab = Lab(hooks: Self.hostHooks, paths: Self.hostPaths)
     for packet in 0..<23 {

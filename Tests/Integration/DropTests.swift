@@ -14,6 +14,7 @@ extension IntegrationSuites {
         var lost: Int
         var unmatched: Int
         var dropped: [String: Int]
+        var discarded: [String: Int]
         var notAsked: Int
       }
       var segments: [Segment]
@@ -93,6 +94,46 @@ extension IntegrationSuites {
       try bed.finish(recording)
       let read = try report(bed).segment("rxg0-rxg1")
       #expect(read.lost == 0 && read.notAsked >= 2 * 37 + 41, "\(read)")
+    }
+
+    /// A mirrored copy is not for the one who throws it away; what is said over the loopback device passes nothing watched.
+    @Test func copiesAndLoopbackAreNotLost() throws {
+      let bed = try Testbed()
+      let c = bed.a + "-c"
+      try bed.run("ip", "netns", "add", c)
+      defer { _ = try? bed.attempt("ip", "netns", "del", c) }
+      try bed.run("ip", "-n", c, "link", "add", "eth0", "type", "veth", "peer", "name", "vc", "netns", bed.bridge)
+      try bed.run("ip", "-n", bed.bridge, "link", "set", "vc", "up")
+      try bed.run("ip", "-n", c, "link", "set", "eth0", "up")
+      for rule in [
+        ["qdisc", "add", "dev", "va", "clsact"],
+        [
+          "filter", "add", "dev", "va", "ingress", "protocol", "ip", "u32", "match", "ip", "protocol", "17", "0xff",
+          "action", "mirred", "egress", "mirror", "dev", "vc",
+        ],
+      ] {
+        let output = try Command(["ip", "netns", "exec", bed.bridge, "tc"] + rule, in: bed.folder).wait(limit: 20)
+        #expect(output.status == 0, "\(output.errors)")
+      }
+      let recording = try bed.start([
+        Testbed.latprobe, "record", "--topology", "veth", "--netns", bed.a, "--netns", c, "--filter",
+        "udp portrange 5001-5002", "-o", bed.path("r"),
+      ])
+      try recording.expect("recording ")
+      let receiver = try bed.serve("receive", count: 23)
+      try bed.send("counted", count: 23)
+      #expect(try receiver.wait(limit: 10).text.contains("received 23"))
+      try bed.run(
+        "ip", "netns", "exec", bed.a, "python3", "-c",
+        "import socket; s = socket.socket(2, 2); s.bind(('127.0.0.1', 5002))\n"
+          + "for i in range(29): s.sendto(b'%08d' % i, ('127.0.0.1', 5002)); s.recv(99)")
+      usleep(1_200_000)
+      try bed.finish(recording)
+      let read = try report(bed).segment("rxg0-rxg1")
+      #expect(read.lost == 0 && read.unmatched == 23 && read.discarded == ["OTHERHOST": 23], "\(read)")
+      let table = try bed.latprobe("report", bed.path("r"))
+      #expect(table.text.contains("unmatched 23 (copies for others: OTHERHOST)"), "\(table.text)")
+      #expect(table.text.contains("seen at no device that is") && !table.text.contains("└ lost"), "\(table.text)")
     }
   }
 }
