@@ -72,7 +72,8 @@ struct BoundedTable<Key: Hashable, Value> {
   private mutating func nextTurn(of key: Key) -> UInt64 {
     serial += 1
     turns.append((serial, key))
-    if turns.count > 64 + 4 * (entries.count + 1) {
+    // Void ones are as large as the others: no more of them than of those.
+    if turns.count > 64 + 2 * (entries.count + 1) {
       turns = turns[head...].filter { entries[$0.key]?.serial == $0.serial || $0.serial == serial }
       head = 0
     }
