@@ -86,7 +86,9 @@ package struct Reflector: ~Copyable {
         case EADDRINUSE:
           "; another reflector? 'ss -lunp' tells whose it is; stop that, or choose another port below 1024 with --listen"
         case EACCES: "; ports below 1024 need root or CAP_NET_BIND_SERVICE: run with sudo, or grant it"
-        case EADDRNOTAVAIL: "; 'ip address' shows those of this machine"
+        case EADDRNOTAVAIL:
+          "; 'ip address' shows those of this machine"
+            + (host.flatMap(Peer.meant).map { "; did you mean \($0)?" } ?? "")
         default: ""
         }
       throw TrafficError(

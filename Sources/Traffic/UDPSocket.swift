@@ -14,10 +14,13 @@ package struct TrafficError: Error, CustomStringConvertible, Sendable {
   let address: lp_peer
   /// Host and port as they were given.
   package let name: String
+  /// What may have been meant instead, behind a semicolon; empty for most.
+  private let meant: String
 
   /// - Parameter port: a number.
   package init(host: String, port: UInt16) throws(TrafficError) {
     name = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    meant = Peer.meant(host).map { "; did you mean \($0)?" } ?? ""
     var found = lp_peer()
     let error = unsafe lp_peer_find(host, "\(port)", &found)
     guard error == 0 else {
@@ -26,13 +29,22 @@ package struct TrafficError: Error, CustomStringConvertible, Sendable {
     address = found
   }
 
+  /// `[::1]:862` of `::1:862`, which is an IPv6 address itself; nil of what can be no address and port.
+  static func meant(_ host: String) -> String? {
+    guard let colon = host.lastIndex(of: ":"), case let address = host[..<colon], address.contains(":"),
+      let port = UInt16(host[host.index(after: colon)...]), port > 0
+    else { return nil }
+    var found = lp_peer()
+    return unsafe lp_peer_find(String(address), "\(port)", &found) == 0 ? "[\(address)]:\(port)" : nil
+  }
+
   /// The device by which packets to it leave now.
   package func device() throws(TrafficError) -> String {
     var address = address
     var device: [CChar] = Array(repeating: 0, count: 16)
     let result = unsafe lp_peer_device(&address, &device)
     guard result == 0 else {
-      throw TrafficError("no way to \(name): \(unsafe String(cString: strerror(-result))); see 'ip route get'")
+      throw TrafficError("no way to \(name): \(unsafe String(cString: strerror(-result))); see 'ip route get'\(meant)")
     }
     return String(decoding: device.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }

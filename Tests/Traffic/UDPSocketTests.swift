@@ -75,6 +75,8 @@ import Testing
   @Test func whereToIsToldInOneLine() throws {
     #expect(try sink.peer.device() == "lo")
     #expect(throws: TrafficError.self) { try Peer(host: "no.such.host.invalid", port: 862) }
+    #expect(Peer.meant("::1:862") == "[::1]:862" && Peer.meant("fe80::1:2:8620") == "[fe80::1:2]:8620")
+    for host in ["::1", "::", "10.0.0.1", "fe80::1:x", "1:2:3:4:5:6:7:8", "host"] { #expect(Peer.meant(host) == nil) }
     let error = #expect(throws: TrafficError.self) { try Peer(host: "256.0.0.1", port: 1) }
     #expect(error?.description.hasPrefix("host '256.0.0.1' is not known: ") == true)
   }
