@@ -100,16 +100,17 @@ enum Gnuplot {
 
   /// Tics of a logarithmic axis within a range, at the powers of ten as plain numbers (`0.1`, `1`, `10`, `1 000`),
   /// small ones between them; 2 and 5 have their number too where there would be hardly any.
-  static func logarithmicTics(_ range: ClosedRange<Double>) -> String {
+  static func logarithmicTics(_ range: ClosedRange<Double>, mostDecades: Int = 9) -> String {
     let first = floorDecade(range.lowerBound)
     let last = floorDecade(range.upperBound)
     let isShort = last - first <= 2
+    let stride = max(1, (last - first + mostDecades) / mostDecades)
     var tics: [String] = []
     for exponent in first...last {
       for digit in 1...9 {
         let isInRange = Double("\(digit)e\(exponent)").map(range.contains) ?? false
         guard isInRange else { continue }
-        if digit == 1 || isShort && (digit == 2 || digit == 5) {
+        if digit == 1 && (last - exponent) % stride == 0 || isShort && (digit == 2 || digit == 5) {
           tics.append("'\(number(digit, exponent))' \(digit)e\(exponent)")
         } else {
           tics.append("'' \(digit)e\(exponent) 1")

@@ -101,7 +101,8 @@ extension Plots {
   private static let pitOrder: [HookPoint] = [
     .txg2, .txh0, .rxh1, .rxg0, .rxh0, .txg1, .txh1, .txh2, .wireIn, .wireOut, .txg0, .rxg1,
   ]
-  /// Bins are drawn as they were counted, so that a burst is not blurred; more than these do not fit side by side.
+  /// Bins are drawn as they were counted, so that a burst is not blurred; more than these do not fit side by side. Only
+  /// where less than half of the intervals would be seen, bins are put together.
   private static let mostBins: Int64 = 1000
 
   /// One panel for each of two hook points, txg2 and txh0 where they exist, up to p99 of the intervals or
@@ -112,14 +113,15 @@ extension Plots {
     let shown = Array(ordered.prefix(2))
     guard let first = shown.first else { return nil }
     let name = fileName("pit", direction, in: result)
-    let end = min(mostBins, max(20, shown.map { binHolding(0.99, of: $0) + 1 }.max() ?? 0))
-    let width = Double(first.binWidth) / 1000
+    let together = binsTogether(shown)
+    let end = min(mostBins, max(20, (shown.map { binHolding(0.99, of: $0) }.max() ?? 0) / together + 1))
+    let width = Double(first.binWidth * together) / 1000
     var data: [(name: String, text: String)] = []
     var panels: [String] = []
     for (number, histogram) in shown.enumerated() {
       let file = "\(name)-\(number + 1).csv"
-      let bins = histogram.bins.filter { $0.index >= 0 && $0.index < end }
-      let unit = Double(histogram.binWidth) / 1000
+      let bins = merged(histogram.bins, together).filter { $0.index >= 0 && $0.index < end }
+      let unit = Double(histogram.binWidth * together) / 1000
       let rows = bins.map { "\((Double($0.index) + 0.5) * unit),\($0.count)" }
       data.append((file, "# \(histogram.point.hook.name): middle_us,count\n" + rows.joined(separator: "\n") + "\n"))
       let isLast = number == shown.count - 1
@@ -151,6 +153,33 @@ extension Plots {
       unset multiplot
       """
     return Figure(name: name, script: Gnuplot.script(name: name, footer: foot, body: body), data: data)
+  }
+
+  /// How many bins are drawn as one.
+  private static func binsTogether(_ shown: [PITHistogram]) -> Int64 {
+    guard shown.contains(where: { binHolding(0.5, of: $0) >= mostBins }) else { return 1 }
+    let last = shown.map { binHolding(0.99, of: $0) }.max() ?? 0
+    var decade: Int64 = 1
+    // A billion bins are an interval of more than the longest recording.
+    while decade < 1_000_000_000 {
+      for factor in [1, 2, 5] as [Int64] where last / (factor * decade) < mostBins { return factor * decade }
+      decade *= 10
+    }
+    return decade
+  }
+
+  private static func merged(
+    _ bins: [(index: Int64, count: Int)], _ together: Int64
+  ) -> [(index: Int64, count: Int)] {
+    guard together > 1 else { return bins }
+    return bins.filter { $0.index >= 0 }.reduce(into: []) { merged, bin in
+      let index = bin.index / together
+      if let last = merged.last, last.index == index {
+        merged[merged.count - 1].count += bin.count
+      } else {
+        merged.append((index, bin.count))
+      }
+    }
   }
 
   /// Without a fraction where there is none.
@@ -207,7 +236,7 @@ extension Plots {
     let body = """
       set logscale xy
       set xrange [\(axis.lowerBound):\(axis.upperBound)]
-      set xtics \(Gnuplot.logarithmicTics(axis))
+      set xtics \(Gnuplot.logarithmicTics(axis, mostDecades: columns < 3 ? 9 : 4))
       set yrange [0.7:\(top)]
       set ytics \(Gnuplot.logarithmicTics(1...top))
       set multiplot layout \(rows),\(columns) title \(Gnuplot.label("Delay histograms, direction \(direction)")) font ',16' margins 0.1,0.97,\(90 / pixels),\(1 - 80 / pixels) spacing 0.08,\(75 / pixels)

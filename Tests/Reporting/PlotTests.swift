@@ -172,6 +172,16 @@ import Testing
     #expect(figure.script.contains("497 beyond the right edge"))
     #expect(Plots.binHolding(0.5, of: far) == 3)
     #expect(Plots.binHolding(0.999, of: far) == 999_999)
+    // A picture with nothing in it says nothing.
+    result.intervals[0].bins = [(index: 4_000, count: 500), (index: 4_004, count: 497)]
+    let slow = try #require(Plots.pitFigure("tx", result))
+    #expect(slow.data.first?.text == "# txg2: middle_us,count\n4002.5,997\n")
+    #expect(slow.script.contains("packets per 5 µs") && !slow.script.contains("beyond"))
+  }
+
+  @Test func wideAxesLabelFewerDecades() {
+    let tics = Gnuplot.logarithmicTics(0.3...200_000, mostDecades: 4)
+    #expect(tics.split(separator: ",").count { !$0.contains("''") } == 3, "\(tics)")
   }
 }
 
