@@ -25,6 +25,7 @@ package func analyse(
   if let filter = options.filter { analysis.filter(filter, flows) }
   analysis.group(by: options.groupBy, flows)
   analysis.toMany = Set(flows.values.filter(\.isToMany).map(\.id))
+  analysis.noteWhoCameThrough(flows)
   var result = SessionResult(session: session, machines: recordings.map(\.machine))
   for recording in recordings { result.add(recording) }
   if let warning = result.emulationWarning { result.warnings.append(warning) }
@@ -133,6 +134,8 @@ struct SessionAnalysis {
   var groupNames: [[[String]]] = []
   /// Ids of flows to multicast and broadcast addresses.
   var toMany: Set<UInt32> = []
+  /// Ids of flows between addresses of which nothing passed both of a tap's points.
+  var strangers: Set<UInt32> = []
   /// What became of the taps' points, for people.
   var notes: [String] = []
   /// The same of paths that no topology has, by path.
@@ -186,7 +189,8 @@ struct SessionAnalysis {
       }
       let joiner = Joiner(
         domains[index], surveys[index], choices[index], plans: plans, parts: groupNames[index].map(\.count),
-        isToMany: surveys[index].flows.ids.map(toMany.contains), options: options, firstPacket: firstPacket)
+        isToMany: surveys[index].flows.ids.map(toMany.contains),
+        isStranger: surveys[index].flows.ids.map(strangers.contains), options: options, firstPacket: firstPacket)
       try joiner.join()
       plans = joiner.plans
       result.add(joiner.causality, domains[index])

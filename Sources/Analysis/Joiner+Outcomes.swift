@@ -50,6 +50,10 @@ extension Joiner {
     if isSocket[ends.to], !isRead(index, at: ends.to), hasArrived(index, journey, before: ends.to, plans[path].slots) {
       return .notAsked
     }
+    // What is for this machine itself, or leaves by a device without a tap, has its end elsewhere.
+    if state.point.hook.isWire, domain.hooks[ends.from]?.point.hook.isWire == true, isStranger[Int(flow)] {
+      return .unmatched
+    }
     // What the kernel did not throw away went another way.
     if tellsDrops(ends) { return .unmatched }
     let isCertain = state.isClean && (stamp.kind != .udp || !survey.flows.hasSuperPackets(flow, at: ends.to))

@@ -24,6 +24,8 @@ final class Joiner {
   let isSocket: [Bool]
   /// By flow: to a multicast or broadcast address.
   let isToMany: [Bool]
+  /// By flow: between addresses of which nothing passed both of a tap's points.
+  let isStranger: [Bool]
   /// By number of the journey.
   var open: [Int: [OpenOutcome]] = [:]
   /// By socket and flow: data that was not read within the window.
@@ -71,7 +73,7 @@ final class Joiner {
 
   init(
     _ domain: ClockDomain, _ survey: Survey, _ choice: PathChoice, plans: [PathPlanInDomain], parts: [Int],
-    isToMany: [Bool], options: AnalysisOptions, firstPacket: Int
+    isToMany: [Bool], isStranger: [Bool], options: AnalysisOptions, firstPacket: Int
   ) {
     self.domain = domain
     self.survey = survey
@@ -84,6 +86,7 @@ final class Joiner {
     byQueue = options.byQueue
     self.firstPacket = firstPacket
     self.isToMany = isToMany
+    self.isStranger = isStranger
     flight = Flight(
       slotCount: domain.hooks.count, window: UInt64(options.matchWindow), lateness: UInt64(options.lateness))
     ranges = [ByteRanges](repeating: ByteRanges(), count: domain.hooks.count)

@@ -39,6 +39,29 @@ import Testing
     #expect(try result.segment("eth0-eth1", "wire-in-wire-out").fates == Fates(lost: 20))
   }
 
+  /// Packets for the machine itself end there; a request that is lost is known by those beside it.
+  @Test(arguments: [false, true]) func whatIsForNobodyBehindIsNotLost(isOfFiles: Bool) throws {
+    var tap = tap()
+    func flow(_ id: UInt32, to host: UInt8) {
+      tap.recording.flows[id] = Flow(
+        id: id, ipProtocol: 17, source: [10, 0, 0, 1], destination: [10, 0, 0, host], sourcePort: UInt16(id),
+        destinationPort: 53)
+    }
+    for packet in 0..<20 {
+      let at = Int64(packet) * millisecond
+      flow(UInt32(packet + 1), to: 2)
+      tap.stamp(.wireIn, at: at, key: UInt64(packet + 1), flow: UInt32(packet + 1), interface: 0)
+      if packet != 7 {
+        tap.stamp(.wireOut, at: at + 7_000, key: UInt64(packet + 1), flow: UInt32(packet + 1), interface: 1)
+      }
+      flow(100, to: 254)
+      tap.stamp(.wireIn, at: at, key: UInt64(packet + 101), flow: 100, interface: 0)
+    }
+    if isOfFiles { tap.recording.machine.captures = [] }
+    let fates = try WireLab.analysed(tap, []).segment("eth0-eth1", "wire-in-wire-out").fates
+    #expect(fates == (isOfFiles ? Fates(count: 19, lost: 21) : Fates(count: 19, lost: 1, unmatched: 20)))
+  }
+
   /// A router with one cable, and a flow whose packets leave at either of two devices.
   @Test func waysAreThoseThatPacketsTake() throws {
     var tap = WireLab([WirePathTests.eth0, WirePathTests.eth1, (name: "eth2", hooks: WirePathTests.eth0.hooks)])
