@@ -14,10 +14,30 @@
 _Static_assert(sizeof(struct lp_cbpf_instruction) == sizeof(struct bpf_insn), "bpf_insn");
 
 // How libpcap's compiler ended, as its process says it.
+enum { NO_MEMORY = -2 };
 struct outcome {
-	int32_t count;
+	int32_t count; // of steps; below 0: none
 	char error[256];
 };
+
+// Of what a process may write to: as much as it has, and what is left for a filter.
+static void limit_memory(void)
+{
+	char text[128] = "";
+	unsigned long pages = 0;
+	int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+	if (file < 0)
+		return;
+	if (read(file, text, sizeof(text) - 1) > 0 &&
+	    sscanf(text, "%*u %*u %*u %*u %*u %lu", &pages) == 1) {
+		rlim_t bytes = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + LP_PCAP_BYTES;
+		const struct rlimit memory = { bytes, bytes };
+
+		setrlimit(RLIMIT_DATA, &memory);
+	}
+	close(file);
+}
 
 static void compile(const char *expression, int raw_ip, size_t capacity, int end)
 {
@@ -30,6 +50,9 @@ static void compile(const char *expression, int raw_ip, size_t capacity, int end
 		snprintf(outcome.error, sizeof(outcome.error), "out of memory");
 	} else if (pcap_compile(pcap, &compiled, expression, 1, PCAP_NETMASK_UNKNOWN)) {
 		snprintf(outcome.error, sizeof(outcome.error), "%s", pcap_geterr(pcap));
+		// Its word for it is "malloc".
+		if (strstr(outcome.error, "malloc") || strstr(outcome.error, "memory"))
+			outcome.count = NO_MEMORY;
 	} else if (compiled.bf_len > capacity) {
 		snprintf(outcome.error, sizeof(outcome.error), "the filter is too long (%u steps)",
 			 compiled.bf_len);
@@ -84,6 +107,7 @@ int lp_pcap_compile(const char *expression, int raw_ip, struct lp_cbpf_instructi
 	if (child == 0) {
 		setrlimit(RLIMIT_CPU, &processor);
 		setrlimit(RLIMIT_CORE, &no_core);
+		limit_memory();
 		// Where it waits for something, names of hosts say.
 		alarm(10 * LP_PCAP_SECONDS);
 		compile(expression, raw_ip, capacity, ends[1]);
@@ -103,12 +127,11 @@ int lp_pcap_compile(const char *expression, int raw_ip, struct lp_cbpf_instructi
 	close(ends[0]);
 	while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		;
-	if (got != sizeof(outcome)) {
+	if (got != sizeof(outcome) || outcome.count == NO_MEMORY) {
 		snprintf(error, 256,
-			 "libpcap does not compile it within %d s: name a net or a portrange "
-			 "instead of many "
-			 "hosts and ports",
-			 LP_PCAP_SECONDS);
+			 "libpcap does not compile it within %d s and %d MiB: name a net or a "
+			 "portrange instead of many hosts and ports",
+			 LP_PCAP_SECONDS, LP_PCAP_BYTES >> 20);
 		return -1;
 	}
 	memcpy(error, outcome.error, sizeof(outcome.error));

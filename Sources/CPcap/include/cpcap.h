@@ -16,6 +16,8 @@ struct lp_cbpf_instruction {
 
 // CPU time that libpcap may take: its optimizer is cubic, and a line of ports would keep it for minutes.
 #define LP_PCAP_SECONDS 4
+// Memory that it may take beside what the process has.
+#define LP_PCAP_BYTES (256 << 20)
 
 // Compiles a filter in pcap syntax for Ethernet frames, or for packets that begin with the IP header, in a process of
 // its own, which can be ended. Returns the number of instructions placed in `program`, or -1 with libpcap's words in
