@@ -194,6 +194,12 @@ package struct NewFile: ~Copyable {
     }
   }
 
+  /// So many zeros, which take no room where the file system knows holes.
+  func skip(_ count: Int) throws(RecordingError) {
+    let end = lseek(descriptor, off_t(count), SEEK_CUR)
+    guard end >= 0, ftruncate(descriptor, end) == 0 else { throw Files.failure("cannot write", path) }
+  }
+
   /// - Parameter onlyNew: an error where there is one of that name, instead of replacing it.
   package consuming func finish(onlyNew: Bool = false) throws(RecordingError) { try finish(in: folder, onlyNew) }
 

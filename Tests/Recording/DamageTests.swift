@@ -197,6 +197,21 @@ import Testing
     #expect(try scratch.list("").isEmpty)
   }
 
+  /// A stream of 1 TiB that takes no room goes on taking none.
+  @Test func holesAreNotFilled() throws {
+    let scratch = try Scratch()
+    try writeSmall(scratch)
+    let stream = "\(scratch.path)/host-a/ctf/stream_0_0"
+    let size = try scratch.bytes("host-a/ctf/stream_0_0").count
+    let isLong = unsafe truncate(stream, 1 << 40) == 0
+    #expect(isLong)
+    #expect(try repair(directory: scratch.path).map(\.bytes) == [(1 << 40) - size])
+    var status = stat()
+    let isThere = unsafe stat("\(scratch.path)/host-a/damaged/stream_0_0_\(size)", &status) == 0
+    #expect(isThere && status.st_size == (1 << 40) - off_t(size) && status.st_blocks < 256, "\(status)")
+    #expect(try scratch.bytes("host-a/ctf/stream_0_0").count == size)
+  }
+
   /// What is not latprobe's is not removed, and babeltrace2 takes it for a stream: each repair says so.
   @Test func whatIsNoStreamStaysAndIsTold() throws {
     let scratch = try Scratch()
