@@ -100,7 +100,9 @@ package struct Connection: ~Copyable {
   /// - Returns: nil if nothing came within `timeout` nanoseconds.
   mutating func receive(within timeout: Int64) throws(RemoteError) -> Message? {
     guard let frame = try frame(within: timeout) else { return nil }
-    return try Message(type: frame.type, payload: frame.payload)
+    do throws(RemoteError) { return try Message(type: frame.type, payload: frame.payload) } catch {
+      throw RemoteError(error.kind, "\(peer): \(error)")
+    }
   }
 
   /// Says why this is the end, as far as the other side still listens; who does not is not waited for.

@@ -4,7 +4,7 @@ internal import Glibc
 internal import Recording
 
 /// A new folder that only this user can enter, for one recording.
-struct StateFolder {
+package struct StateFolder {
   let path: String
 
   init(below directory: String) throws(RemoteError) {
@@ -13,9 +13,19 @@ struct StateFolder {
       let folder = try Folder(directory)
       let name = "latprobe-" + String((0..<6).map { _ in letters[Int.random(in: letters.indices)] })
       path = try folder.makeFolder(name).path
-    } catch {
-      throw RemoteError(.invalid, "no folder for the recording: \(error); give another --state")
-    }
+    } catch { throw StateFolder.complaint(directory, error) }
+  }
+
+  /// Whether recordings may lie there, before there are any.
+  package static func check(_ directory: String) throws(RemoteError) {
+    do throws(RecordingError) { _ = try Folder(directory) } catch { throw complaint(directory, error) }
+  }
+
+  private static func complaint(_ directory: String, _ error: RecordingError) -> RemoteError {
+    // What record would say offers an option that an agent has not.
+    let reason =
+      error.kind == .foreign ? "another user could exchange what is written there" : error.description
+    return RemoteError(.invalid, "--state \(directory): \(reason); give another one")
   }
 
   /// What lies below `directory` of recordings that no host has taken: how many, and their bytes.

@@ -71,9 +71,7 @@ struct AgentCommand: ParsableCommand {
     guard unsafe FileManager.default.fileExists(atPath: state, isDirectory: &isFolder), isFolder.boolValue else {
       throw RemoteError(.invalid, "--state \(state): there is no such directory")
     }
-    do throws(RecordingError) { _ = try Folder(state) } catch {
-      throw RemoteError(.invalid, "\(error); give another --state")
-    }
+    try StateFolder.check(state)
     for name in namespaces {
       do { _ = try NetworkNamespace.named(name) } catch { Console.error("warning: \(error)") }
     }
