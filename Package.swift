@@ -58,19 +58,24 @@ let package = Package(
     module("Recording", ["CLatprobeABI"]),
     module("PlainYAML", [yams]),
     module("Topology", ["PlainYAML", "Recording", "Wording", yams]),
+    // A captured packet's stamp, by the same key as the kernel's programs.
+    module("Stamping", ["CLatprobeABI", "Pairing", "Recording"]),
+    // What producers of records share of the machine that they run on.
     module(
-      "Probing",
-      [
-        "CBPF", "CNetns", "CPcap", "CPrivileges", "CSeccomp", "CTimestamp", "CLatprobeABI", "Clocks", "Recording",
-        "Topology", "Wording",
-      ]),
+      "Host",
+      ["CLatprobeABI", "CNetns", "CPcap", "CPrivileges", "CSeccomp", "CTimestamp", "Clocks", "Pairing", "Recording"]),
+    module("Collecting", ["Recording"]),
+    module("Probing", ["CBPF", "CLatprobeABI", "Clocks", "Collecting", "Host", "Recording", "Topology", "Wording"]),
     module(
       "Tap",
-      ["CLatprobeABI", "CPacketRing", "CTimestamp", "CZlib", "CZstd", "Clocks", "Pairing", "Probing", "Recording"]),
+      [
+        "CPacketRing", "CTimestamp", "CZlib", "CZstd", "Clocks", "Collecting", "Host", "Pairing", "Recording",
+        "Stamping",
+      ]),
     module(
       "Traffic",
       [
-        "CTraffic", "Clocks", "Digests", "Pairing", "Probing", "Recording", "Tap", "Timing", "Wording",
+        "CTraffic", "Clocks", "Collecting", "Digests", "Host", "Pairing", "Recording", "Stamping", "Timing", "Wording",
       ]),
     module("Remote", ["CVsock", "Clocks", "Digests", "Recording"]),
     module("Timing", ["CTiming", "Clocks"]),
@@ -80,11 +85,12 @@ let package = Package(
     .executableTarget(
       name: "latprobe",
       dependencies: [
-        "Clocks", "Recording", "Topology", "Probing", "Pairing", "Tap", "Traffic", "Timing", "Remote", "Analysis",
+        "Clocks", "Collecting", "Host", "Recording", "Topology", "Probing", "Pairing", "Tap", "Traffic", "Timing",
+        "Remote", "Analysis",
         "Reporting", "Wording", argumentParser,
       ], swiftSettings: strict),
     .executableTarget(
-      name: "overhead", dependencies: ["CBPF", "Clocks", "Probing", "Recording", "Topology"],
+      name: "overhead", dependencies: ["CBPF", "Clocks", "Host", "Probing", "Recording", "Topology"],
       path: "benchmarks/overhead",
       exclude: ["overhead.bpf.c", "run.sh"], swiftSettings: strict),
     .executableTarget(
@@ -94,23 +100,26 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "CFuzzer", "Analysis", "Pairing", "Probing", "Recording", "Remote", "Reporting", "Tap", "Topology", "Traffic",
+        "CFuzzer", "Analysis", "Host", "Pairing", "Probing", "Recording", "Remote", "Reporting", "Stamping", "Tap",
+        "Topology", "Traffic",
       ], path: "fuzz/Sources/FuzzTargets", swiftSettings: strict),
     .target(name: "VirtualLab", dependencies: [yams], path: "lab/Sources/VirtualLab", swiftSettings: strict),
     .executableTarget(
       name: "lab", dependencies: ["VirtualLab", argumentParser], path: "lab/Sources/lab", swiftSettings: strict),
+    tests("House", []),
     tests("Recording", ["Recording", "CLatprobeABI"]),
     tests("Wording", ["Wording"]),
     tests("Clocks", ["Clocks"]),
     tests("Digests", ["Digests"]),
-    tests("Probing", ["Probing", "CLatprobeABI", "CPcap", "CSeccomp", "Recording", "Topology"]),
+    tests("Host", ["CSeccomp", "Clocks", "Host", "Recording"]),
+    tests("Probing", ["CLatprobeABI", "Host", "Probing", "Recording", "Topology"]),
     tests(
       "Integration",
       ["Recording", "Analysis", "CLatprobeABI", "Pairing", "VirtualLab", "latprobe", "lab", argumentParser]),
     tests("FuzzTargets", ["FuzzTargets"]),
     tests("Remote", ["Remote", "Recording"]),
     tests("Timing", ["Timing", "Clocks"]),
-    tests("Tap", ["Tap", "CLatprobeABI", "Pairing", "Recording", "Analysis"]),
+    tests("Tap", ["Tap", "CLatprobeABI", "Host", "Pairing", "Recording", "Stamping", "Analysis"]),
     tests("Traffic", ["Traffic", "CLatprobeABI", "Clocks"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),

@@ -2,6 +2,7 @@
 internal import CBPF
 internal import CLatprobeABI
 internal import Glibc
+package import Host
 
 /// The compiled programs, as bytes; a filter is put into them here, before anything is loaded.
 package struct BPFObjectFile: Sendable {
@@ -9,7 +10,7 @@ package struct BPFObjectFile: Sendable {
   package let path: String
 
   /// Looks at `$LATPROBE_BPF`, `../lib/latprobe/` beside the executable, and `build/bpf/` above it.
-  package static func find(executable: String?) throws(ProbingError) -> BPFObjectFile {
+  package static func find(executable: String?) throws(KernelError) -> BPFObjectFile {
     var candidates: [String] = []
     if let path = unsafe getenv("LATPROBE_BPF") { candidates.append(unsafe String(cString: path)) }
     if let executable {
@@ -24,7 +25,7 @@ package struct BPFObjectFile: Sendable {
     for path in candidates {
       if let bytes = readBytes(path) { return BPFObjectFile(bytes: bytes, path: path) }
     }
-    throw ProbingError(
+    throw KernelError(
       "latprobe.bpf.o not found (looked at \(candidates.prefix(3).joined(separator: ", ")), …); run 'make bpf' or "
         + "'make install', or name it in LATPROBE_BPF")
   }
@@ -44,16 +45,16 @@ package struct BPFObjectFile: Sendable {
   }
 
   /// Overwrites the slots of `lp_filter()`. In place: sizes, relocations and line information stay true.
-  package mutating func splice(_ filter: Filter) throws(ProbingError) {
+  package mutating func splice(_ filter: Filter) throws(KernelError) {
     let body: [BPFInstruction]
-    do { body = try FilterTranslation.body(of: filter) } catch { throw ProbingError(error.description) }
+    do { body = try FilterTranslation.body(of: filter) } catch { throw KernelError(error.description) }
     let marker = BPFInstruction(0xb7, immediate: Int32(LP_FILTER_MARKER)).bytes
     let slot = BPFInstruction(0x05).bytes
     let starts = stride(from: 0, to: bytes.count - 15, by: 8).filter { at in
       bytes[at..<at + 8].elementsEqual(marker) && bytes[at + 8..<at + 16].elementsEqual(slot)
     }
     guard starts.count == 1, let start = starts.first else {
-      throw ProbingError("\(path) has no place for a filter: it does not belong to this latprobe; run 'make bpf'")
+      throw KernelError("\(path) has no place for a filter: it does not belong to this latprobe; run 'make bpf'")
     }
     for (index, instruction) in body.enumerated() {
       bytes.replaceSubrange(start + 8 * index..<start + 8 * index + 8, with: instruction.bytes)

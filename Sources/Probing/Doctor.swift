@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CTimestamp
 internal import Glibc
+internal import Host
 package import Recording
 package import Topology
 

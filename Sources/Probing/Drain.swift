@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CBPF
 internal import Glibc
+package import Host
 
 /// Empties the ring buffers, one CPU after the other. For one thread.
 @safe package struct Drain: ~Copyable {
@@ -9,12 +10,12 @@ internal import Glibc
 
   private let cpus: [Int]
 
-  package init(_ rings: [(cpu: Int, file: Int32)]) throws(ProbingError) {
+  package init(_ rings: [(cpu: Int, file: Int32)]) throws(KernelError) {
     unsafe buffer = .allocate(byteCount: 1 << 20, alignment: 8)
     cpus = rings.map(\.cpu)
     for ring in rings {
       guard let reader = unsafe lp_drain_open(ring.file) else {
-        throw ProbingError.system("a ring buffer cannot be read", errno)
+        throw KernelError.system("a ring buffer cannot be read", errno)
       }
       unsafe readers.append(reader)
     }

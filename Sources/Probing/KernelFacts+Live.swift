@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CBPF
 internal import Glibc
+package import Host
 package import Topology
 
 extension KernelFacts {
@@ -9,7 +10,7 @@ extension KernelFacts {
   ///
   /// Needs the capabilities that attaching needs; without them every rung is refused.
   /// - Throws: where the kernel's BTF cannot be read, without which no program can be loaded and no symbol is known.
-  package static func live() throws(ProbingError) -> KernelFacts {
+  package static func live() throws(KernelError) -> KernelFacts {
     lp_messages_capture()
     var facts = KernelFacts(release: System.release, rungs: [:], tracepoints: [], functions: [])
     for rung in Rung.allCases { facts.rungs[rung] = status(of: rung) }
@@ -28,7 +29,7 @@ extension KernelFacts {
     }
     _ = unsafe lp_messages_take()
     guard result == 0 else {
-      throw ProbingError(
+      throw KernelError(
         "the kernel's BTF cannot be read here (/sys/kernel/btf/vmlinux), and without it nothing can be recorded: mount sysfs "
           + "on /sys, or use a kernel built with CONFIG_DEBUG_INFO_BTF=y")
     }

@@ -2,10 +2,11 @@
 internal import CBPF
 internal import CLatprobeABI
 internal import Glibc
+internal import Host
 internal import Recording
 
 extension ProbeSet {
-  static func map(_ object: OpaquePointer, _ name: String) throws(ProbingError) -> OpaquePointer {
+  static func map(_ object: OpaquePointer, _ name: String) throws(KernelError) -> OpaquePointer {
     // libbpf names sections of the object `OBJECT.rodata`; the suffix is what counts.
     var map = unsafe bpf_object__next_map(object, nil)
     while let current = unsafe map {
@@ -13,16 +14,16 @@ extension ProbeSet {
       if found == name || (name.hasPrefix(".") && found.hasSuffix(name)) { return unsafe current }
       unsafe map = unsafe bpf_object__next_map(object, current)
     }
-    throw ProbingError("the BPF object has no map \(name): run 'make bpf'")
+    throw KernelError("the BPF object has no map \(name): run 'make bpf'")
   }
 
   static func configure(
     _ object: OpaquePointer, _ options: ProbeOptions, _ targets: Targets, secret: UInt64
-  ) throws(ProbingError) {
+  ) throws(KernelError) {
     var size = 0
     let rodata = try unsafe map(object, ".rodata")
     guard let memory = unsafe bpf_map__initial_value(rodata, &size), size == MemoryLayout<lp_config>.size else {
-      throw ProbingError("the BPF object does not belong to this latprobe: run 'make bpf'")
+      throw KernelError("the BPF object does not belong to this latprobe: run 'make bpf'")
     }
     func by(_ unit: String) -> UInt8 { UInt8((unit == "flow" ? LP_SAMPLE_FLOW : LP_SAMPLE_PACKET).rawValue) }
     var config = unsafe memory.load(as: lp_config.self)
@@ -38,7 +39,7 @@ extension ProbeSet {
     let calls = SendCall.numbers
     config.send_calls = (calls[0], calls[1], calls[2], calls[3], calls[4], -1)
     guard unsafe bpf_map__set_initial_value(rodata, &config, size) == 0 else {
-      throw ProbingError.system("the BPF programs cannot be configured", errno)
+      throw KernelError.system("the BPF programs cannot be configured", errno)
     }
   }
 
@@ -51,7 +52,7 @@ extension ProbeSet {
   }
 
   /// - Parameter emptied: a row that is there no more.
-  static func fill(_ map: Int32, _ targets: Targets, emptied: Targets.Key? = nil) throws(ProbingError) {
+  static func fill(_ map: Int32, _ targets: Targets, emptied: Targets.Key? = nil) throws(KernelError) {
     func key(_ key: Targets.Key) -> lp_target_key {
       lp_target_key(netns: key.namespace, ifindex: key.index, reserved: 0)
     }
@@ -73,7 +74,7 @@ extension ProbeSet {
     }
     for (index, targets) in buckets {
       guard targets.count <= Int(LP_TARGET_WAYS) else {
-        throw ProbingError("too many devices to watch; name fewer with --dev")
+        throw KernelError("too many devices to watch; name fewer with --dev")
       }
       var index = index
       var bucket = lp_target_bucket()
@@ -83,15 +84,15 @@ extension ProbeSet {
         }
       }
       guard unsafe bpf_map_update_elem(map, &index, &bucket, 0) == 0 else {
-        throw ProbingError.system("the devices to watch cannot be told to the programs", errno)
+        throw KernelError.system("the devices to watch cannot be told to the programs", errno)
       }
     }
   }
 
-  static func loadError(_ code: Int32) -> ProbingError {
+  static func loadError(_ code: Int32) -> KernelError {
     let text = unsafe String(cString: lp_messages_take())
     if code == EPERM || code == EACCES, let complaint = Capability.complaint {
-      return ProbingError(complaint)
+      return KernelError(complaint)
     }
     // The verifier's verdict stands in the line before its summary; the rest is for LATPROBE_DEBUG.
     let lines = text.split(separator: "\n")

@@ -2,6 +2,7 @@
 internal import CBPF
 internal import CLatprobeABI
 internal import Glibc
+package import Host
 package import Recording
 package import Topology
 
@@ -22,10 +23,10 @@ package struct ProbeOptions: Sendable {
 @safe struct BPFObject: ~Copyable {
   let pointer: OpaquePointer
 
-  init(_ file: BPFObjectFile) throws(ProbingError) {
+  init(_ file: BPFObjectFile) throws(KernelError) {
     lp_messages_capture()
     guard let object = unsafe bpf_object__open_mem(file.bytes, file.bytes.count, nil) else {
-      throw ProbingError.system("\(file.path) is not a BPF object", errno, "run 'make bpf'")
+      throw KernelError.system("\(file.path) is not a BPF object", errno, "run 'make bpf'")
     }
     unsafe pointer = unsafe object
   }
@@ -47,12 +48,12 @@ package struct ProbeOptions: Sendable {
   private var links: [OpaquePointer] = unsafe []
   private(set) var programs: [(name: String, file: Int32)] = []
 
-  mutating func attach(_ name: String, of object: borrowing BPFObject) throws(ProbingError) {
+  mutating func attach(_ name: String, of object: borrowing BPFObject) throws(KernelError) {
     guard let program = unsafe bpf_object__find_program_by_name(object.pointer, name) else {
-      throw ProbingError("the BPF object has no program \(name): run 'make bpf'")
+      throw KernelError("the BPF object has no program \(name): run 'make bpf'")
     }
     guard let link = unsafe bpf_program__attach(program) else {
-      throw ProbingError.system("\(name) cannot be attached", errno, "see 'latprobe doctor'")
+      throw KernelError.system("\(name) cannot be attached", errno, "see 'latprobe doctor'")
     }
     unsafe links.append(link)
     unsafe programs.append((name, bpf_program__fd(program)))
@@ -68,13 +69,13 @@ struct Rings: ~Copyable {
   private(set) var files: [Int32] = []
 
   /// Makes the buffers and puts them into the map `rings`.
-  init(cpus: [Int], size: Int, outer: Int32) throws(ProbingError) {
+  init(cpus: [Int], size: Int, outer: Int32) throws(KernelError) {
     for cpu in cpus {
       var ring = unsafe bpf_map_create(BPF_MAP_TYPE_RINGBUF, "lp_ring", 0, 0, UInt32(size), nil)
       if ring >= 0 { files.append(ring) }
       var key = UInt32(cpu)
       guard ring >= 0, unsafe bpf_map_update_elem(outer, &key, &ring, 0) == 0 else {
-        throw ProbingError.system("a ring buffer of \(size) bytes for CPU \(cpu)", errno, "try a smaller --buffer")
+        throw KernelError.system("a ring buffer of \(size) bytes for CPU \(cpu)", errno, "try a smaller --buffer")
       }
     }
   }
@@ -112,7 +113,7 @@ package struct ProbeSet: ~Copyable {
   package var rings: [(cpu: Int, file: Int32)] { zip(cpus, buffers.files).map { ($0, $1) } }
 
   /// Names of all programs in the object.
-  package static func programs(in file: BPFObjectFile) throws(ProbingError) -> Set<String> {
+  package static func programs(in file: BPFObjectFile) throws(KernelError) -> Set<String> {
     var names: Set<String> = []
     unsafe try BPFObject(file).eachProgram { name, _ in names.insert(name) }
     return names
@@ -121,7 +122,7 @@ package struct ProbeSet: ~Copyable {
   /// Loads and attaches what `resolved` names. Nothing is stamped before ``enable()``.
   package init(
     _ file: BPFObjectFile, _ resolved: ResolvedTopology, _ plan: WatchPlan, _ options: ProbeOptions
-  ) throws(ProbingError) {
+  ) throws(KernelError) {
     var file = file
     if let filter = options.filter { try file.splice(filter) }
     let targets = try Targets(resolved, plan, tellsDrops: options.dropRung != nil)
@@ -170,40 +171,40 @@ package struct ProbeSet: ~Copyable {
   }
 
   /// From now on every hook stamps; all begin with the same packets.
-  package borrowing func enable() throws(ProbingError) { try turn(1) }
-  package borrowing func disable() throws(ProbingError) { try turn(0) }
+  package borrowing func enable() throws(KernelError) { try turn(1) }
+  package borrowing func disable() throws(KernelError) { try turn(0) }
 
-  private borrowing func turn(_ state: UInt32) throws(ProbingError) {
+  private borrowing func turn(_ state: UInt32) throws(KernelError) {
     var key: UInt32 = 0
     var state = state
     guard unsafe bpf_map_update_elem(switchMap, &key, &state, 0) == 0 else {
-      throw ProbingError.system("the programs cannot be switched", errno)
+      throw KernelError.system("the programs cannot be switched", errno)
     }
   }
 
   /// A device of a watched one's name is there: from now on it is watched under the index it has now.
-  mutating func follow(_ name: String, inNamespace inode: UInt32, to index: Int) throws(ProbingError) {
+  mutating func follow(_ name: String, inNamespace inode: UInt32, to index: Int) throws(KernelError) {
     guard let (old, new) = targets.follow(name, inNamespace: inode, to: index), old != new else { return }
     try ProbeSet.fill(targetMap, targets, emptied: old)
   }
 
   /// Makes the programs write each flow's 5-tuple once more, for streams that begin now.
-  package borrowing func forgetFlows() throws(ProbingError) {
+  package borrowing func forgetFlows() throws(KernelError) {
     var key: UInt32 = 0
     let nothing = [UInt8](repeating: 0, count: flowCacheSize * cpus.count)
     guard unsafe bpf_map_update_elem(flowMap, &key, nothing, 0) == 0 else {
-      throw ProbingError.system("the programs' list of flows cannot be cleared", errno)
+      throw KernelError.system("the programs' list of flows cannot be cleared", errno)
     }
   }
 
   /// The ledger as it stands, a row for each hook point and CPU that saw anything.
-  package borrowing func ledger() throws(ProbingError) -> [LedgerRow] {
+  package borrowing func ledger() throws(KernelError) -> [LedgerRow] {
     var rows: [LedgerRow] = []
     for hook in hooks {
       var values = [lp_ledger](repeating: lp_ledger(), count: cpus.count)
       var key = UInt32(hook.rawValue)
       guard unsafe bpf_map_lookup_elem(ledgerMap, &key, &values) == 0 else {
-        throw ProbingError.system("the loss ledger cannot be read", errno)
+        throw KernelError.system("the loss ledger cannot be read", errno)
       }
       for (cpu, value) in zip(cpus, values) {
         let seen = value.filtered + value.sampled_out + value.emitted + value.lost + value.unbound
@@ -219,19 +220,19 @@ package struct ProbeSet: ~Copyable {
 
   /// Why and where packets were thrown away, and how many more of which that could not be written down; nil where
   /// nobody asks.
-  borrowing func drops(named: Bool) throws(ProbingError) -> (places: [DropPlace], lost: UInt64)? {
+  borrowing func drops(named: Bool) throws(KernelError) -> (places: [DropPlace], lost: UInt64)? {
     guard let dropPlaces, let dropProgram else { return nil }
     var values = [lp_ledger](repeating: lp_ledger(), count: cpus.count)
     var key = UInt32(LP_HOOK_NONE.rawValue)
     guard unsafe bpf_map_lookup_elem(ledgerMap, &key, &values) == 0 else {
-      throw ProbingError.system("the count of dropped packets cannot be read", errno)
+      throw KernelError.system("the count of dropped packets cannot be read", errno)
     }
     let lost = values.reduce(misses()[dropProgram] ?? 0) { $0 + $1.lost }
     return (dropPlaces.read(named: named), lost)
   }
 
   /// Stamps made so far at devices, and the time in the programs there that the kernel has counted.
-  borrowing func totals() throws(ProbingError) -> StampCost.Totals {
+  borrowing func totals() throws(KernelError) -> StampCost.Totals {
     let rows = try ledger()
     return StampCost.Totals(
       sites: measured.map { site in

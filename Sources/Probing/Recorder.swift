@@ -1,33 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Clocks
+package import Collecting
 internal import Glibc
+package import Host
 package import Recording
 package import Topology
-
-/// How a recording stands while it runs.
-package struct RecordingProgress: Sendable {
-  /// Seconds since the hooks were switched on.
-  package var elapsed: Double = 0
-  package var stamps: UInt64 = 0
-  package var lost: UInt64 = 0
-  /// The most packets that one hook point has stamped.
-  package var packets: UInt64 = 0
-  /// Bytes on disk.
-  package var size = 0
-
-  package init() {}
-}
-
-/// When a recording stops by itself, and how it looks on disk.
-package struct RecorderOptions: Sendable {
-  /// Nanoseconds; nil: until a signal.
-  package var duration: Int64?
-  /// Packets at the hook point that stamps the most.
-  package var count: UInt64?
-  package var writer = MachineWriter.Options()
-
-  package init() {}
-}
 
 /// Drains the probes into a recording until it is told to stop.
 package struct Recorder: ~Copyable {
@@ -155,7 +132,7 @@ package struct Recorder: ~Copyable {
   }
 
   /// Writes down what has changed; a device that came back is watched under the number it has now.
-  private mutating func follow(_ changes: [Change]) throws(ProbingError) {
+  private mutating func follow(_ changes: [Change]) throws(KernelError) {
     for change in changes {
       machine.changes = (machine.changes ?? []) + [change]
       warn("\(change)")
@@ -187,7 +164,7 @@ package struct Recorder: ~Copyable {
     }
   }
 
-  private mutating func takeDrops(named: Bool) throws(ProbingError) {
+  private mutating func takeDrops(named: Bool) throws(KernelError) {
     let drops = try probes.drops(named: named)
     machine.drops = drops?.places
     machine.dropsLost = drops?.lost

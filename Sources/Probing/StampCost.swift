@@ -2,6 +2,7 @@
 internal import CBPF
 internal import CLatprobeABI
 internal import Glibc
+internal import Host
 internal import Recording
 
 /// What a stamp at a device costs on this machine: the time in the programs there as the kernel counts it
@@ -68,7 +69,7 @@ struct StampCost {
   ///   - bytes: of the records that came since the last call. Looking into the ledger each time would make kernels skip kprobe
   ///     programs meanwhile.
   /// - Returns: what a stamp costs, once; nil before and after, and if it cannot be told.
-  mutating func follow(_ probes: borrowing ProbeSet, now: Int64, bytes: Int) throws(ProbingError) -> Result? {
+  mutating func follow(_ probes: borrowing ProbeSet, now: Int64, bytes: Int) throws(KernelError) -> Result? {
     guard !isOver else { return nil }
     guard hasBegun else {
       guard bytes > 0 else { return nil }
@@ -89,7 +90,7 @@ struct StampCost {
   }
 
   /// For a recording that ends before there are plenty.
-  mutating func finish(_ probes: borrowing ProbeSet) throws(ProbingError) -> Result? {
+  mutating func finish(_ probes: borrowing ProbeSet) throws(KernelError) -> Result? {
     guard !isOver, hasBegun else { return nil }
     isOver = true
     let last = try probes.totals()

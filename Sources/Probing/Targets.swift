@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CBPF
 internal import CLatprobeABI
+internal import Host
 internal import Recording
 internal import Topology
 
@@ -67,7 +68,7 @@ struct Targets {
     return rows.values.contains { !own.isDisjoint(with: $0.hooks.keys) }
   }
 
-  init(_ resolved: ResolvedTopology, _ plan: WatchPlan, tellsDrops: Bool) throws(ProbingError) {
+  init(_ resolved: ResolvedTopology, _ plan: WatchPlan, tellsDrops: Bool) throws(KernelError) {
     try Targets.checkPrograms(resolved.attachedHooks)
     var cookies: [UInt32: UInt64] = [:]
     for namespace in plan.namespaces { cookies[namespace.inode] = try namespace.cookie() }
@@ -75,12 +76,12 @@ struct Targets {
     for hook in resolved.attachedHooks {
       for probe in hook.probes {
         guard let site = sites[probe.symbol] else {
-          throw ProbingError("\(hook.point.name): latprobe has no place for \(probe.symbol)")
+          throw KernelError("\(hook.point.name): latprobe has no place for \(probe.symbol)")
         }
         for (key, row) in targets(hook.watch, plan) {
           let index = Int(site.rawValue)
           if let other = rows[key]?.hooks[index], other != hook.point {
-            throw ProbingError(
+            throw KernelError(
               "\(probe.symbol) would be both \(other.name) and \(hook.point.name) on one device; "
                 + "check the topology and --dev")
           }
@@ -96,7 +97,7 @@ struct Targets {
   }
 
   /// A program serves its site on all devices, so a second one there would stamp every packet again.
-  private static func checkPrograms(_ hooks: [ResolvedHook]) throws(ProbingError) {
+  private static func checkPrograms(_ hooks: [ResolvedHook]) throws(KernelError) {
     var owners: [UInt32: (hook: String, programs: Set<String>)] = [:]
     for hook in hooks {
       for probe in hook.probes {
@@ -106,7 +107,7 @@ struct Targets {
         }
         for (site, programs) in own {
           if let owner = owners[site], owner.programs != programs {
-            throw ProbingError(
+            throw KernelError(
               "\(owner.hook) and \(hook.point.name) would stamp each packet twice, by "
                 + "\(owner.programs.union(programs).sorted().joined(separator: " and ")); "
                 + "name the same candidates and rungs for both in the topology")

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Host
 internal import Topology
 
 extension WatchPlan {
@@ -13,9 +14,9 @@ extension WatchPlan {
   /// - Parameter devices: the NICs; empty: where the default routes lead, from the namespaces of the outer ends.
   static func containers(
     _ namespaces: [NetworkNamespace], nics devices: [String], topology: Topology
-  ) throws(ProbingError) -> WatchPlan {
+  ) throws(KernelError) -> WatchPlan {
     guard !namespaces.isEmpty else {
-      throw ProbingError("topology \(topology.name) is of containers: name them with --container or --netns")
+      throw KernelError("topology \(topology.name) is of containers: name them with --container or --netns")
     }
     var plan = try pairs(namespaces: namespaces, devices: [])
     plan.guestTaps = plan.hostDevices
@@ -31,7 +32,7 @@ extension WatchPlan {
     guard plan.hostDevices.isEmpty else { return plan }
     let missing =
       devices.isEmpty ? "no default route tells" : "there is no device \(devices.joined(separator: " ")) to tell"
-    throw ProbingError(
+    throw KernelError(
       "\(missing) by which NIC the containers' packets leave \(outside.map(\.label).joined(separator: ", ")): "
         + "name it with --dev, or take --topology veth, which ends at the host's side of the containers")
   }

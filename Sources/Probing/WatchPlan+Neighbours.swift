@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Host
 
 extension WatchPlan {
   /// One line for each device that stands below others: what these send and receive passes its hook points, too.

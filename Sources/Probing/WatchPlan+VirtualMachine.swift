@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import Host
 internal import Topology
 
 extension WatchPlan {
   /// A virtual machine: inside it one stack; on its host the guest's tap and the NIC.
   static func virtualMachine(
     _ topology: Topology, _ side: Topology.Side?, namespaces: [NetworkNamespace], devices: [String], taps: [String]
-  ) throws(ProbingError) -> WatchPlan {
+  ) throws(KernelError) -> WatchPlan {
     switch side {
     case .host: return try host(namespaces: namespaces, devices: devices, taps: taps)
     case .guest:
       guard taps.isEmpty else {
-        throw ProbingError("--tap is for the host: a guest's device has its tap there; name the guest's own with --dev")
+        throw KernelError("--tap is for the host: a guest's device has its tap there; name the guest's own with --dev")
       }
       return try plain(namespaces: namespaces, devices: devices, guest: true)
     case nil:
-      throw ProbingError(
+      throw KernelError(
         "topology \(topology.name) spans two machines: say which one this is, --side host or --side guest")
     }
   }
 
   private static func host(
     namespaces: [NetworkNamespace], devices: [String], taps: [String]
-  ) throws(ProbingError) -> WatchPlan {
+  ) throws(KernelError) -> WatchPlan {
     let namespaces = namespaces.isEmpty ? [try NetworkNamespace.current()] : namespaces
     var plan = WatchPlan(guestDevices: [], hostDevices: [], socketNamespaces: [])
     plan.guestTaps = try find(taps, in: namespaces, option: "--tap", what: "tap") { $0.kind == "tun" }
@@ -30,7 +31,7 @@ extension WatchPlan {
       $0.kind.isEmpty && $0.name != "lo"
     }
     if let twice = plan.guestTaps.first(where: { plan.hostDevices.contains($0) }) {
-      throw ProbingError("\(twice.description) would be tap and NIC at once; --tap names the guest's, --dev the NIC")
+      throw KernelError("\(twice.description) would be tap and NIC at once; --tap names the guest's, --dev the NIC")
     }
     return plan
   }
@@ -38,9 +39,9 @@ extension WatchPlan {
   /// Those of these names; without names the only one that fits.
   private static func find(
     _ names: [String], in namespaces: [NetworkNamespace], option: String, what: String, where fits: (Link) -> Bool
-  ) throws(ProbingError) -> [Device] {
+  ) throws(KernelError) -> [Device] {
     guard !names.isEmpty else {
-      return try namespaces.map { (namespace) throws(ProbingError) in
+      return try namespaces.map { (namespace) throws(KernelError) in
         Device(try only(try namespace.links(), of: namespace, option: option, what: what, where: fits), in: namespace)
       }
     }
@@ -51,7 +52,7 @@ extension WatchPlan {
         device = try namespace.links().first { $0.name == name }.map { Device($0, in: namespace) }
       }
       guard let device else {
-        throw ProbingError(
+        throw KernelError(
           "no device '\(name)' in \(namespaces.map(\.label).joined(separator: ", ")); \(option) names the \(what)")
       }
       found.append(device)

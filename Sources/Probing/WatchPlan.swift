@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Host
 internal import Recording
 package import Topology
 
@@ -90,7 +91,7 @@ package struct WatchPlan: Sendable, Equatable {
   package static func make(
     topology: Topology, namespaces names: [String], devices: [String], taps: [String] = [], side: Topology.Side? = nil,
     containers: [NetworkNamespace] = []
-  ) throws(ProbingError) -> WatchPlan {
+  ) throws(KernelError) -> WatchPlan {
     var namespaces = containers
     for name in names { namespaces.append(try NetworkNamespace.named(name)) }
     let watched = Set(topology.hooks.map(\.watch))
@@ -101,7 +102,7 @@ package struct WatchPlan: Sendable, Equatable {
       return try virtualMachine(topology, side, namespaces: namespaces, devices: devices, taps: taps)
     }
     guard taps.isEmpty else {
-      throw ProbingError("topology \(topology.name) has no hook point on a tap: leave --tap out, or name it with --dev")
+      throw KernelError("topology \(topology.name) has no hook point on a tap: leave --tap out, or name it with --dev")
     }
     if watched.contains(.guestDevice) && watched.contains(.hostDevice) {
       return try pairs(namespaces: namespaces, devices: devices)
@@ -112,26 +113,26 @@ package struct WatchPlan: Sendable, Equatable {
   /// veth: one end of each pair is the guest's, the other the host's.
   static func pairs(
     namespaces: [NetworkNamespace], devices: [String]
-  ) throws(ProbingError) -> WatchPlan {
+  ) throws(KernelError) -> WatchPlan {
     let known = NetworkNamespace.all()
     let fromGuests = !namespaces.isEmpty
     var plan = WatchPlan(guestDevices: [], hostDevices: [], socketNamespaces: [])
     for namespace in fromGuests ? namespaces : [try NetworkNamespace.current()] {
       for link in try chosen(in: namespace, devices, veth: true) {
         guard link.kind == "veth", let peerIndex = link.peerIndex else {
-          throw ProbingError("\(link.name) in \(namespace.label) is no end of a veth pair, which this topology needs")
+          throw KernelError("\(link.name) in \(namespace.label) is no end of a veth pair, which this topology needs")
         }
         guard let id = link.peerNamespaceID else {
-          throw ProbingError(
+          throw KernelError(
             "both ends of \(link.name) are in one namespace; move one end into the guest's")
         }
         guard let peerNamespace = try namespace.namespace(withID: id, among: known) else {
-          throw ProbingError(
+          throw KernelError(
             "the other end of \(link.name)@\(namespace.label) is in a namespace that has no name and no process; "
               + "give it a name with 'ip netns attach'")
         }
         guard let peer = try peerNamespace.links().first(where: { $0.index == peerIndex }) else {
-          throw ProbingError("the other end of \(link.name)@\(namespace.label) is gone")
+          throw KernelError("the other end of \(link.name)@\(namespace.label) is gone")
         }
         let near = Device(link, in: namespace)
         let far = Device(peer, in: peerNamespace)
@@ -141,7 +142,7 @@ package struct WatchPlan: Sendable, Equatable {
     }
     let twice = plan.guestDevices.first { plan.hostDevices.contains($0) }
     if let twice {
-      throw ProbingError(
+      throw KernelError(
         "\(twice.description) would be guest and host at once; name only the guests with --netns")
     }
     for device in plan.guestDevices where !plan.socketNamespaces.contains(device.namespace) {
@@ -153,7 +154,7 @@ package struct WatchPlan: Sendable, Equatable {
   /// One stack: its devices and the sockets of the same namespace.
   static func plain(
     namespaces: [NetworkNamespace], devices: [String], guest: Bool
-  ) throws(ProbingError) -> WatchPlan {
+  ) throws(KernelError) -> WatchPlan {
     var plan = WatchPlan(guestDevices: [], hostDevices: [], socketNamespaces: [])
     for namespace in namespaces.isEmpty ? [try NetworkNamespace.current()] : namespaces {
       for link in try chosen(in: namespace, devices, veth: false) {
@@ -167,7 +168,7 @@ package struct WatchPlan: Sendable, Equatable {
 
   private static func chosen(
     in namespace: NetworkNamespace, _ devices: [String], veth: Bool
-  ) throws(ProbingError) -> [Link] {
+  ) throws(KernelError) -> [Link] {
     if !devices.isEmpty {
       var links: [Link] = []
       for name in devices { links.append(try namespace.link(named: name)) }
@@ -178,7 +179,7 @@ package struct WatchPlan: Sendable, Equatable {
     if veth {
       let found = links.filter { $0.kind == "veth" }
       if !found.isEmpty { return found }
-      throw ProbingError(
+      throw KernelError(
         "no veth device in \(namespace.label); name the guests with --netns, or the host's ends with --dev")
     }
     return [try only(links, of: namespace, option: "--dev", what: "device") { $0.name != "lo" }]
@@ -187,11 +188,11 @@ package struct WatchPlan: Sendable, Equatable {
   /// The one device that is up and fits.
   static func only(
     _ links: [Link], of namespace: NetworkNamespace, option: String, what: String, where fits: (Link) -> Bool
-  ) throws(ProbingError) -> Link {
+  ) throws(KernelError) -> Link {
     let found = links.filter { $0.isUp && fits($0) }
     if let link = found.first, found.count == 1 { return link }
     let candidates = found.isEmpty ? links : found
-    throw ProbingError(
+    throw KernelError(
       (found.isEmpty ? "no \(what) in \(namespace.label) that is up? " : "which \(what) of \(namespace.label)? ")
         + "Name it with \(option); "
         + "there are \(candidates.map(\.name).joined(separator: " "))")
@@ -200,12 +201,9 @@ package struct WatchPlan: Sendable, Equatable {
 
 extension WatchedDevice {
   fileprivate init(_ device: WatchPlan.Device, hooks: [String]) {
-    name = device.name
-    index = device.index
-    namespace = device.namespace
-    isUp = device.isUp
-    hasCarrier = device.hasCarrier
-    self.hooks = hooks
+    self.init(
+      Link(index: device.index, name: device.name, isUp: device.isUp, hasCarrier: device.hasCarrier),
+      in: device.namespace, hooks: hooks)
   }
 
   fileprivate func isSame(as device: WatchPlan.Device) -> Bool {

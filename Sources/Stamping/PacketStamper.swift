@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import CLatprobeABI
-internal import Pairing
+package import Pairing
 package import Recording
 
 /// A packet's bytes, from the link layer's header on, where they lie.
-@safe struct LinkFrame {
+@safe package struct LinkFrame {
   let linkType: LinkType
   let bytes: UnsafeBufferPointer<UInt8>
-  /// UDP payload of each datagram where the packet holds several; 0 where it holds one or nobody says.
-  var segmentSize = 0
+  let segmentSize: Int
+
+  /// - Parameter segmentSize: UDP payload of each datagram where the packet holds several; 0 where it holds one or nobody
+  ///   says.
+  package init(linkType: LinkType, bytes: UnsafeBufferPointer<UInt8>, segmentSize: Int = 0) {
+    self.linkType = linkType
+    unsafe self.bytes = bytes
+    self.segmentSize = segmentSize
+  }
 
   var payload: LinkPayload { linkType.payload(of: unsafe bytes.span) }
 }
@@ -34,26 +41,6 @@ package enum LeftOut: Sendable, Hashable {
   case time
 }
 
-extension LeftOut {
-  /// By the names that pairing has for them too.
-  static func counts(_ packets: [LeftOut: UInt64]) -> [String: UInt64] {
-    var counts: [String: UInt64] = [:]
-    func add(_ name: String, _ count: UInt64) { counts[name] = UInt64.capped(counts[name] ?? 0, plus: count) }
-    for (reason, count) in packets {
-      switch reason {
-      case .notIP: add(Capture.notIP, count)
-      case .linkType(let number):
-        add(Capture.notIP, count)
-        add(Capture.unreadLinkType(number), count)
-      case .cutHeaders: add(Capture.cutHeaders, count)
-      case .malformed: add(Capture.malformed, count)
-      case .time: add(Capture.beforeEpoch, count)
-      }
-    }
-    return counts
-  }
-}
-
 /// Turns captured packets into the records of a recording, by the same key as the kernel's programs.
 package struct PacketStamper {
   /// Flows whose 5-tuple is written; forgotten, and written again, when there are too many.
@@ -67,7 +54,7 @@ package struct PacketStamper {
   }
 
   /// What a stamp says beside the packet's own bytes.
-  struct Circumstances {
+  package struct Circumstances {
     var hook: HookPoint
     /// When the packet was read, nanoseconds of CLOCK_MONOTONIC; of a file's packet its own time.
     var read: UInt64
@@ -78,7 +65,19 @@ package struct PacketStamper {
     var length: Int
     var interface: UInt8
     /// N of the /dev/ptpN whose time it has.
-    var device: UInt16 = 0
+    var device: UInt16
+
+    package init(
+      hook: HookPoint, read: UInt64, time: Int64, source: WireClock, length: Int, interface: UInt8, device: UInt16 = 0
+    ) {
+      self.hook = hook
+      self.read = read
+      self.time = time
+      self.source = source
+      self.length = length
+      self.interface = interface
+      self.device = device
+    }
   }
 
   /// Appends the packet's stamp to `records`, with its flow where that is new.
@@ -99,7 +98,7 @@ package struct PacketStamper {
   }
 
   /// The same for a packet that is still where the kernel put it.
-  mutating func append(_ frame: LinkFrame, _ about: Circumstances, to records: inout [UInt8]) -> LeftOut? {
+  package mutating func append(_ frame: LinkFrame, _ about: Circumstances, to records: inout [UInt8]) -> LeftOut? {
     guard frame.linkType.isRead else { return .linkType(frame.linkType.number) }
     let captured = unsafe frame.bytes.count
     let offset: Int

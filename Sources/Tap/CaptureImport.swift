@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Pairing
 package import Recording
+internal import Stamping
 
 /// A file to read, and the hook point of its packets.
 package struct CaptureInput: Sendable, Equatable {

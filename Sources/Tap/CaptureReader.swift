@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Stamping
 
 /// Reads the packets of a capture file one after the other, in the file's order; docs/captures.md says what it takes.
 ///

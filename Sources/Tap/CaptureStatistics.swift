@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 package import Pairing
 package import Recording
+internal import Stamping
 
 /// What a capture held beside its packets.
 package struct CaptureStatistics: Sendable, Equatable {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Pairing
+internal import Stamping
 
 /// ERF of Endace's DAG cards: records of 16 bytes, extension headers of 8 bytes each, and the packet; no file header.
 /// Numbers are big-endian but for the time, 32.32 bits little-endian. https://www.endace.com/erf-extensible-record-format-types.pdf

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 package import Pairing
 package import Recording
+internal import Stamping
 
 /// Pairs requests and answers of capture files: those of one capture, read together in order of time.
 package struct PairImport {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Pairing
+internal import Stamping
 
 /// pcap: a header of 24 bytes, then records of 16 bytes and the packet.
 /// https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcap.html

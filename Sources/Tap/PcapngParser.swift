@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Pairing
+internal import Stamping
 
 /// pcapng: blocks of a type, a length at both ends, and a body, in sections of their own byte order and interfaces.
 /// https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcapng.html

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CTraffic
 internal import Clocks
+package import Collecting
 internal import Glibc
+package import Host
 internal import Pairing
-package import Probing
 package import Recording
-internal import Tap
+internal import Stamping
 package import Timing
 
 package struct SenderOptions: Sendable {
@@ -135,14 +136,14 @@ package struct Sender: ~Copyable {
     counters = DriverCounters(device: device)
     interface = TapInterface(device: device, hooks: [.wireOut], hardware: refusal ?? TapInterface.granted)
     let clockNumber = clock == .hardware ? interface.hardwareClock.flatMap { UInt16(exactly: $0) } : nil
-    clocks = ClockKeeper(side: nil, devices: clockNumber.map { [$0] } ?? [], warn: warn)
+    clocks = ClockKeeper(devices: clockNumber.map { [$0] } ?? [], warn: warn)
     machine = Environment.machine(role: "wire", topology: "wire")
     // A tap on this machine may be part of the session.
     machine.name = MachineName.make(role: "send", hostname: machine.hostname)
     machine.hooks = [
       AttachedHook(
         name: HookPoint.wireOut.name, attachedAs: AttachedHook.bySocket, watches: [device],
-        devices: TapDevice.ids([device]))
+        devices: Link.ids([device]))
     ]
     machine.paths = [Path(name: HookPoint.wireOut.name, hooks: [HookPoint.wireOut.name])]
     machine.settings["traffic"] =
@@ -151,7 +152,7 @@ package struct Sender: ~Copyable {
   }
 
   private static func linkType(_ device: String) throws(TrafficError) -> LinkType {
-    do throws(TapError) { return try LinkType(device: device) } catch { throw TrafficError("\(error)") }
+    do throws(KernelError) { return try LinkType(device: device) } catch { throw TrafficError("\(error)") }
   }
 
   /// Sends until the duration or count is reached, or `stopRequested` says why to stop.

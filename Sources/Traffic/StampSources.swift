@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CTraffic
 internal import Glibc
+internal import Host
 internal import Pairing
-internal import Tap
+internal import Stamping
 
 /// Which devices the stamps of packets are of: the one that the route names, or those below it, where that is a tunnel, a
 /// bond or the like and does not stamp itself.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Glibc
-import Probing
+import Host
 import Reporting
 import Synchronization
 

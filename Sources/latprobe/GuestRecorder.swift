@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Collecting
 import Foundation
+import Host
 import Probing
 import Recording
 import Remote
@@ -95,7 +97,7 @@ final class GuestRecorder: AgentRecorder, Sendable {
     choice.bufferSize = request.bufferSize == 0 ? nil : Int(request.bufferSize)
     let topology = try choice.load()
     guard try GuestParty.digest(topology) == request.topologyDigest else {
-      throw ProbingError(
+      throw KernelError(
         "the guest's topology \(request.topology) (\(topology.file)) is not the host's: install the same one on both")
     }
     return try RecordingSetup(choice, topology) { [self] warning in

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import ArgumentParser
 import Foundation
+import Host
 import Probing
 import Reporting
 import Topology
@@ -76,7 +77,7 @@ struct Hooks: ParsableCommand {
       try Console.output(lines.joined(separator: "\n") + "\n")
     }
     if items.isEmpty {
-      throw ProbingError("no topologies in \(library.directories.joined(separator: ", ")); set LATPROBE_PROBES")
+      throw KernelError("no topologies in \(library.directories.joined(separator: ", ")); set LATPROBE_PROBES")
     }
   }
 }

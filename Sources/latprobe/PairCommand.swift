@@ -3,8 +3,8 @@ import Analysis
 import ArgumentParser
 import Foundation
 import Glibc
+import Host
 import Pairing
-import Probing
 import Recording
 import Reporting
 import Tap

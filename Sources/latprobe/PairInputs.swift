@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import ArgumentParser
 import Foundation
+import Host
 import Recording
 import Tap
 
@@ -24,7 +25,7 @@ enum PairInputs {
         devices.append(device)
       } else if argument == "-" || argument.contains("/") {
         captures += try PairInputs.files(argument)
-      } else if TapDevice.exists(argument) {
+      } else if Link.exists(argument) {
         if isFile { warn("'\(argument)' is a device and a file: the device is taken; './\(argument)' is the file") }
         devices.append(device)
       } else if isFile {

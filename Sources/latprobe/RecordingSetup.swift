@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Collecting
 import Foundation
+import Host
 import Probing
 import Recording
 import Topology
@@ -64,7 +66,7 @@ struct RecordingSetup: ~Copyable {
     options.bufferSize = choice.bufferSize
 
     let executable = TopologyLibrary.executablePath()
-    if let complaint = Capability.complaint { throw ProbingError(complaint) }
+    if let complaint = Capability.complaint { throw KernelError(complaint) }
     let object = try BPFObjectFile.find(executable: executable)
     let facts = try KernelFacts.live()
     let programs = try ProbeSet.programs(in: object)
@@ -99,7 +101,8 @@ struct RecordingSetup: ~Copyable {
     self.watch = watch
     self.warn = warn
 
-    machine = Environment.machine(role: choice.side?.rawValue ?? "both", topology: topology.name, plan: plan)
+    machine = Environment.machine(role: choice.side?.rawValue ?? "both", topology: topology.name)
+    machine.settings.merge(plan.settings) { $1 }
     machine.hooks = hooks
     machine.paths = resolved.recordedPaths
     machine.segments = resolved.recordedSegments

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import ArgumentParser
+import Collecting
 import Foundation
+import Host
 import Probing
 import Recording
 import Remote

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Analysis
 import Foundation
-import Probing
+import Host
 import Recording
 import Reporting
 import Tap

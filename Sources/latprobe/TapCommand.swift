@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import ArgumentParser
+import Collecting
 import Foundation
+import Host
 import Probing
 import Recording
 import Reporting
@@ -146,7 +148,7 @@ struct TapCommand: ParsableCommand {
     let namespace = try netns.map { try NetworkNamespace.named($0) }
     try namespace?.enter()
     for name in devices.map({ TapDevice($0).name })
-    where !TapDevice.exists(name) && FileManager.default.fileExists(atPath: name) {
+    where !Link.exists(name) && FileManager.default.fileExists(atPath: name) {
       throw CaptureFailure(
         description: "'\(name)' is a file and no device: did you mean 'latprobe tap --read \(name) -o \(output)'?")
     }
@@ -202,7 +204,7 @@ struct TapCommand: ParsableCommand {
   /// `wire-on=…` is neither a device nor a file.
   private static func refuseMistyped(_ arguments: [String]) throws {
     for argument in arguments
-    where !TapDevice.exists(argument) && !FileManager.default.fileExists(atPath: argument) {
+    where !Link.exists(argument) && !FileManager.default.fileExists(atPath: argument) {
       let meant = TapDevice.meant(by: argument)
       if !meant.isEmpty { throw CaptureFailure(description: "'\(argument)' is no device and no file\(meant)") }
     }
@@ -210,8 +212,7 @@ struct TapCommand: ParsableCommand {
 
   private func read() throws {
     try TapCommand.refuseMistyped(files)
-    for path in (inputs ?? []).map(\.path) where !FileManager.default.fileExists(atPath: path) && TapDevice.exists(path)
-    {
+    for path in (inputs ?? []).map(\.path) where !FileManager.default.fileExists(atPath: path) && Link.exists(path) {
       throw CaptureFailure(
         description: "'\(path)' is a device and no file: did you mean 'latprobe tap \(path) -o \(output)'?")
     }

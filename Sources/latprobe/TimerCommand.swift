@@ -3,7 +3,7 @@ import Analysis
 import ArgumentParser
 import Clocks
 import Foundation
-import Probing
+import Host
 import Recording
 import Reporting
 import Timing

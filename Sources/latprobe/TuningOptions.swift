@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import ArgumentParser
-import Probing
+import Host
 import Timing
 
 /// How the thread that keeps the schedule runs.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import ArgumentParser
 import Foundation
+import Host
 import Synchronization
-import Tap
 import Wording
 
 /// What was typed wrongly, in one line: what, where, and what to do. The parser tells it in up to four lines.
@@ -95,7 +95,7 @@ enum UsageError {
   private static func captureForDevice(_ arguments: [String]) -> String? {
     guard !arguments.contains("--read") else { return nil }
     return arguments.dropFirst().first { argument in
-      !argument.hasPrefix("-") && FileManager.default.fileExists(atPath: argument) && !TapDevice.exists(argument)
+      !argument.hasPrefix("-") && FileManager.default.fileExists(atPath: argument) && !Link.exists(argument)
     }
   }
 

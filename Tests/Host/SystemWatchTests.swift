@@ -2,7 +2,7 @@
 import Clocks
 import Testing
 
-@testable import Probing
+@testable import Host
 
 @Suite struct SystemWatchTests {
   private func reading(_ monotonic: Int64, ahead: Int64 = 0, slept: Int64 = 0, window: Int64 = 100) -> ClockReading {

@@ -4,6 +4,7 @@ import Recording
 import Testing
 import Topology
 
+@testable import Host
 @testable import Probing
 
 /// What ties a host's clock to its guests', as it reaches the disk.
@@ -115,7 +116,7 @@ import Topology
     #expect(lines[0].contains("precise") && lines[0].hasSuffix("extended is tried"))
     #expect(lines[2].contains("basic") && lines[2].hasSuffix("no help to align clocks"))
     #expect(clock.takeComplaints().isEmpty)
-    #expect(throws: ProbingError.self) { _ = try PTPClock(path: "/nonexistent/ptp3", number: 3) }
+    #expect(throws: KernelError.self) { _ = try PTPClock(path: "/nonexistent/ptp3", number: 3) }
   }
 
   @Test func theRecordedFormTellsWhoCarriesThePackets() throws {

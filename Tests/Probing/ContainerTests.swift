@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
 import Glibc
+import Host
 import Testing
 
 @testable import Probing
@@ -132,14 +133,14 @@ import Testing
       Container(runtime: "podman", id: "dd", name: "db", pid: own),
     ]
     func error(_ name: String) throws -> String {
-      try #require(throws: ProbingError.self) { try Container.named([name], among: containers) }.description
+      try #require(throws: KernelError.self) { try Container.named([name], among: containers) }.description
     }
     #expect(
       try error("mail") == "no container 'mail' runs; there are web (docker abc1), web (podman abc2), db (podman dd)")
     #expect(try error("web") == "'web' could be web (docker abc1), web (podman abc2): give the id")
     #expect(try error("abc").contains("could be"))
     #expect(try Container.named(["abc1", "db", "web"].dropLast(), among: containers).count == 1)
-    let none = try #require(throws: ProbingError.self) { try Container.named(["x"], among: []) }
+    let none = try #require(throws: KernelError.self) { try Container.named(["x"], among: []) }
     #expect(none.description.contains("docker, podman, cri-o, containerd, runc or crun"))
   }
 

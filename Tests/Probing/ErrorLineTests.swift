@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import CLatprobeABI
 import Foundation
+import Host
 import Probing
 import Testing
 import Topology
@@ -8,7 +9,7 @@ import Topology
 /// What a user sees when something is not there: one line that names it and says what to do.
 @Suite struct ErrorLineTests {
   private func line(_ body: () throws -> Void) throws -> String {
-    let error = try #require(throws: ProbingError.self, performing: body)
+    let error = try #require(throws: KernelError.self, performing: body)
     #expect(!error.description.isEmpty && !error.description.contains("\n"))
     return error.description
   }
@@ -67,7 +68,7 @@ import Topology
       #expect(object.bytes == before + body + bytes.dropFirst(64 + body.count))
       #expect(body.count > 100 && body.count < 8 * 1025)
       // A filter that is there already leaves no marker for a second.
-      #expect(throws: ProbingError.self) { try object.splice(filter) }
+      #expect(throws: KernelError.self) { try object.splice(filter) }
     }
   }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Host
 import Testing
 import Topology
 
@@ -80,7 +81,7 @@ import Topology
 
   @Test func whatCannotBeResolvedIsExplained() throws {
     func line(_ body: @autoclosure () throws -> GuestChoice) throws -> String {
-      try #require(throws: ProbingError.self) { _ = try body() }.description
+      try #require(throws: KernelError.self) { _ = try body() }.description
     }
     #expect(try line(make("db")).contains("name it with --dev"))
     #expect(try line(make("web", side: .guest)).contains("--side host"))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Foundation
+import Host
 import Testing
 
 @testable import Probing
@@ -168,7 +169,7 @@ import Testing
   }
 
   private func line(_ wanted: String, _ host: FakeHost) throws -> String {
-    let error = try #require(throws: ProbingError.self) {
+    let error = try #require(throws: KernelError.self) {
       _ = try KVMGuest.named(wanted, among: KVMGuest.all(root: host.root), root: host.root)
     }
     #expect(!error.description.contains("\n"))

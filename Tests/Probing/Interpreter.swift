@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Host
 import Probing
 
 /// Runs the eBPF that a filter is translated to, with the kernel's meaning of each instruction (RFC 9669).

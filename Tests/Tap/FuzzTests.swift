@@ -2,6 +2,7 @@
 import Foundation
 import Pairing
 import Recording
+import Stamping
 import Tap
 import Testing
 

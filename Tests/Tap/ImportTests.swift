@@ -4,6 +4,7 @@ import CLatprobeABI
 import Foundation
 import Pairing
 import Recording
+import Stamping
 import Tap
 import Testing
 

@@ -2,10 +2,17 @@
 internal import CLatprobeABI
 internal import Clocks
 package import Recording
-package import Topology
 
-/// Writes what ties clocks together into a recording: this machine's own clocks, and in a virtual machine or on its host
-/// what relates the two.
+/// Something else that ties this machine's clock to another one, read now and then.
+package protocol ClockSource {
+  /// Nanoseconds from reading to reading.
+  var interval: Int64 { get }
+  /// The records of one reading; empty where there is nothing to read.
+  mutating func read() -> [UInt8]
+}
+
+/// Writes what ties clocks together into a recording: this machine's own clocks, those of its devices, in a virtual machine
+/// its host's, and whatever else there is.
 ///
 /// Runs on the draining thread, between two rounds. It delays no stamp, since stamps are taken in the kernel, and the ring
 /// buffers hold what comes meanwhile.
@@ -33,41 +40,34 @@ package struct ClockKeeper: ~Copyable {
     }
   }
 
-  private let guests: [KVMGuest]
-  /// Process ids of those whose counters are still there.
-  private var present: Set<Int>
-  private let debug: KVMDebug
   private var devices: [PTPClock]
+  private var others: [(source: any ClockSource, schedule: Schedule)]
   private let warn: (String) -> Void
   private var samples = Schedule(every: 100_000_000)
   private var crosses = Schedule(every: 500_000_000)
-  private var counters = Schedule(every: 1_000_000_000)
 
   /// - Parameters:
-  ///   - side: the side that this machine records: its guests' counters on a host, the host's clock in a guest.
-  ///   - guests: of this host, whose counters are to be read.
-  ///   - devices: N of each /dev/ptpN to read; in a guest the host's clock is read in any case.
+  ///   - isGuest: read the host's clock, too.
+  ///   - devices: N of each /dev/ptpN to read.
+  ///   - others: what else to read.
   ///   - root: where /sys is; empty for the machine's own.
   ///   - warn: told in one line, once, what cannot be had; recording goes on without it.
   package init(
-    side: Topology.Side?, guests: [KVMGuest] = [], devices: [UInt16] = [], root: String = "",
+    isGuest: Bool = false, devices: [UInt16] = [], others: [any ClockSource] = [], root: String = "",
     warn: @escaping (String) -> Void
   ) {
-    self.guests = side == .host ? guests : []
     self.warn = warn
-    debug = KVMDebug(root: root)
-    present = Set(self.guests.filter { [debug] in !debug.counters(of: $0).isEmpty }.map(\.pid))
+    self.others = others.map { ($0, Schedule(every: $0.interval)) }
     var clocks = devices.map { (number: $0, isDevice: true) }
-    if side == .guest, let host = ClockKeeper.hostClock(root, warn) { clocks.append((host, false)) }
+    if isGuest, let host = ClockKeeper.hostClock(root, warn) { clocks.append((host, false)) }
     self.devices = clocks.compactMap { number, isDevice in
-      do throws(ProbingError) {
+      do throws(KernelError) {
         return try PTPClock(path: "/dev/ptp\(number)", number: number, isDevice: isDevice)
       } catch {
         warn("\(error)")
         return nil
       }
     }
-    if let complaint = debug.complaint(about: self.guests) { warn(complaint) }
   }
 
   /// Reads what the moment asks for, into the stream of CPU 0.
@@ -79,14 +79,8 @@ package struct ClockKeeper: ~Copyable {
         for complaint in device.takeComplaints() { warn(complaint) }
       }
     }
-    if counters.isDue(moment) {
-      for guest in guests {
-        let counters = debug.counters(of: guest)
-        for counter in counters { try put(counter.event(of: guest), writer) }
-        if counters.isEmpty, present.remove(guest.pid) != nil {
-          warn("\(guest.name) (\(guest.pid)) has left KVM's debugfs: it was migrated away or stopped")
-        }
-      }
+    for place in others.indices where others[place].schedule.isDue(moment) {
+      try writer.append(cpu: 0, others[place].source.read())
     }
   }
 
@@ -119,19 +113,5 @@ extension ClockReading {
     sample.boottime_ns = boottime.nanoseconds
     sample.tsc = counter
     return sample
-  }
-}
-
-extension VCPUCounter {
-  fileprivate func event(of guest: KVMGuest) -> lp_guest_counter {
-    var event = lp_guest_counter()
-    event.time_ns = UInt64(Instant<Monotonic>.now.nanoseconds)
-    event.event = UInt8(LP_EVENT_GUEST_COUNTER.rawValue)
-    event.fraction_bits = UInt8(clamping: fractionBits)
-    event.vcpu = UInt16(clamping: vcpu)
-    event.guest = UInt32(clamping: guest.pid)
-    event.offset = offset
-    event.ratio = ratio
-    return event
   }
 }

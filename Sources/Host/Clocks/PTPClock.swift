@@ -4,7 +4,7 @@ internal import CTimestamp
 internal import Glibc
 
 /// A PTP clock of this machine: a network device's, or the host's CLOCK_REALTIME as a KVM guest sees it (module ptp_kvm).
-final class PTPClock {
+package final class PTPClock {
   private let path: String
   /// N of /dev/ptpN.
   private let number: UInt16
@@ -39,7 +39,7 @@ final class PTPClock {
   /// The number of the clock that ptp_kvm made; nil where there is none.
   ///
   /// - Parameter root: where /sys is; empty for the machine's own.
-  static func kvm(root: String = "") -> UInt16? {
+  package static func kvm(root: String = "") -> UInt16? {
     let path = "\(root)/sys/class/ptp"
     return System.list(path).compactMap { name in
       guard name.hasPrefix("ptp"), let number = UInt16(name.dropFirst(3)) else { return nil }
@@ -50,12 +50,12 @@ final class PTPClock {
   /// - Parameters:
   ///   - path: `/dev/ptpN`.
   ///   - isDevice: a NIC's, not the host's.
-  init(path: String, number: UInt16, isDevice: Bool = false) throws(ProbingError) {
+  init(path: String, number: UInt16, isDevice: Bool = false) throws(KernelError) {
     file = unsafe open(path, O_RDONLY | O_CLOEXEC)
     self.path = path
     self.number = number
     self.isDevice = isDevice
-    guard file >= 0 else { throw ProbingError.system("\(path), a clock, cannot be opened", errno, "run with sudo") }
+    guard file >= 0 else { throw KernelError.system("\(path), a clock, cannot be opened", errno, "run with sudo") }
   }
 
   deinit { if file >= 0 { close(file) } }

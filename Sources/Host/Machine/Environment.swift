@@ -4,7 +4,7 @@ package import Recording
 /// What a report says of the machine that recorded.
 package enum Environment {
   /// A description of this machine; hooks, filter and the like are the caller's to fill in.
-  package static func machine(role: String, topology: String, plan: WatchPlan? = nil) -> Machine {
+  package static func machine(role: String, topology: String) -> Machine {
     let hostname = System.hostname
     var machine = Machine(
       name: MachineName.make(role: role, hostname: hostname), role: role, hostname: hostname,
@@ -14,7 +14,7 @@ package enum Environment {
     machine.clockSource = clockSource ?? ""
     machine.cpuModel = cpuModel ?? ""
     machine.cpus = System.onlineCPUs
-    machine.settings = settings(plan ?? WatchPlan(guestDevices: [], hostDevices: [], socketNamespaces: []))
+    machine.settings = settings
     return machine
   }
 
@@ -43,7 +43,7 @@ package enum Environment {
       .compactMap { System.read("\(root)/\($0)/name") }
   }
 
-  private static func settings(_ plan: WatchPlan) -> [String: String] {
+  private static var settings: [String: String] {
     var settings: [String: String] = [:]
     let governors = governors()
     settings["governor"] = governors.isEmpty ? "none" : governors.joined(separator: " ")
@@ -56,14 +56,7 @@ package enum Environment {
     settings["nested"] =
       ["kvm_intel", "kvm_amd"].lazy
       .compactMap { System.read("/sys/module/\($0)/parameters/nested") }.first
-    for device in plan.hostDevices {
-      let driver = System.link("/sys/class/net/\(device.name)/device/driver")?.split(separator: "/").last
-      settings["driver \(device.name)"] = driver.map(String.init)
-    }
     settings["bpf_jit"] = System.read("/proc/sys/net/core/bpf_jit_enable")
-    settings["guest_devices"] = plan.guestDevices.map(\.description).joined(separator: " ")
-    settings["guest_taps"] = plan.guestTaps.map(\.description).joined(separator: " ")
-    settings["host_devices"] = plan.hostDevices.map(\.description).joined(separator: " ")
     return settings.filter { !$0.value.isEmpty }
   }
 }

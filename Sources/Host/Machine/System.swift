@@ -34,7 +34,7 @@ package enum System {
   }
 
   /// The file's bytes, at most `limit`; empty if it cannot be read.
-  static func bytes(_ path: String, limit: Int) -> [UInt8] { content(path, limit: limit) ?? [] }
+  package static func bytes(_ path: String, limit: Int) -> [UInt8] { content(path, limit: limit) ?? [] }
 
   private static func content(_ path: String, limit: Int) -> [UInt8]? {
     // Not to wait for the other end of a pipe, if somebody put one there.

@@ -62,26 +62,26 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
   private static let threadPath = "/proc/thread-self/ns/net"
 
   /// Where the calling thread is, which may have gone into another one than the process's.
-  package static func ofThread() throws(ProbingError) -> NetworkNamespace {
+  package static func ofThread() throws(KernelError) -> NetworkNamespace {
     guard let namespace = NetworkNamespace(label: "this namespace", path: threadPath) else {
-      throw ProbingError("\(threadPath) cannot be read: is /proc mounted?")
+      throw KernelError("\(threadPath) cannot be read: is /proc mounted?")
     }
     return namespace
   }
 
-  package static func current() throws(ProbingError) -> NetworkNamespace {
+  package static func current() throws(KernelError) -> NetworkNamespace {
     guard let namespace = NetworkNamespace(label: "this namespace", path: "/proc/self/ns/net") else {
-      throw ProbingError("/proc/self/ns/net cannot be read: is /proc mounted?")
+      throw KernelError("/proc/self/ns/net cannot be read: is /proc mounted?")
     }
     return namespace
   }
 
   /// - Parameter name: a name under /run/netns, a process id (a container's), or a path.
-  package static func named(_ name: String) throws(ProbingError) -> NetworkNamespace {
+  package static func named(_ name: String) throws(KernelError) -> NetworkNamespace {
     let path =
       name.contains("/") ? name : name.allSatisfy(\.isNumber) ? "/proc/\(name)/ns/net" : "/run/netns/\(name)"
     if let namespace = NetworkNamespace(label: name, path: path) { return namespace }
-    throw ProbingError(
+    throw KernelError(
       "no network namespace '\(name)' (\(path) is not there); see 'ip netns list', or give a container's process id")
   }
 
@@ -106,20 +106,20 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
   }
 
   /// This thread is in the namespace from now on; files below /sys stay those of the old one.
-  package func enter() throws(ProbingError) {
+  package func enter() throws(KernelError) {
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { throw ProbingError.system("namespace \(label) (\(path))", errno) }
+    guard file >= 0 else { throw KernelError.system("namespace \(label) (\(path))", errno) }
     defer { close(file) }
     let result = lp_enter_netns(file)
     guard result == 0 else {
-      throw ProbingError.system("namespace \(label) cannot be entered", result, "entering needs CAP_SYS_ADMIN")
+      throw KernelError.system("namespace \(label) cannot be entered", result, "entering needs CAP_SYS_ADMIN")
     }
   }
 
   /// Devices by which the default routes leave, IPv4's first, each once.
-  package func defaultRouteDevices() throws(ProbingError) -> [String] {
+  package func defaultRouteDevices() throws(KernelError) -> [String] {
     let home = unsafe open(NetworkNamespace.threadPath, O_RDONLY | O_CLOEXEC)
-    guard home >= 0 else { throw ProbingError.system("this namespace", errno) }
+    guard home >= 0 else { throw KernelError.system("this namespace", errno) }
     defer { close(home) }
     try enter()
     defer { _ = lp_enter_netns(home) }
@@ -139,13 +139,13 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
   }
 
   /// The namespace opened; it lives at least as long.
-  func withFile<T>(_ body: (Int32) throws(ProbingError) -> T) throws(ProbingError) -> T {
+  func withFile<T>(_ body: (Int32) throws(KernelError) -> T) throws(KernelError) -> T {
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { throw ProbingError.system("namespace \(label) (\(path))", errno) }
+    guard file >= 0 else { throw KernelError.system("namespace \(label) (\(path))", errno) }
     defer { close(file) }
     var status = stat()
     guard unsafe fstat(file, &status) == 0, UInt32(truncatingIfNeeded: status.st_ino) == inode else {
-      throw ProbingError("namespace \(label) is another one by now (\(path)); try again")
+      throw KernelError("namespace \(label) is another one by now (\(path)); try again")
     }
     return try body(file)
   }
@@ -159,34 +159,34 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
     return UInt32(truncatingIfNeeded: status.st_ino) == inode
   }
 
-  private func withSocket<T>(_ body: (Int32) -> T) throws(ProbingError) -> T {
-    try withFile { (file) throws(ProbingError) in try withSocket(in: file, body) }
+  private func withSocket<T>(_ body: (Int32) -> T) throws(KernelError) -> T {
+    try withFile { (file) throws(KernelError) in try withSocket(in: file, body) }
   }
 
-  private func withSocket<T>(in file: Int32, _ body: (Int32) -> T) throws(ProbingError) -> T {
+  private func withSocket<T>(in file: Int32, _ body: (Int32) -> T) throws(KernelError) -> T {
     let socket = lp_netlink_open(file)
     guard socket >= 0 else {
-      throw ProbingError.system("namespace \(label) cannot be entered", socket, "entering needs CAP_SYS_ADMIN")
+      throw KernelError.system("namespace \(label) cannot be entered", socket, "entering needs CAP_SYS_ADMIN")
     }
     defer { close(socket) }
     return body(socket)
   }
 
   /// What no other namespace has had or will have: its number (``inode``) comes again once it is gone. Nil before Linux 5.14.
-  func cookie() throws(ProbingError) -> UInt64? {
+  package func cookie() throws(KernelError) -> UInt64? {
     try withSocket { socket in
       var cookie: UInt64 = 0
       return unsafe lp_netns_cookie(socket, &cookie) == 0 ? cookie : nil
     }
   }
 
-  package func links() throws(ProbingError) -> [Link] {
+  package func links() throws(KernelError) -> [Link] {
     try unsafe all(lp_link(), "devices") { socket, links, capacity in unsafe lp_links(socket, links, capacity) }
       .map { Link($0) }
   }
 
   /// Addresses and the indexes of the links that have them.
-  func addresses() throws(ProbingError) -> [LinkAddress] {
+  func addresses() throws(KernelError) -> [LinkAddress] {
     try unsafe all(lp_link_change(), "addresses") { socket, addresses, capacity in
       unsafe lp_addresses(socket, addresses, capacity)
     }
@@ -196,7 +196,7 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
   /// All that `read` finds, which fills a buffer as far as it reaches and says how many there are.
   private func all<T>(
     _ empty: T, _ what: String, _ read: (Int32, UnsafeMutablePointer<T>, Int) -> Int32
-  ) throws(ProbingError) -> [T] {
+  ) throws(KernelError) -> [T] {
     var found = [T](repeating: empty, count: 1024)
     while true {
       let count = try withSocket { socket in
@@ -205,22 +205,23 @@ package struct NetworkNamespace: Sendable, Equatable, Hashable {
           return unsafe read(socket, base, buffer.count)
         }
       }
-      guard count >= 0 else { throw ProbingError.system("\(what) of namespace \(label)", count) }
+      guard count >= 0 else { throw KernelError.system("\(what) of namespace \(label)", count) }
       if count <= found.count { return Array(found.prefix(Int(count))) }
       // More may have come meanwhile.
       found = Array(repeating: empty, count: Int(count) * 2)
     }
   }
 
-  package func link(named name: String) throws(ProbingError) -> Link {
+  package func link(named name: String) throws(KernelError) -> Link {
     let links = try links()
     if let link = links.first(where: { $0.name == name }) { return link }
-    throw ProbingError(
+    throw KernelError(
       "no device '\(name)' in \(label); there are \(links.map(\.name).joined(separator: " "))")
   }
 
   /// The namespace that this one knows under `id`.
-  func namespace(withID id: Int, among candidates: [NetworkNamespace]) throws(ProbingError) -> NetworkNamespace? {
+  package func namespace(withID id: Int, among candidates: [NetworkNamespace]) throws(KernelError) -> NetworkNamespace?
+  {
     try withSocket { socket in
       candidates.first { candidate in
         let file = unsafe open(candidate.path, O_RDONLY | O_CLOEXEC)

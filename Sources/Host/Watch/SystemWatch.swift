@@ -34,10 +34,10 @@ package struct SystemWatch: ~Copyable {
   private struct Socket: ~Copyable {
     let descriptor: Int32
 
-    init() throws(ProbingError) {
+    init() throws(KernelError) {
       descriptor = lp_watch_open()
       guard descriptor >= 0 else {
-        throw ProbingError.system("changes of devices cannot be watched (netlink)", descriptor)
+        throw KernelError.system("changes of devices cannot be watched (netlink)", descriptor)
       }
     }
 
@@ -54,7 +54,7 @@ package struct SystemWatch: ~Copyable {
   private var batch = [lp_link_change](repeating: lp_link_change(), count: 32)
 
   /// - Parameter devices: what is watched, as it was when its hooks were chosen; empty for the machine alone.
-  package init(_ devices: [WatchedDevice]) throws(ProbingError) {
+  package init(_ devices: [WatchedDevice]) throws(KernelError) {
     let socket = try Socket()
     let descriptor = socket.descriptor
     var spaces: [Space] = []

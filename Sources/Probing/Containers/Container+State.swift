@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Foundation
+internal import Host
 
 /// Where runtimes keep what they know of running containers. Read only; no daemon is asked.
 extension Container {

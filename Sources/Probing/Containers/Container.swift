@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Host
 
 /// A running container, as its runtime's state files tell of it.
 package struct Container: Sendable, Equatable {
@@ -28,13 +29,13 @@ package struct Container: Sendable, Equatable {
   }
 
   /// Its network namespace, under its name.
-  package func namespace() throws(ProbingError) -> NetworkNamespace {
+  package func namespace() throws(KernelError) -> NetworkNamespace {
     guard let namespace = NetworkNamespace.of(process: pid, label: name) else {
-      throw ProbingError(
+      throw KernelError(
         "the network namespace of container \(description) cannot be read: it ended, or sudo is needed")
     }
     guard namespace.inode != NetworkNamespace.of(process: 1, label: "")?.inode else {
-      throw ProbingError(
+      throw KernelError(
         "container \(description) has the host's network: there is no veth pair to follow; see --topology host-nic")
     }
     return namespace
@@ -45,7 +46,7 @@ package struct Container: Sendable, Equatable {
   /// - Parameter names: of a container, `POD/CONTAINER`, a pod or its uid; or the beginning of an id.
   package static func named(
     _ names: [String], among containers: [Container]
-  ) throws(ProbingError) -> [Container] {
+  ) throws(KernelError) -> [Container] {
     var chosen: [Container] = []
     for name in names {
       let container = try named(name, among: containers)
@@ -54,22 +55,22 @@ package struct Container: Sendable, Equatable {
     return chosen
   }
 
-  private static func named(_ name: String, among containers: [Container]) throws(ProbingError) -> Container {
+  private static func named(_ name: String, among containers: [Container]) throws(KernelError) -> Container {
     let exact = containers.filter { $0.id == name || $0.name == name || $0.aliases.contains(name) }
     let found = exact.isEmpty && name.count >= 3 ? containers.filter { $0.id.hasPrefix(name) } : exact
     // Those of one pod share its network: any of them stands for it.
     let namespaces = Set(found.map { NetworkNamespace.of(process: $0.pid, label: "")?.inode })
     if let first = found.first, found.count == 1 || namespaces.count == 1 && !namespaces.contains(nil) { return first }
     if !found.isEmpty {
-      throw ProbingError(
+      throw KernelError(
         "'\(name)' could be \(found.map(\.description).joined(separator: ", ")): give the id")
     }
     guard !containers.isEmpty else {
-      throw ProbingError(
+      throw KernelError(
         "no container runs that the state files of docker, podman, cri-o, containerd, runc or crun know"
           + (System.isRoot ? "; --netns takes a process id of any" : ": reading them needs root"))
     }
-    throw ProbingError(
+    throw KernelError(
       "no container '\(name)' runs; there are "
         + containers.prefix(12).map(\.description).joined(separator: ", ") + (containers.count > 12 ? ", …" : ""))
   }

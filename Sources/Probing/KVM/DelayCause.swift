@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Host
 
 /// One of the five causes of millisecond delays in KVM guests' networking, and whether a host's settings leave it open.
 ///

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Host
 package import Topology
 
 /// The guests that a recording on their host is about, and where their packets pass.
@@ -19,11 +20,11 @@ package struct GuestChoice: Sendable, Equatable {
   package static func make(
     name: String?, taps: [String], devices: [String], side: Topology.Side?, among guests: [KVMGuest], links: [[Link]],
     root: String = ""
-  ) throws(ProbingError) -> GuestChoice {
+  ) throws(KernelError) -> GuestChoice {
     var choice = GuestChoice(guests: guests, taps: taps, devices: devices)
     if let name {
       guard side == .host else {
-        throw ProbingError("--guest-name is for the guest's host: add --side host there, or leave --guest-name out")
+        throw KernelError("--guest-name is for the guest's host: add --side host there, or leave --guest-name out")
       }
       try choice.choose(KVMGuest.named(name, among: guests, root: root))
     } else if !taps.isEmpty {
@@ -34,18 +35,18 @@ package struct GuestChoice: Sendable, Equatable {
       choice.devices = links.flatMap { GuestPath.uplinks(of: choice.taps, links: $0) }.map(\.name)
     }
     guard name == nil || !choice.devices.isEmpty else {
-      throw ProbingError("no NIC is a port of a bridge with \(choice.taps.joined(separator: " ")): name it with --dev")
+      throw KernelError("no NIC is a port of a bridge with \(choice.taps.joined(separator: " ")): name it with --dev")
     }
     return choice
   }
 
-  private mutating func choose(_ guest: KVMGuest) throws(ProbingError) {
+  private mutating func choose(_ guest: KVMGuest) throws(KernelError) {
     guests = [guest]
     if !taps.isEmpty { return }
     taps = guest.taps.map(\.name)
     guard taps.isEmpty else { return }
     let ways = GuestPath(guest, links: []).unfollowed
-    throw ProbingError(
+    throw KernelError(
       "guest \(guest.name) (\(guest.pid)) has no tap that latprobe could watch; "
         + (ways.isEmpty ? "give it one in a bridge" : "it uses \(ways.joined(separator: ", "))"))
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Host
 
 /// The way a guest's packets take through its host, as far as devices and command line tell. Pure.
 package struct GuestPath: Sendable, Equatable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Host
 
 /// A NIC as far as it decides how long packets wait.
 package struct NICSettings: Sendable, Equatable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import Host
 
 /// How KVM makes a vCPU's time stamp counter of the host's:
 /// `guest = (host · ratio >> fractionBits) + offset`, modulo 2⁶⁴.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import Host
 
 extension KVMGuest {
   /// Every guest of this host that this process may look into, by process id.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+package import Host
 
 extension KVMGuest {
   /// The guest that a user means.
@@ -8,7 +9,7 @@ extension KVMGuest {
   ///   - root: where /run is; empty for the machine's own.
   package static func named(
     _ wanted: String, among guests: [KVMGuest], root: String = ""
-  ) throws(ProbingError) -> KVMGuest {
+  ) throws(KernelError) -> KVMGuest {
     let shown = QEMUCommandLine.printable(wanted) ?? ""
     var found = guests.filter {
       $0.name == wanted || String($0.pid) == wanted || $0.uuid.map { $0 == wanted.lowercased() } == true
@@ -16,15 +17,15 @@ extension KVMGuest {
     if found.isEmpty, let pid = libvirtProcess(wanted, root) {
       found = guests.filter { $0.pid == pid }
       if found.isEmpty {
-        throw ProbingError("libvirt's domain '\(shown)' is process \(pid), which is no KVM guest; is it running?")
+        throw KernelError("libvirt's domain '\(shown)' is process \(pid), which is no KVM guest; is it running?")
       }
     }
     switch found.count {
     case 1: return found[0]
-    case 0: throw ProbingError("no KVM guest '\(shown)' on this host; " + overview(guests))
+    case 0: throw KernelError("no KVM guest '\(shown)' on this host; " + overview(guests))
     default:
       let list = found.map { "\($0.pid)" }.joined(separator: " ")
-      throw ProbingError("\(found.count) KVM guests answer to '\(shown)'; give one's process id: \(list)")
+      throw KernelError("\(found.count) KVM guests answer to '\(shown)'; give one's process id: \(list)")
     }
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Glibc
+internal import Host
 
 /// /proc below a root, which is another one than `/` in tests.
 ///

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Clocks
 internal import Glibc
+internal import Host
 internal import Pairing
-internal import Probing
 package import Recording
+internal import Stamping
 
 /// Sends probe frames through a cable from one port of this machine to another, both ways, and records the stamps of both.
 package struct Calibrator: ~Copyable {
@@ -31,7 +32,7 @@ package struct Calibrator: ~Copyable {
 
     init(_ device: String, to other: String, number: UInt8, filter: Filter) throws(TapError) {
       self.number = number
-      guard try LinkType(device: device) == .ethernet else {
+      guard try LinkType(tapped: device) == .ethernet else {
         throw TapError("\(device) has no Ethernet: a calibration needs two ports that a cable joins")
       }
       receiving = HardwareStamping(device: device, of: .received)
@@ -88,11 +89,11 @@ package struct Calibrator: ~Copyable {
     }
     machine = Environment.machine(role: "wire", topology: "wire")
     machine.hooks = [HookPoint.wireIn, .wireOut].map {
-      AttachedHook(name: $0.name, attachedAs: "packet socket", watches: devices, devices: TapDevice.ids(devices))
+      AttachedHook(name: $0.name, attachedAs: "packet socket", watches: devices, devices: Link.ids(devices))
     }
     machine.paths = [Path(name: "wire", hooks: [HookPoint.wireIn.name, HookPoint.wireOut.name])]
     machine.filter = FrameSender.filter
-    clocks = ClockKeeper(side: nil, devices: Set(ports.compactMap(\.clock)).sorted(), warn: warn)
+    clocks = ClockKeeper(devices: Set(ports.compactMap(\.clock)).sorted(), warn: warn)
   }
 
   /// Sends all frames, or until `stopRequested` says why to stop; returns the machine as written last.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-internal import Probing
+internal import Host
 
 /// Frames that a device says it has dropped since it was made: received ones that found no room, and sent ones.
 func deviceDrops(_ device: String) -> UInt64 {

@@ -2,6 +2,7 @@
 internal import CPacketRing
 internal import CTimestamp
 internal import Glibc
+internal import Host
 
 /// Sends probe frames out of a device, and hands over the hardware stamps of their leaving.
 struct FrameSender: ~Copyable {
@@ -25,7 +26,7 @@ struct FrameSender: ~Copyable {
     for name in [other, device] {
       var address = [UInt8](repeating: 0, count: 6)
       let result = unsafe address.withUnsafeMutableBufferPointer { unsafe lp_frame_address(name, $0.baseAddress) }
-      if result == -ENODEV { throw TapError(missing: name) }
+      if result == -ENODEV { throw TapError(KernelError(missing: name)) }
       guard result == 0 else { throw TapError("\(name): \(unsafe String(cString: strerror(-result)))") }
       addresses.append(address)
     }

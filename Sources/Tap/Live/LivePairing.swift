@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Clocks
+package import Host
 package import Pairing
-package import Probing
 package import Recording
 
 package struct LivePairingOptions: Sendable {

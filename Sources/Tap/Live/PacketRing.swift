@@ -2,16 +2,14 @@
 internal import CPacketRing
 internal import CTimestamp
 internal import Glibc
-internal import Probing
+internal import Host
 internal import Recording
 
 /// Why a tap cannot listen, or did not hear what it had to.
 package struct TapError: Error, CustomStringConvertible, Sendable {
   package var description: String
   init(_ description: String) { self.description = description }
-  init(missing device: String) {
-    self.init("no device '\(device)' here; see 'ip link', or name its namespace with --netns")
-  }
+  init(_ error: KernelError) { self.init(error.description) }
 }
 
 /// A frame where it lies in the ring: its bytes are there as long as the call that hands it over.
@@ -75,7 +73,7 @@ package struct TapError: Error, CustomStringConvertible, Sendable {
 
   static func index(of device: String) throws(TapError) -> Int32 {
     let index = unsafe lp_device_index(device)
-    guard index >= 0 else { throw TapError(missing: device) }
+    guard index >= 0 else { throw TapError(KernelError(missing: device)) }
     return index
   }
 

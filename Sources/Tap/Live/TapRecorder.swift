@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Clocks
-package import Probing
+package import Collecting
+package import Host
 package import Recording
+internal import Stamping
 
 package struct TapOptions: Sendable {
   package var filter: Filter?
@@ -40,7 +42,7 @@ package struct TapRecorder: ~Copyable {
     machine = Environment.machine(role: "wire", topology: "wire")
     machine.filter = options.filter?.expression
     if options.isNATProof { machine.identity = Machine.natProof }
-    clocks = ClockKeeper(side: nil, devices: source.hardwareClocks, warn: warn)
+    clocks = ClockKeeper(devices: source.hardwareClocks, warn: warn)
     machine.hooks = source.hooks
     // At one device a packet only passes once: what comes in is not what goes out.
     machine.paths =

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-internal import CTimestamp
 internal import Clocks
 internal import Glibc
+internal import Host
 internal import Pairing
-internal import Probing
 package import Recording
 
 /// A device to listen on, and where its packets are.
@@ -15,15 +14,6 @@ package struct TapDevice: Sendable, Equatable {
   package init(name: String, hook: HookPoint? = nil) {
     self.name = name
     self.hook = hook
-  }
-
-  /// Whether this network namespace has a device of that name.
-  package static func exists(_ name: String) -> Bool { unsafe lp_device_index(name) >= 0 }
-
-  /// As in ``AttachedHook/devices``, of devices of this thread's namespace.
-  package static func ids(_ names: [String]) -> [String]? {
-    guard let inode = (try? NetworkNamespace.ofThread())?.inode else { return nil }
-    return names.map { "\(inode):\(unsafe lp_device_index($0))" }
   }
 }
 
@@ -55,7 +45,7 @@ final class TappedDevice {
     self.number = number
     // First: a device that is not there is told as such.
     _ = try PacketRing.index(of: device.name)
-    let linkType = try LinkType(device: device.name)
+    let linkType = try LinkType(tapped: device.name)
     self.linkType = linkType
     let filter = try filter.map { (filter) throws(TapError) in
       try filter.plain.of(linkType, device: device.name, tagged: filter.tagged)
@@ -241,7 +231,7 @@ final class TapSource {
       let names = devices.filter { $0.hooks.contains(hook) }.map(\.device.name)
       guard !names.isEmpty else { return nil }
       return AttachedHook(
-        name: hook.name, attachedAs: "packet socket", watches: names, devices: TapDevice.ids(names))
+        name: hook.name, attachedAs: "packet socket", watches: names, devices: Link.ids(names))
     }
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Pairing
 internal import Recording
+import Stamping
 internal import Tap
 
 extension FuzzTarget {

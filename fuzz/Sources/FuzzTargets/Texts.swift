@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Host
 internal import Pairing
 internal import Probing
 internal import Reporting
