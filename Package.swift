@@ -72,11 +72,15 @@ let package = Package(
         "CPacketRing", "CTimestamp", "CZlib", "CZstd", "Clocks", "Collecting", "Host", "Pairing", "Recording",
         "Stamping",
       ]),
+    // Test packets, the thread that sends them on time, and the sockets that they go through.
+    module("TestPackets", ["CTraffic", "Clocks", "Digests", "Timing"]),
     module(
       "Traffic",
       [
-        "CTraffic", "Clocks", "Collecting", "Digests", "Host", "Pairing", "Recording", "Stamping", "Timing", "Wording",
+        "CTraffic", "Clocks", "Collecting", "Host", "Pairing", "Recording", "Stamping", "TestPackets", "Timing",
+        "Wording",
       ]),
+    module("RFC2544", ["Clocks", "Recording", "TestPackets", "Timing"]),
     module("Remote", ["CVsock", "Clocks", "Digests", "Recording"]),
     module("Timing", ["CTiming", "Clocks"]),
     module("Analysis", ["Clocks", "Recording", "Wording"]),
@@ -85,7 +89,8 @@ let package = Package(
     .executableTarget(
       name: "latprobe",
       dependencies: [
-        "Clocks", "Collecting", "Host", "Recording", "Topology", "Probing", "Pairing", "Tap", "Traffic", "Timing",
+        "Clocks", "Collecting", "Host", "Recording", "Topology", "Probing", "Pairing", "RFC2544", "Tap", "TestPackets",
+        "Traffic", "Timing",
         "Remote", "Analysis",
         "Reporting", "Wording", argumentParser,
       ], swiftSettings: strict),
@@ -101,7 +106,7 @@ let package = Package(
       name: "FuzzTargets",
       dependencies: [
         "CFuzzer", "Analysis", "Host", "Pairing", "Probing", "Recording", "Remote", "Reporting", "Stamping", "Tap",
-        "Topology", "Traffic",
+        "TestPackets", "Topology", "Traffic",
       ], path: "fuzz/Sources/FuzzTargets", swiftSettings: strict),
     .target(name: "VirtualLab", dependencies: [yams], path: "lab/Sources/VirtualLab", swiftSettings: strict),
     .executableTarget(
@@ -120,7 +125,9 @@ let package = Package(
     tests("Remote", ["Remote", "Recording"]),
     tests("Timing", ["Timing", "Clocks"]),
     tests("Tap", ["Tap", "CLatprobeABI", "Host", "Pairing", "Recording", "Stamping", "Analysis"]),
-    tests("Traffic", ["Traffic", "CLatprobeABI", "Clocks"]),
+    tests("TestPackets", ["CLatprobeABI", "Clocks", "TestPackets"]),
+    tests("Traffic", ["Traffic", "CLatprobeABI", "Clocks", "Recording", "TestPackets"]),
+    tests("RFC2544", ["RFC2544", "Recording", "TestPackets"]),
     tests("Topology", ["Topology", "Recording"]),
     tests("Analysis", ["Analysis", "Recording"]),
     tests("Pairing", ["Pairing", "VirtualLab"]),

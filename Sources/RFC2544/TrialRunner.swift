@@ -2,6 +2,7 @@
 internal import Clocks
 internal import Glibc
 package import Recording
+package import TestPackets
 package import Timing
 
 /// Does trials with a STAMP reflector at the far end: what is lost on either way counts.
@@ -9,7 +10,7 @@ package struct TrialRunner: Sendable {
   /// Bytes of a frame around the UDP payload: Ethernet with its check sequence, IP and UDP.
   package static func overhead(isIPv6: Bool) -> Int { isIPv6 ? 66 : 46 }
 
-  private let peer: Peer
+  private let peer: Destination
   package var tuning = ThreadTuning()
   package var key: TestKey?
   package var acceptedLoss = 0.0
@@ -29,7 +30,7 @@ package struct TrialRunner: Sendable {
   /// Nanoseconds after the last packet in which its answer may come.
   package var patience: Int64 = 2_000_000_000
 
-  package init(to peer: Peer) { self.peer = peer }
+  package init(to peer: Destination) { self.peer = peer }
 
   /// Sends a few packets slowly, so that everybody on the way has learnt the addresses.
   ///
@@ -78,12 +79,11 @@ package struct TrialRunner: Sendable {
     let start = Instant<Monotonic>.now.nanoseconds + max(TrialRunner.preparation, drain + TrialRunner.rest)
     // A burst takes as long as it takes; else what is not sent in time is not sent.
     let limit = plan.count == nil ? Int64((Double(warmUp) / plan.rate + duration) * 1e9) : nil
-    let thread = PacedThread(
-      PacedThread.Plan(
-        pace: Pace(rate: plan.rate), start: drain > 0 ? start : nil, tuning: tuning, duration: limit,
-        count: UInt64(warmUp + counted),
-        uncounted: UInt64(warmUp),
-        size: size, key: key, session: id), to: socket.sending)
+    var sending = PacedThread.Plan(pace: Pace(rate: plan.rate), size: size, session: id)
+    (sending.start, sending.duration) = (drain > 0 ? start : nil, limit)
+    (sending.count, sending.uncounted) = (UInt64(warmUp + counted), UInt64(warmUp))
+    (sending.tuning, sending.key) = (tuning, key)
+    let thread = PacedThread(sending, to: socket.sending)
     defer { thread.finish() }
     // A socket that nobody reads, and open to the end, so that the reflector is not told so.
     let drainage = try UDPSocket(to: peer, stampedBy: .nobody, room: 4096)

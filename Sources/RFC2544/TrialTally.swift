@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Recording
+internal import TestPackets
 
 /// Counts the packets of a trial and their answers. Pure.
 ///

@@ -4,11 +4,11 @@ internal import Clocks
 internal import Glibc
 
 /// The device's queueing discipline sends each packet at its time (SO_TXTIME): fq or etf, which packets reach early.
-struct DepartureTimes: Sendable {
+package struct DepartureTimes: Sendable {
   /// Nanoseconds before its time that a packet is handed over.
-  let lead: Int64
+  package let lead: Int64
   /// `fq` or `etf`.
-  let discipline: String
+  package let discipline: String
   /// The clock of the discipline's times.
   private let clock: Int32
   private let device: String
@@ -16,7 +16,7 @@ struct DepartureTimes: Sendable {
   private let limit: Int?
 
   /// - Throws: ``TrafficError`` where the device's discipline does not look at times.
-  init(device: String, lead: Int64) throws(TrafficError) {
+  package init(device: String, lead: Int64) throws(TrafficError) {
     var found = lp_qdisc()
     let error = unsafe lp_device_qdisc(device, &found)
     guard error == 0 else {
@@ -38,7 +38,7 @@ struct DepartureTimes: Sendable {
   func waiting(_ pace: Pace) -> Int { Int((pace.rate * Double(lead) / 1e9).rounded(.up)) + Int(pace.burst) }
 
   /// What the discipline will drop; nil: nothing.
-  func warning(_ pace: Pace) -> String? {
+  package func warning(_ pace: Pace) -> String? {
     guard let limit, case let waiting = waiting(pace), waiting > limit else { return nil }
     return
       "\(device): some \(waiting) packets wait in \(discipline) at once, which drops those beyond \(limit): give a shorter "
@@ -46,7 +46,7 @@ struct DepartureTimes: Sendable {
   }
 
   /// - Parameter size: bytes of UDP payload.
-  func apply(to socket: borrowing UDPSocket, _ pace: Pace, size: Int) throws(TrafficError) {
+  package func apply(to socket: borrowing UDPSocket, _ pace: Pace, size: Int) throws(TrafficError) {
     // The kernel counts the memory that it takes, generously here: up to 1 KiB beside twice the packet, and twice the packets.
     socket.makeQueueRoom(2 * waiting(pace) * (2 * size + 1024))
     let error = socket.keepTimes(of: clock)

@@ -36,12 +36,12 @@ package struct ErrorEstimate: Sendable, Hashable {
 }
 
 /// Big-endian fields of test packets.
-enum Field {
-  static func put(_ word: UInt32, at place: Int, in bytes: inout [UInt8]) {
+package enum Field {
+  package static func put(_ word: UInt32, at place: Int, in bytes: inout [UInt8]) {
     for index in 0..<4 { bytes[place + index] = UInt8(truncatingIfNeeded: word >> (24 - 8 * UInt32(index))) }
   }
 
-  static func put(_ half: UInt16, at place: Int, in bytes: inout [UInt8]) {
+  package static func put(_ half: UInt16, at place: Int, in bytes: inout [UInt8]) {
     (bytes[place], bytes[place + 1]) = (UInt8(half >> 8), UInt8(half & 255))
   }
 
@@ -51,9 +51,11 @@ enum Field {
     put(UInt32(time % 1_000_000_000), at: place + 4, in: &bytes)
   }
 
-  static func word(_ bytes: [UInt8], _ at: Int) -> UInt32 { bytes[at..<at + 4].reduce(0) { $0 << 8 | UInt32($1) } }
+  package static func word(_ bytes: [UInt8], _ at: Int) -> UInt32 {
+    bytes[at..<at + 4].reduce(0) { $0 << 8 | UInt32($1) }
+  }
 
-  static func half(_ bytes: [UInt8], _ at: Int) -> UInt16 { UInt16(bytes[at]) << 8 | UInt16(bytes[at + 1]) }
+  package static func half(_ bytes: [UInt8], _ at: Int) -> UInt16 { UInt16(bytes[at]) << 8 | UInt16(bytes[at + 1]) }
 
   /// NTP counts seconds from 1900 on, others from 1970.
   static let secondsFrom1900: UInt32 = 2_208_988_800

@@ -4,7 +4,7 @@ internal import Clocks
 internal import Glibc
 
 /// What routers and hosts said of packets that were sent (ICMP): each kind once, and how often.
-struct HeardErrors: Sendable {
+package struct HeardErrors: Sendable {
   struct Kind: Sendable, Hashable {
     /// What the kernel makes of it.
     var error: Int32
@@ -37,9 +37,9 @@ struct HeardErrors: Sendable {
   private static let limit = 16
   private var counts: [Kind: Int] = [:]
   /// CLOCK_MONOTONIC of when the last was read, nanoseconds.
-  private(set) var lastAt: Int64 = 0
+  package private(set) var lastAt: Int64 = 0
 
-  var isEmpty: Bool { counts.isEmpty }
+  package var isEmpty: Bool { counts.isEmpty }
   /// What was said most often.
   var main: Kind? { counts.max { ($0.value, $0.key.text) < ($1.value, $1.key.text) }?.key }
 
@@ -60,22 +60,22 @@ struct HeardErrors: Sendable {
 }
 
 /// Why packets were not answered, as far as it shows, and what to do.
-struct Silence {
+package struct Silence {
   /// Where they went: host and port as given, and the address.
   var peer: String
   var address: String
   var heard: HeardErrors
   /// Errors of send calls that told of earlier packets, where nothing more is known; 0 if none.
-  var error: Int32 = 0
+  package var error: Int32 = 0
   /// Packets that came back and are no answers.
-  var malformed = 0
+  package var malformed = 0
   /// Whether packets left this machine, where that is known.
-  var haveLeft = true
+  package var haveLeft = true
   /// Bytes of UDP payload are fewer than a stateful reflector answers.
-  var isCut = false
+  package var isCut = false
 
   /// One line, without a full stop.
-  var reason: String {
+  package var reason: String {
     if let main = heard.main { return reason(main) }
     if error == ECONNREFUSED { return nobodyListens + ", or name its port" }
     if error != 0 { return unsafe String(cString: strerror(error)) }
@@ -109,7 +109,7 @@ struct Silence {
     }
   }
 
-  init(peer: Peer, heard: HeardErrors) {
+  package init(peer: Destination, heard: HeardErrors) {
     (self.peer, address, self.heard) = (peer.name, peer.addressText, heard)
   }
 

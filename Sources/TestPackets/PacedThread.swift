@@ -3,63 +3,83 @@ internal import Clocks
 internal import Foundation
 internal import Glibc
 internal import Synchronization
-internal import Timing
+package import Timing
 
 /// A packet that was handed to the stack.
-struct SentPacket: Sendable, Hashable {
-  var number: UInt64
+package struct SentPacket: Sendable, Hashable {
+  package var number: UInt64
   /// When it was to be sent, and when it was, before the send call; CLOCK_MONOTONIC, nanoseconds.
-  var due: Int64
-  var actual: Int64
+  package var due: Int64
+  package var actual: Int64
   /// CLOCK_REALTIME at `actual`, or up to 1 µs before: the time that the packet carries. Where it was late, its code was
   /// computed in between.
-  var time: Int64
+  package var time: Int64
   /// Of that time; carried too.
-  var error = ErrorEstimate(bits: 0)
+  package var error: ErrorEstimate
   /// Packets before it that the stack refused: they have numbers too.
-  var refused: UInt32 = 0
+  package var refused: UInt32
+
+  package init(
+    number: UInt64, due: Int64, actual: Int64, time: Int64, error: ErrorEstimate = ErrorEstimate(bits: 0),
+    refused: UInt32 = 0
+  ) {
+    self.number = number
+    self.due = due
+    self.actual = actual
+    self.time = time
+    self.error = error
+    self.refused = refused
+  }
 }
 
 /// Sends packets on a schedule, on a thread of its own that does nothing else.
-final class PacedThread: Sendable {
-  struct Plan: Sendable {
-    var pace: Pace
+package final class PacedThread: Sendable {
+  package struct Plan: Sendable {
+    package var pace: Pace
     /// Of the first packet, CLOCK_MONOTONIC; nil, or what is over: as soon as the thread is ready.
-    var start: Int64?
-    var tuning = ThreadTuning()
+    package var start: Int64?
+    package var tuning = ThreadTuning()
     /// Nanoseconds; nil: no end.
-    var duration: Int64?
-    var count: UInt64?
+    package var duration: Int64?
+    package var count: UInt64?
     /// The first so many are not among those refused.
-    var uncounted: UInt64 = 0
-    var size: Int
-    var key: TestKey?
+    package var uncounted: UInt64 = 0
+    package var size: Int
+    package var key: TestKey?
     /// The session's id in each packet.
-    var session: UInt16
+    package var session: UInt16
     /// Packets are handed over early, and the device's queue sends them on time.
-    var departure: DepartureTimes?
+    package var departure: DepartureTimes?
+
+    package init(pace: Pace, size: Int, session: UInt16) {
+      self.pace = pace
+      self.size = size
+      self.session = session
+    }
   }
 
-  struct State: Sendable {
+  package struct State: Sendable {
     /// Packets that the stack took.
-    var sent: UInt64 = 0
-    var refused: (count: UInt64, error: Int32) = (0, 0)
+    package var sent: UInt64 = 0
+    package var refused: (count: UInt64, error: Int32) = (0, 0)
     /// What the stack last heard of a packet on its way.
-    var heard: Int32 = 0
+    package var heard: Int32 = 0
     /// Packets that left after the next one was due.
-    var missed: UInt64 = 0
+    package var missed: UInt64 = 0
     /// Packets that were due before the end and not sent by then.
-    var overdue: UInt64 = 0
+    package var overdue: UInt64 = 0
     /// Packets that the device's queue dropped as late; of whoever reads the socket.
-    var droppedLate = 0
+    package var droppedLate = 0
     /// What came in and found no room in the socket; of whoever reads it.
-    var ownDrops = 0
+    package var ownDrops = 0
     /// What the kernel refused of the thread's scheduling.
-    var warnings: [String] = []
+    package var warnings: [String] = []
     /// How long before its time a packet's wait ends sleeping; known at the end.
-    var guardTime: Int64?
+    package var guardTime: Int64?
     /// `count`, `duration`, or `error` where a packet does not fit; nil while it sends.
-    var stoppedBy: String?
+    package var stoppedBy: String?
+
+    package init() {}
   }
 
   /// Once a millisecond at most, so that sending is not held up.
@@ -74,7 +94,7 @@ final class PacedThread: Sendable {
   private let isDone = DispatchSemaphore(value: 0)
 
   /// Starts at once. The socket must stay open until ``finish()``.
-  init(_ plan: Plan, to socket: UDPSocket.Sending) {
+  package init(_ plan: Plan, to socket: UDPSocket.Sending) {
     // Two seconds' worth: disks may make the other thread wait.
     queue = PacketQueue(capacity: Int(min(max(2 * plan.pace.rate, 4096), 1_048_576)))
     Thread { [self] in
@@ -85,13 +105,13 @@ final class PacedThread: Sendable {
   }
 
   /// The packets since the last time. A packet is among them before it is on its way.
-  func take() -> [SentPacket] { queue.take() }
+  package func take() -> [SentPacket] { queue.take() }
 
   /// At most a millisecond old, or as old as the last packet; all is there once ``State/stoppedBy`` says why.
-  var state: State { shared.withLock { $0 } }
+  package var state: State { shared.withLock { $0 } }
 
   /// Ends it, and waits until it has ended.
-  func finish() {
+  package func finish() {
     isStopped.store(true, ordering: .relaxed)
     isDone.wait()
     isDone.signal()

@@ -15,7 +15,7 @@ extension Reflection {
   /// - Parameters:
   ///   - bytes: those of the smallest cut packet at least.
   ///   - now: CLOCK_REALTIME, nanoseconds.
-  static func isAnswer(_ bytes: [UInt8], isAuthenticated: Bool, now: Int64) -> Bool {
+  package static func isAnswer(_ bytes: [UInt8], isAuthenticated: Bool, now: Int64) -> Bool {
     let places = Places(isAuthenticated: isAuthenticated)
     if bytes.count < shortest, Field.half(bytes, places.time + 8) & 0x3fff == cutMark { return true }
     func isNear(_ one: UInt32, _ other: UInt32) -> Bool { min(one &- other, other &- one) <= span }

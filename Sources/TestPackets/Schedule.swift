@@ -25,7 +25,7 @@ package struct Pace: Sendable, Hashable {
   }
 
   /// For people.
-  var text: String {
+  package var text: String {
     "\(interval.rawValue) intervals" + (interval == .constant ? "" : " of seed \(seed)")
       + (burst == 1 ? "" : ", bursts of \(burst)")
   }

@@ -19,7 +19,7 @@ package struct TestKey: Sendable {
   }
 
   /// Takes as long whatever the difference is.
-  func isValid(_ bytes: [UInt8]) -> Bool {
+  package func isValid(_ bytes: [UInt8]) -> Bool {
     guard bytes.count >= TestKey.covered + TestKey.codeSize else { return false }
     return key.isValid(
       bytes[TestKey.covered..<TestKey.covered + TestKey.codeSize], for: Array(bytes.prefix(TestKey.covered)))

@@ -60,7 +60,7 @@ package struct TestPacket: Sendable, Hashable {
 package struct Reflection: Sendable, Hashable {
   /// With all that tells the sender's packet, but without the TTL, as some TWAMP Light reflectors answer. What is shorter is
   /// cut: its sequence number must be the sender's.
-  static let shortest = 38
+  package static let shortest = 38
 
   package var sequence: UInt32
   /// Before the answer was handed to the stack; nanoseconds of the reflector's clock since 1970.
@@ -71,9 +71,9 @@ package struct Reflection: Sendable, Hashable {
   package var received: Int64?
   package var senderSequence: UInt32
   /// Too short for the sender's fields and the time at which the request came.
-  var isCut = false
+  package var isCut = false
   /// More nanoseconds than a second has, where Z says that they are some.
-  private(set) var hasWrongNanoseconds = false
+  package private(set) var hasWrongNanoseconds = false
 
   /// - Parameter size: bytes of the request; only those that are cut have cut answers.
   /// - Returns: nil for what is none, or not authentic.
@@ -114,7 +114,7 @@ package struct Reflection: Sendable, Hashable {
   /// - Parameters:
   ///   - request: the bytes of the smallest cut packet at least; with a key, those of the smallest authenticated one.
   ///   - sequence: nil hands back the sender's, as it must for a cut request.
-  static func answer(
+  package static func answer(
     to request: [UInt8], sequence: UInt32?, received: Int64, sent: Int64, error: ErrorEstimate, ttl: UInt8,
     key: TestKey?
   ) -> [UInt8] {
@@ -135,10 +135,10 @@ package struct Reflection: Sendable, Hashable {
     return request.count <= size ? Array(bytes.prefix(request.count)) : bytes + request[size...]
   }
 
-  struct Places {
-    let time, received, senderSequence, senderTime, ttl: Int
+  package struct Places {
+    package let time, received, senderSequence, senderTime, ttl: Int
 
-    init(isAuthenticated: Bool) {
+    package init(isAuthenticated: Bool) {
       (time, received, senderSequence, senderTime, ttl) = isAuthenticated ? (16, 32, 48, 64, 80) : (4, 16, 24, 28, 40)
     }
   }

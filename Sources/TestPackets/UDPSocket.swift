@@ -10,7 +10,7 @@ package struct TrafficError: Error, CustomStringConvertible, Sendable {
 }
 
 /// Where packets go: a host and a port, looked up once.
-@safe package struct Peer: Sendable {
+@safe package struct Destination: Sendable {
   let address: lp_peer
   /// Host and port as they were given.
   package let name: String
@@ -20,7 +20,7 @@ package struct TrafficError: Error, CustomStringConvertible, Sendable {
   /// - Parameter port: a number.
   package init(host: String, port: UInt16) throws(TrafficError) {
     name = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-    meant = Peer.meant(host).map { "; did you mean \($0)?" } ?? ""
+    meant = Destination.meant(host).map { "; did you mean \($0)?" } ?? ""
     var found = lp_peer()
     let error = unsafe lp_peer_find(host, "\(port)", &found)
     guard error == 0 else {
@@ -30,7 +30,7 @@ package struct TrafficError: Error, CustomStringConvertible, Sendable {
   }
 
   /// `[::1]:862` of `::1:862`, which is an IPv6 address itself; nil of what can be no address and port.
-  static func meant(_ host: String) -> String? {
+  package static func meant(_ host: String) -> String? {
     guard let colon = host.lastIndex(of: ":"), case let address = host[..<colon], address.contains(":"),
       let port = UInt16(host[host.index(after: colon)...]), port > 0
     else { return nil }
@@ -50,7 +50,7 @@ package struct TrafficError: Error, CustomStringConvertible, Sendable {
   }
 }
 
-extension Peer {
+extension Destination {
   /// Megabits a second of the device by which packets leave now; nil where its driver does not know.
   package func speed() throws(TrafficError) -> Int? {
     let speed = unsafe lp_device_speed(try device())
@@ -122,12 +122,12 @@ package struct UDPSocket: ~Copyable {
   /// What the stack last heard of a packet that was sent: ECONNREFUSED, EHOSTUNREACH; 0 if nothing.
   package private(set) var lastError: Int32 = 0
   /// What was said of packets on their way; read together with stamps.
-  private(set) var heard = HeardErrors()
+  package private(set) var heard = HeardErrors()
   /// Packets that the device's queue dropped because their time was over, or not allowed.
-  private(set) var droppedLate = 0
+  package private(set) var droppedLate = 0
 
   /// The address that it sends from, 16 bytes; IPv4's as ::ffff:10.0.0.1.
-  var source: [UInt8]? {
+  package var source: [UInt8]? {
     var address = [UInt8](repeating: 0, count: 16)
     return unsafe lp_udp_source(descriptor, &address) == 0 ? address : nil
   }
@@ -136,7 +136,7 @@ package struct UDPSocket: ~Copyable {
   ///   - keepsPackets: stamps come with the packets.
   ///   - room: bytes for stamps that are not fetched yet; more than `net.core.rmem_max` needs CAP_NET_ADMIN.
   package init(
-    to peer: Peer, stampedBy clock: TransmitClock, keepsPackets: Bool = true, room: Int32 = 20 << 20
+    to peer: Destination, stampedBy clock: TransmitClock, keepsPackets: Bool = true, room: Int32 = 20 << 20
   ) throws(TrafficError) {
     var address = peer.address
     let way: lp_tx_clock =
@@ -155,14 +155,14 @@ package struct UDPSocket: ~Copyable {
   deinit { if descriptor >= 0 { close(descriptor) } }
 
   /// The half of a socket that sends, for a thread of its own; the socket must outlive it.
-  struct Sending: Sendable {
+  package struct Sending: Sendable {
     fileprivate let descriptor: Int32
 
     /// Hands a packet to the stack, without waiting for room.
     ///
     /// - Parameter time: when it is to leave, by the clock of ``UDPSocket/keepTimes(of:)``; nil: at once.
     /// - Returns: 0 or the number of the error; and that of what was heard of an earlier packet.
-    func send(_ bytes: [UInt8], at time: UInt64? = nil) -> (error: Int32, heard: Int32) {
+    package func send(_ bytes: [UInt8], at time: UInt64? = nil) -> (error: Int32, heard: Int32) {
       // An error may be of earlier packets (nobody listens there): each is told only once.
       let first = hand(bytes, time)
       guard first < 0, ![EAGAIN, ENOMEM, EPERM, EINVAL].contains(-first) else { return (-first, 0) }
@@ -177,7 +177,7 @@ package struct UDPSocket: ~Copyable {
     }
   }
 
-  var sending: Sending { Sending(descriptor: descriptor) }
+  package var sending: Sending { Sending(descriptor: descriptor) }
 
   /// Packets have times to leave at.
   ///
@@ -230,7 +230,7 @@ package struct UDPSocket: ~Copyable {
   }
 
   /// Packets that came in and found no room.
-  var drops: Int { Int(lp_udp_drops(descriptor)) }
+  package var drops: Int { Int(lp_udp_drops(descriptor)) }
 
   /// Waits until a stamp or an answer is there, at most until then; a signal ends it early.
   package func wait(until time: Instant<Monotonic>) { _ = lp_udp_wait_until(descriptor, time.nanoseconds) }

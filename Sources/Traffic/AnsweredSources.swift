@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CTraffic
+internal import TestPackets
 
 /// What each source was answered lately, so that two programs that answer each other come to an end.
 ///

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import TestPackets
 
 /// The four times of one round trip, nanoseconds since 1970: T1 and T4 by the sender's CLOCK_REALTIME, T2 and T3 by the
 /// reflector's clock (RFC 8762, section 4).

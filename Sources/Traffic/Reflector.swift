@@ -2,6 +2,7 @@
 internal import CTraffic
 internal import Clocks
 internal import Glibc
+package import TestPackets
 
 package struct ReflectorOptions: Sendable {
   /// Answers are numbered by session, which tells on which way packets were lost; else they have the sender's number.
@@ -88,7 +89,7 @@ package struct Reflector: ~Copyable {
         case EACCES: "; ports below 1024 need root or CAP_NET_BIND_SERVICE: run with sudo, or grant it"
         case EADDRNOTAVAIL:
           "; 'ip address' shows those of this machine"
-            + (host.flatMap(Peer.meant).map { "; did you mean \($0)?" } ?? "")
+            + (host.flatMap(Destination.meant).map { "; did you mean \($0)?" } ?? "")
         default: ""
         }
       throw TrafficError(

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import TestPackets
 
 /// Whether the times that a reflector gives can be, and how long it had each packet.
 ///

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Recording
+package import TestPackets
 internal import Wording
 
 /// Puts packets and their answers together. Pure: times come from whoever calls.

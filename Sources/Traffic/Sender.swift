@@ -7,6 +7,7 @@ package import Host
 internal import Pairing
 package import Recording
 internal import Stamping
+package import TestPackets
 package import Timing
 
 package struct SenderOptions: Sendable {
@@ -64,7 +65,7 @@ package struct Sender: ~Copyable {
   package let basis: SenderOptions.Clock
   /// Tells this run from others of the same ports.
   private let id = UInt16.random(in: 1...(.max))
-  let peer: Peer
+  let peer: Destination
   private var sources: StampSources
   var way: WayWatch
   private var watch: SystemWatch?
@@ -87,7 +88,7 @@ package struct Sender: ~Copyable {
   /// Opens the socket; nothing is sent yet.
   ///
   /// - Parameter warn: told in one line each what will be missing.
-  package init(to peer: Peer, options: SenderOptions, warn: @escaping (String) -> Void) throws(TrafficError) {
+  package init(to peer: Destination, options: SenderOptions, warn: @escaping (String) -> Void) throws(TrafficError) {
     let device = try peer.device()
     let linkType = try Sender.linkType(device)
     let wantsHardware = options.clock == nil || options.clock == .hardware
@@ -193,9 +194,9 @@ package struct Sender: ~Copyable {
   private mutating func loop(
     _ writer: MachineWriter, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
   ) throws -> String {
-    let plan = PacedThread.Plan(
-      pace: options.pace, tuning: options.tuning, duration: options.recorder.duration, count: options.recorder.count,
-      size: options.size, key: options.key, session: id, departure: departure)
+    var plan = PacedThread.Plan(pace: options.pace, size: options.size, session: id)
+    (plan.tuning, plan.key, plan.departure) = (options.tuning, options.key, departure)
+    (plan.duration, plan.count) = (options.recorder.duration, options.recorder.count)
     let thread = PacedThread(plan, to: socket.sending)
     defer {
       thread.finish()

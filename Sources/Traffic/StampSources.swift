@@ -4,6 +4,7 @@ internal import Glibc
 internal import Host
 internal import Pairing
 internal import Stamping
+internal import TestPackets
 
 /// Which devices the stamps of packets are of: the one that the route names, or those below it, where that is a tunnel, a
 /// bond or the like and does not stamp itself.

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+internal import TestPackets
 
 /// Whether routes still lead packets to the device that they left by at first. What becomes of the device itself is
 /// ``SystemWatch``'s matter.
 struct WayWatch: Sendable {
   private enum State: Equatable { case asBefore, noWay, elsewhere(String) }
 
-  private let peer: Peer
+  private let peer: Destination
   private let device: String
   private var state = State.asBefore
   private(set) var changes: [String] = []
   private static let most = 20
 
-  init(peer: Peer, device: String) {
+  init(peer: Destination, device: String) {
     self.peer = peer
     self.device = device
   }

@@ -3,11 +3,11 @@ import ArgumentParser
 import Foundation
 import Host
 import Probing
+import RFC2544
 import Recording
 import Remote
 import Reporting
-import Timing
-import Traffic
+import TestPackets
 import Wording
 
 struct RFC2544Command: ParsableCommand {
@@ -151,7 +151,7 @@ struct RFC2544Command: ParsableCommand {
     if !force, FileManager.default.fileExists(atPath: output + "/trials.csv") {
       throw TrafficError("\(output): there are results already; give another -o, or --force")
     }
-    let target = try Peer(host: peer.host, port: peer.port)
+    let target = try Destination(host: peer.host, port: peer.port)
     var runner = TrialRunner(to: target)
     runner.tuning = tuning.thread
     runner.key = try key.map { TestKey(bytes: try SharedKey.bytes(file: $0)) }
@@ -250,7 +250,7 @@ struct RFC2544Command: ParsableCommand {
   }
 
   /// Bits a second of the line.
-  private func rate(to target: Traffic.Peer) throws -> Double {
+  private func rate(to target: Destination) throws -> Double {
     if let bits = lineRate?.bits { return bits }
     let device = try target.device()
     guard let speed = try target.speed() else {
@@ -261,7 +261,7 @@ struct RFC2544Command: ParsableCommand {
   }
 
   /// Sizes that hold a test packet, each once.
-  private func possible(_ frames: [Int], _ target: Traffic.Peer) throws -> [Int] {
+  private func possible(_ frames: [Int], _ target: Destination) throws -> [Int] {
     let payload = key == nil ? TestPacket.smallestCut : TestPacket.smallestAuthenticated
     let smallest = payload + TrialRunner.overhead(isIPv6: target.isIPv6)
     var sizes: [Int] = []

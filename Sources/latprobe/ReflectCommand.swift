@@ -3,6 +3,7 @@ import ArgumentParser
 import Host
 import Probing
 import Remote
+import TestPackets
 import Traffic
 
 struct ReflectCommand: ParsableCommand {

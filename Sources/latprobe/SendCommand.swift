@@ -6,6 +6,7 @@ import Host
 import Probing
 import Recording
 import Remote
+import TestPackets
 import Timing
 import Traffic
 
@@ -159,7 +160,7 @@ struct SendCommand: ParsableCommand {
     options.recorder.duration = duration?.nanoseconds
     options.recorder.count = count
     options.recorder.writer.maxSize = maxSize?.bytes
-    let target = try Peer(host: peer.host, port: peer.port)
+    let target = try Destination(host: peer.host, port: peer.port)
     StopSignal.watch()
     var sender = try Sender(to: target, options: options) { Console.error("warning: \($0)") }
     let session = Session(

@@ -10,10 +10,10 @@ struct House {
     // Protocols, hook points, waiting: nearly pure.
     ["Pairing", "Timing", "Topology"],
     // What producers share.
-    ["Host", "Stamping"],
+    ["Host", "Stamping", "TestPackets"],
     ["Collecting"],
     // Producers of records.
-    ["Probing", "Remote", "Tap", "Traffic"],
+    ["Probing", "RFC2544", "Remote", "Tap", "Traffic"],
     ["Analysis"],
     ["Reporting"],
     // The commands.

@@ -2,7 +2,7 @@
 import Recording
 import Testing
 
-@testable import Traffic
+@testable import RFC2544
 
 /// Devices are made up; nothing is sent.
 @Suite struct RFC2544Tests {

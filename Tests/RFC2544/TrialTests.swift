@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Recording
+import TestPackets
 import Testing
 
-@testable import Traffic
+@testable import RFC2544
 
 /// What becomes of a trial's packets and answers; nothing is sent.
 @Suite struct TrialTests {

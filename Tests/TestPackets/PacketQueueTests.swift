@@ -2,7 +2,7 @@
 import Foundation
 import Testing
 
-@testable import Traffic
+@testable import TestPackets
 
 @Suite struct PacketQueueTests {
   private func packet(_ number: Int) -> SentPacket {

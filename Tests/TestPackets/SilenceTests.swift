@@ -2,7 +2,7 @@
 import Glibc
 import Testing
 
-@testable import Traffic
+@testable import TestPackets
 
 /// What is said of packets that nobody answers.
 @Suite struct SilenceTests {

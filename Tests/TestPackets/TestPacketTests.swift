@@ -2,7 +2,7 @@
 import Clocks
 import Testing
 
-@testable import Traffic
+@testable import TestPackets
 
 @Suite struct TestPacketTests {
   @Test func bytesAreThoseOfRFC8762() throws {

@@ -4,7 +4,7 @@ import Clocks
 import Glibc
 import Testing
 
-@testable import Traffic
+@testable import TestPackets
 
 /// On the loopback device, which stamps as drivers do.
 @Suite struct UDPSocketTests {
@@ -74,10 +74,12 @@ import Testing
 
   @Test func whereToIsToldInOneLine() throws {
     #expect(try sink.peer.device() == "lo")
-    #expect(throws: TrafficError.self) { try Peer(host: "no.such.host.invalid", port: 862) }
-    #expect(Peer.meant("::1:862") == "[::1]:862" && Peer.meant("fe80::1:2:8620") == "[fe80::1:2]:8620")
-    for host in ["::1", "::", "10.0.0.1", "fe80::1:x", "1:2:3:4:5:6:7:8", "host"] { #expect(Peer.meant(host) == nil) }
-    let error = #expect(throws: TrafficError.self) { try Peer(host: "256.0.0.1", port: 1) }
+    #expect(throws: TrafficError.self) { try Destination(host: "no.such.host.invalid", port: 862) }
+    #expect(Destination.meant("::1:862") == "[::1]:862" && Destination.meant("fe80::1:2:8620") == "[fe80::1:2]:8620")
+    for host in ["::1", "::", "10.0.0.1", "fe80::1:x", "1:2:3:4:5:6:7:8", "host"] {
+      #expect(Destination.meant(host) == nil)
+    }
+    let error = #expect(throws: TrafficError.self) { try Destination(host: "256.0.0.1", port: 1) }
     #expect(error?.description.hasPrefix("host '256.0.0.1' is not known: ") == true)
   }
 }
@@ -105,5 +107,5 @@ private final class Sink {
 
   deinit { close(descriptor) }
 
-  var peer: Peer { get throws { try Peer(host: "127.0.0.1", port: port) } }
+  var peer: Destination { get throws { try Destination(host: "127.0.0.1", port: port) } }
 }

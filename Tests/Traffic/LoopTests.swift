@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import TestPackets
 import Testing
 
 @testable import Traffic

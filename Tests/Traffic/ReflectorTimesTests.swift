@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Recording
+import TestPackets
 import Testing
 
 @testable import Traffic

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Remote
-internal import Traffic
+internal import TestPackets
 
 extension FuzzTarget {
   static let messages = [

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Testing
 
+@testable import TestPackets
 @testable import Traffic
 
 @Suite struct ReflectionTests {
