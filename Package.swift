@@ -64,7 +64,7 @@ let package = Package(
     module(
       "Host",
       ["CLatprobeABI", "CNetns", "CPcap", "CPrivileges", "CSeccomp", "CTimestamp", "Clocks", "Pairing", "Recording"]),
-    module("Collecting", ["Recording"]),
+    module("Collecting", ["Clocks", "Host", "Recording"]),
     module("Probing", ["CBPF", "CLatprobeABI", "Clocks", "Collecting", "Host", "Recording", "Topology", "Wording"]),
     module(
       "Tap",
@@ -117,6 +117,7 @@ let package = Package(
     tests("Clocks", ["Clocks"]),
     tests("Digests", ["Digests"]),
     tests("Host", ["CSeccomp", "Clocks", "Host", "Recording"]),
+    tests("Collecting", ["CLatprobeABI", "Clocks", "Collecting", "Host", "Recording"]),
     tests("Probing", ["CLatprobeABI", "Host", "Probing", "Recording", "Topology"]),
     tests(
       "Integration",

@@ -1,25 +1,21 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
 internal import Clocks
+// SPDX-License-Identifier: GPL-2.0-or-later
 package import Collecting
-internal import Glibc
 package import Host
 package import Recording
 package import Topology
 
-/// Drains the probes into a recording until it is told to stop.
+/// Records what the probes stamp.
 package struct Recorder: ~Copyable {
-  private static let drainInterval: Int64 = 20_000_000
-  private static let updateInterval: Int64 = 1_000_000_000
-
   private var probes: ProbeSet
   private let resolved: ResolvedTopology
-  private let options: RecorderOptions
-  private let writer: MachineWriter
-  private var clocks: ClockKeeper
+  private let collector: Collector
   private var watch: SystemWatch
   private let warn: (String) -> Void
   private var cost = StampCost()
-  private var machine: Machine
+  private var drain: Drain?
+  private var companion = RecorderCompanion()
+  package var machine: Machine
 
   /// - Parameters:
   ///   - machine: described all but for times and ledger.
@@ -28,107 +24,72 @@ package struct Recorder: ~Copyable {
   ///   - warn: told in one line each what changes under the recording.
   package init(
     probes: consuming ProbeSet, resolved: ResolvedTopology, machine: Machine, session: Session, directory: String,
-    clocks: consuming ClockKeeper, watch: consuming SystemWatch, options: RecorderOptions,
+    clocks: ClockKeeper, watch: consuming SystemWatch, options: RecorderOptions,
     warn: @escaping (String) -> Void = { _ in }
   ) throws(RecordingError) {
-    var machine = machine
-    let now = ClockReading.now()
-    machine.startedAt = UInt64(now.monotonic.nanoseconds)
     self.probes = probes
     self.resolved = resolved
-    self.options = options
     self.machine = machine
-    writer = try MachineWriter(
-      directory: directory, machine: machine, session: session,
-      utcOffset: now.realtime.nanoseconds - now.monotonic.nanoseconds, options: options.writer)
-    self.clocks = clocks
     self.watch = watch
     self.warn = warn
+    collector = try Collector(
+      machine: machine, session: session, directory: directory, clocks: clocks, options: options)
   }
 
   /// Records until the duration or count is reached, or `stopRequested` says why to stop.
   ///
-  /// What was recorded until then is on disk whatever happens; on a full disk too.
   /// - Returns: the machine as written last.
   package mutating func run(
     beside companion: RecorderCompanion = RecorderCompanion(), stopRequested: () -> String?,
     progress: (RecordingProgress) -> Void
   ) throws -> Machine {
-    let drain = try Drain(probes.rings)
-    var failure: (any Error)?
-    try clocks.take(.all, writer)
-    machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+    self.companion = companion
+    let collector = collector
+    return try collector.collect(&self, stopRequested: stopRequested, progress: progress)
+  }
+}
+
+extension Recorder: Producer {
+  package mutating func start() throws {
+    drain = try Drain(probes.rings)
     try probes.enable()
-    do {
-      machine.stoppedBy = try loop(drain, companion, stopRequested, progress)
-    } catch {
-      failure = error
-      machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
-    }
+  }
+
+  package mutating func poll(_ now: Int64, into outlet: Outlet) throws -> Round {
+    let bytes = pour(into: outlet)
+    companion.put(into: outlet)
+    try follow(watch.take())
+    if let found = try cost.follow(probes, now: now, bytes: bytes) { take(found) }
+    return .idle
+  }
+
+  package mutating func mayEnd() -> Bool { companion.mayEnd() }
+
+  package mutating func stop() throws {
     try probes.disable()
-    if failure == nil { try follow(watch.take(isLast: true)) }
-    machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+    try follow(watch.take(isLast: true))
+  }
+
+  package mutating func finish(into outlet: Outlet) throws {
+    while pour(into: outlet) > 0 {}
+    companion.put(into: outlet)
     if let found = try cost.finish(probes) { take(found) }
-    if failure == nil {
-      do {
-        while try pour(drain) > 0 {}
-        try companion.put(into: writer)
-        try clocks.take(.all, writer)
-      } catch { failure = error }
-    }
-    try takeLedger()
-    try takeDrops(named: true)
-    do { try writer.close(machine) } catch { failure = failure ?? error }
-    if let failure { throw failure }
-    return machine
   }
 
-  private mutating func loop(
-    _ drain: borrowing Drain, _ companion: RecorderCompanion, _ stopRequested: () -> String?,
-    _ progress: (RecordingProgress) -> Void
-  ) throws -> String {
-    var reason: String?
-    let start = Instant<Monotonic>.now.nanoseconds
-    var flushes = FlushSchedule(start: start)
-    // With the first flush, so that what is on disk is accounted for.
-    var nextUpdate = start + FlushSchedule.first
-    while true {
-      let bytes = try pour(drain)
-      try companion.put(into: writer)
-      try follow(watch.take())
-      let now = Instant<Monotonic>.now.nanoseconds
-      if let found = try cost.follow(probes, now: now, bytes: bytes) { take(found) }
-      if flushes.isDue(now) {
-        try takeLedger()
-        try writer.flush()
-        let state = state(elapsed: Double(now - start) / 1e9)
-        progress(state)
-        if let count = options.count, state.packets >= count { reason = reason ?? "count" }
-      }
-      try clocks.take(.due(now), writer)
-      if now >= nextUpdate {
-        nextUpdate = now + Recorder.updateInterval
-        try takeDrops(named: false)
-        try writer.updateMachine(machine)
-        // Rotation may delete the stream that has a flow's 5-tuple.
-        if options.writer.rotateSize ?? options.writer.maxSize != nil || options.writer.rotateTime != nil {
-          try probes.forgetFlows()
-        }
-      }
-      reason = reason ?? stopRequested()
-      var pause = Recorder.drainInterval
-      if let duration = options.duration, reason == nil {
-        if now - start >= duration { reason = "duration" }
-        pause = min(pause, max(duration - (now - start), 0))
-      }
-      if let reason, companion.mayEnd() { return reason }
-      var time = timespec(tv_sec: 0, tv_nsec: Int(pause))
-      unsafe nanosleep(&time, nil)
+  package mutating func takeAccount(_ account: Account) throws {
+    switch account {
+    case .flush: try takeLedger()
+    case .update: try takeDrops(named: false)
+    case .end:
+      try takeLedger()
+      try takeDrops(named: true)
     }
   }
 
-  private borrowing func pour(_ drain: borrowing Drain) throws -> Int {
-    unsafe try drain.run { cpu, records throws(RecordingError) in unsafe try writer.append(cpu: cpu, bytes: records) }
+  package mutating func forgetFlows() throws { try probes.forgetFlows() }
+
+  private borrowing func pour(into outlet: Outlet) -> Int {
+    unsafe drain?.run { cpu, records in unsafe outlet.append(cpu: cpu, bytes: records) } ?? 0
   }
 
   /// Writes down what has changed; a device that came back is watched under the number it has now.
@@ -154,9 +115,6 @@ package struct Recorder: ~Copyable {
 
   private mutating func takeLedger() throws {
     machine.ledger = try probes.ledger()
-    var lost: [Int: Count] = [:]
-    for row in machine.ledger { lost[row.cpu, default: 0] += row.lost }
-    for (cpu, total) in lost { writer.discarded(cpu: cpu, total: total) }
     let misses = probes.misses()
     for hook in resolved.attachedHooks {
       let programs = Set(hook.probes.flatMap(\.programs))
@@ -168,17 +126,5 @@ package struct Recorder: ~Copyable {
     let drops = try probes.drops(named: named)
     machine.drops = drops?.places
     machine.dropsLost = drops?.lost
-  }
-
-  private func state(elapsed: Double) -> RecordingProgress {
-    var packets: [String: Count] = [:]
-    for row in machine.ledger { packets[row.hook, default: 0] += row.emitted }
-    var progress = RecordingProgress()
-    progress.elapsed = elapsed
-    progress.stamps = packets.values.sum().unsigned
-    progress.lost = machine.ledger.sum(\.lost).unsigned
-    progress.packets = (packets.values.max() ?? 0).unsigned
-    progress.size = writer.size
-    return progress
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CLatprobeABI
+internal import Collecting
 package import Recording
 
 /// What goes on beside a recording: guests that record at the same time. The recorder's thread asks; no answer may wait.
@@ -15,7 +16,7 @@ package struct RecorderCompanion {
   }
 
   /// Writes the new exchanges into the stream of CPU 0.
-  func put(into writer: MachineWriter) throws(RecordingError) {
+  func put(into outlet: Outlet) {
     for exchange in exchanges() {
       var event = lp_clock_exchange()
       event.time_ns = exchange.time
@@ -25,9 +26,7 @@ package struct RecorderCompanion {
       event.peer_received_ns = exchange.peerReceived
       event.peer_sent_ns = exchange.peerSent
       event.received_ns = exchange.received
-      try unsafe withUnsafeBytes(of: event) { (bytes) throws(RecordingError) in
-        try unsafe writer.append(cpu: 0, bytes: bytes)
-      }
+      unsafe withUnsafeBytes(of: event) { unsafe outlet.append(cpu: 0, bytes: $0) }
     }
   }
 }

@@ -233,10 +233,19 @@ package struct Machine: Codable, Sendable, Equatable {
   package var unwritten: Count
   /// Events in the streams when they were closed; null while the recording runs, if it was cut off, and in older ones.
   package var events: Count?
+  /// Values of ``stoppedBy``.
+  package static let diskFull = "disk full"
+  package static let error = "error"
+
+  /// What ``stoppedBy`` says of a recording that a failure ended.
+  package static func end(by failure: any Error) -> String {
+    (failure as? RecordingError)?.kind == .diskFull ? diskFull : error
+  }
+
   /// Its recorder was at work when it was read; not in the file.
   package var isBeingRecorded = false
   /// The disk was full or writing failed: what the hooks handed over last is not on disk.
-  package var endedByFailure: Bool { unwritten > 0 || stoppedBy == "disk full" || stoppedBy == "error" }
+  package var endedByFailure: Bool { unwritten > 0 || stoppedBy == Machine.diskFull || stoppedBy == Machine.error }
 
   enum CodingKeys: String, CodingKey {
     case format, name, role, hostname, kernel, architecture, cpus, settings, topology, hooks, paths, segments

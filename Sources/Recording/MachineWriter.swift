@@ -182,7 +182,7 @@ package final class MachineWriter {
     if failure == nil {
       do throws(RecordingError) { try flush() } catch let problem {
         error = problem
-        if problem.kind == .diskFull { machine.stoppedBy = "disk full" }
+        if problem.kind == .diskFull { machine.stoppedBy = Machine.diskFull }
       }
     }
     buffers = [:]

@@ -53,6 +53,9 @@ package struct PacketStamper {
     identity = Int32((isNATProof ? LP_IDENTITY_NAT_PROOF : LP_IDENTITY_FULL).rawValue)
   }
 
+  /// Each flow's 5-tuple is written again.
+  package mutating func forgetFlows() { known = [] }
+
   /// What a stamp says beside the packet's own bytes.
   package struct Circumstances {
     var hook: HookPoint

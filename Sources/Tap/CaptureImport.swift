@@ -115,7 +115,7 @@ package struct CaptureImport {
     do throws(RecordingError) {
       for file in files { try read(file.reader, fixed: file.hook, writer, stopRequested) }
     } catch {
-      describe(stoppedBy: error.kind == .diskFull ? "disk full" : "error")
+      describe(stoppedBy: Machine.end(by: error))
       try? writer.close(machine)
       throw error
     }

@@ -172,7 +172,7 @@ extension MachineRecording {
       }
     } catch {
       var cut = machine
-      cut.stoppedBy = error.kind == .diskFull ? "disk full" : "error"
+      cut.stoppedBy = Machine.end(by: error)
       try? writer.close(cut)
       guard error.kind == .diskFull, let errno = error.errno else { throw error }
       throw RecordingError(

@@ -46,7 +46,6 @@ package struct SenderOptions: Sendable {
 
 /// Sends STAMP test packets on a schedule, and records when each has left.
 package struct Sender: ~Copyable {
-  private static let updateInterval: Int64 = 1_000_000_000
   /// Stamps that have not come in this time after the last packet never will: drivers give up after a second. Answers
   /// neither.
   private static let patience: Int64 = 1_100_000_000
@@ -72,11 +71,16 @@ package struct Sender: ~Copyable {
   private let counters: DriverCounters
   let departure: DepartureTimes?
   var socket: UDPSocket
-  private var clocks: ClockKeeper
+  private let clocks: ClockKeeper
   private(set) var interface: TapInterface
   private var stamper = PacketStamper()
   private var records: [UInt8] = []
-  package private(set) var machine: Machine
+  private var thread: PacedThread?
+  /// What the thread has to warn of is told.
+  private var hasWarned = false
+  /// CLOCK_MONOTONIC, nanoseconds.
+  private var startedAt: Int64 = 0
+  package var machine: Machine
   var trips: RoundTrips
   /// What the sending thread has counted.
   var state = PacedThread.State()
@@ -162,100 +166,22 @@ package struct Sender: ~Copyable {
   package mutating func run(
     session: Session, directory: String, stopRequested: () -> String?, progress: (RecordingProgress) -> Void
   ) throws -> Machine {
-    let now = ClockReading.now()
-    machine.startedAt = UInt64(now.monotonic.nanoseconds)
-    let writer = try MachineWriter(
-      directory: directory, machine: machine, session: session,
-      utcOffset: now.realtime.nanoseconds - now.monotonic.nanoseconds, options: options.recorder.writer)
-    var failure: (any Error)?
-    do {
-      try clocks.take(.all, writer)
-      machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-      machine.stoppedBy = try loop(writer, stopRequested, progress)
-      try clocks.take(.all, writer)
-    } catch {
-      failure = error
-      machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
-      machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-    }
-    missing = sent > stamped ? sent - stamped : 0
-    interface.driverCounters = counters.since?.mapValues { Count($0) }
-    if clock == .hardware, deliveredNothing { interface.hardware = TapInterface.notDelivered }
-    takeLedger()
-    writer.discarded(cpu: 0, total: Count(missing))
-    do { try writer.close(machine) } catch { failure = failure ?? error }
-    if let failure { throw failure }
-    return machine
+    // How long and how many is the sending thread's matter.
+    var options = options.recorder
+    (options.duration, options.count) = (nil, nil)
+    let collector = try Collector(
+      machine: machine, session: session, directory: directory, clocks: clocks, options: options)
+    return try collector.collect(&self, stopRequested: stopRequested, progress: progress)
   }
 
   /// Packets that the stack took.
   package var sent: UInt64 { state.sent }
 
-  private mutating func loop(
-    _ writer: MachineWriter, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
-  ) throws -> String {
-    var plan = PacedThread.Plan(pace: options.pace, size: options.size, session: id)
-    (plan.tuning, plan.key, plan.departure) = (options.tuning, options.key, departure)
-    (plan.duration, plan.count) = (options.recorder.duration, options.recorder.count)
-    let thread = PacedThread(plan, to: socket.sending)
-    defer {
-      thread.finish()
-      state = thread.state
-    }
-    let start = Instant<Monotonic>.now.nanoseconds
-    var flushes = FlushSchedule(start: start)
-    // With the first flush, so that what is on disk is accounted for.
-    var nextUpdate = start + FlushSchedule.first
-    var isTold = false
-    while true {
-      let now = Instant<Monotonic>.now.nanoseconds
-      follow()
-      if flushes.isDue(now) {
-        state = thread.state
-        way.look(after: Double(now - start) / 1e9)
-        takeLedger()
-        try writer.flush()
-        progress(progressState(elapsed: Double(now - start) / 1e9, writer))
-      }
-      try clocks.take(.due(now), writer)
-      if now >= nextUpdate {
-        nextUpdate = now + Sender.updateInterval
-        try writer.updateMachine(machine)
-      }
-      // Before packets are taken: after the last one has been.
-      let counted = thread.state
-      if !isTold, !counted.warnings.isEmpty {
-        isTold = true
-        counted.warnings.forEach(warn)
-      }
-      let ended = stopRequested() ?? counted.stoppedBy
-      if ended != nil { thread.finish() }
-      let isMoreThere = try take(thread, writer)
-      if let ended {
-        state = thread.state
-        machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-        if state.refused.error == EMSGSIZE {
-          throw TrafficError(
-            "\(options.size) bytes and their headers do not fit into a packet of \(interface.name): give --size less")
-        }
-        try waitForStamps(thread, writer)
-        return ended
-      }
-      if isMoreThere { continue }
-      if basis == .kernel {
-        _ = AbsoluteSleep().wait(until: Instant(nanoseconds: now + Sender.takeInterval))
-      } else {
-        // Awake now and then, to hear signals and of the end.
-        socket.wait(until: Instant(nanoseconds: now + 20_000_000))
-      }
-    }
-  }
-
-  /// Takes what has been sent, and what has come back, and writes it.
+  /// Takes what has been sent, and what has come back, and hands it over.
   ///
   /// - Returns: whether there is more that came back.
   @discardableResult
-  private mutating func take(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws -> Bool {
+  private mutating func take(_ thread: PacedThread, into outlet: Outlet) throws -> Bool {
     let clocks = ClockReading.now()
     let clockOffset = clocks.realtime.nanoseconds - clocks.monotonic.nanoseconds
     var answers: [(Answer, monotonic: Int64)] = []
@@ -271,7 +197,7 @@ package struct Sender: ~Copyable {
     for stamp in stamps { take(stamp, clockOffset) }
     for (answer, monotonic) in answers { take(answer, at: monotonic, clockOffset) }
     for found in trips.takePairs() { records += found.pair.bytes(at: found.time) }
-    try writer.append(cpu: 0, records)
+    outlet.append(cpu: 0, records)
     records.removeAll(keepingCapacity: true)
     return answers.count == Sender.takeLimit || stamps.count == Sender.takeLimit
   }
@@ -316,18 +242,6 @@ package struct Sender: ~Copyable {
     if departure != nil, stamp.clock == .kernel { trips.departed(sequence, at: stamp.time - clockOffset) }
   }
 
-  private mutating func waitForStamps(_ thread: borrowing PacedThread, _ writer: MachineWriter) throws {
-    let end = Instant<Monotonic>.now.nanoseconds + Sender.patience + (departure?.lead ?? 0)
-    while stamped < sent || options.expectsAnswers && trips.isWaiting,
-      case let now = Instant<Monotonic>.now.nanoseconds, now < end
-    {
-      socket.wait(until: Instant(nanoseconds: min(now + 50_000_000, end)))
-      try take(thread, writer)
-    }
-    trips.finish()
-    follow(isLast: true)
-  }
-
   /// Writes down what has changed. A clock that was set, and a machine that slept, count as steps beside it.
   private mutating func follow(isLast: Bool = false) {
     for change in watch?.take(isLast: isLast) ?? [] {
@@ -337,6 +251,89 @@ package struct Sender: ~Copyable {
       machine.changes = (machine.changes ?? []) + [change]
       warn("\(change)")
     }
+  }
+}
+
+extension Sender: Producer {
+  package mutating func start() {
+    var plan = PacedThread.Plan(pace: options.pace, size: options.size, session: id)
+    (plan.tuning, plan.key, plan.departure) = (options.tuning, options.key, departure)
+    (plan.duration, plan.count) = (options.recorder.duration, options.recorder.count)
+    startedAt = Instant<Monotonic>.now.nanoseconds
+    thread = PacedThread(plan, to: socket.sending)
+  }
+
+  package mutating func poll(_ now: Int64, into outlet: Outlet) throws -> Round {
+    guard let thread else { return .idle }
+    follow()
+    // Before packets are taken: after the last one has been.
+    let counted = thread.state
+    if !hasWarned, !counted.warnings.isEmpty {
+      hasWarned = true
+      counted.warnings.forEach(warn)
+    }
+    let isMoreThere = try take(thread, into: outlet)
+    if let reason = counted.stoppedBy { return .ended(reason) }
+    return isMoreThere ? .more : .idle
+  }
+
+  package mutating func wait(until time: Int64) {
+    if basis == .kernel {
+      Pause.sleep(until: min(time, Instant<Monotonic>.now.nanoseconds + Sender.takeInterval))
+    } else {
+      // Awake now and then, to hear signals and of the end.
+      socket.wait(until: Instant(nanoseconds: time))
+    }
+  }
+
+  /// The socket stays open until the thread has ended.
+  package mutating func stop() throws {
+    guard let thread else { return }
+    thread.finish()
+    state = thread.state
+    if isTooLong {
+      throw TrafficError(
+        "\(options.size) bytes and their headers do not fit into a packet of \(interface.name): give --size less")
+    }
+  }
+
+  private var isTooLong: Bool { state.refused.error == EMSGSIZE }
+
+  /// Waits for stamps and answers that are still to come.
+  package mutating func finish(into outlet: Outlet) throws {
+    guard let thread else { return }
+    try take(thread, into: outlet)
+    let end = Instant<Monotonic>.now.nanoseconds + Sender.patience + (departure?.lead ?? 0)
+    while !isTooLong, stamped < sent || options.expectsAnswers && trips.isWaiting,
+      case let now = Instant<Monotonic>.now.nanoseconds, now < end
+    {
+      socket.wait(until: Instant(nanoseconds: min(now + 50_000_000, end)))
+      try take(thread, into: outlet)
+    }
+    trips.finish()
+    follow(isLast: true)
+  }
+
+  package mutating func takeAccount(_ account: Account) {
+    switch account {
+    case .flush:
+      if let thread { state = thread.state }
+      way.look(after: Double(Instant<Monotonic>.now.nanoseconds - startedAt) / 1e9)
+    case .update: return
+    case .end:
+      missing = sent > stamped ? sent - stamped : 0
+      interface.driverCounters = counters.since?.mapValues { Count($0) }
+      if clock == .hardware, deliveredNothing { interface.hardware = TapInterface.notDelivered }
+    }
+    takeLedger()
+  }
+
+  package mutating func forgetFlows() { stamper.forgetFlows() }
+
+  package var progress: RecordingProgress {
+    var progress = RecordingProgress()
+    (progress.stamps, progress.packets) = (stamped, sent)
+    return progress
   }
 
   private mutating func takeLedger() {
@@ -354,14 +351,5 @@ package struct Sender: ~Copyable {
     machine.settings["stamps"] = clock == .user ? nil : sources.text
     machine.settings["way"] = way.text
     machine.settings["silence"] = sent > 0 && trips.answered == 0 && options.expectsAnswers ? silence.reason : nil
-  }
-
-  private borrowing func progressState(elapsed: Double, _ writer: MachineWriter) -> RecordingProgress {
-    var progress = RecordingProgress()
-    progress.elapsed = elapsed
-    progress.stamps = stamped
-    progress.packets = sent
-    progress.size = writer.size
-    return progress
   }
 }

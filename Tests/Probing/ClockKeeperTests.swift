@@ -15,7 +15,7 @@ import Topology
 
   /// Records with the keeper alone, and reads back.
   private func record(
-    _ host: FakeHost, side: Topology.Side?, _ body: (inout ClockKeeper, MachineWriter, Complaints) throws -> Void
+    _ host: FakeHost, side: Topology.Side?, _ body: (ClockKeeper, MachineWriter, Complaints) throws -> Void
   ) throws -> (recording: MachineRecording, complaints: [String]) {
     let complaints = Complaints()
     var machine = Machine(name: "host-x", role: "host", hostname: "x", bootID: "b", topology: "t")
@@ -25,10 +25,10 @@ import Topology
     try Session.prepare(directory: directory, force: false)
     try session.write(to: directory)
     let writer = try MachineWriter(directory: directory, machine: machine, session: session, utcOffset: 0)
-    var keeper = ClockKeeper(side: side, guests: KVMGuest.all(root: host.root), root: host.root) {
+    let keeper = ClockKeeper(side: side, guests: KVMGuest.all(root: host.root), root: host.root) {
       complaints.lines.append($0)
     }
-    try body(&keeper, writer, complaints)
+    try body(keeper, writer, complaints)
     try writer.close(machine)
     let recorded = try RecordedSession.load(paths: [directory])
     return (try #require(recorded.machines.first), complaints.lines)
@@ -40,11 +40,11 @@ import Topology
     try host.counter("4100-11", vcpu: 0, offset: "-100", ratio: "5", bits: "48")
     try host.counter("4100-11", vcpu: 1, offset: "-101")
     let (recording, complaints) = try record(host, side: .host) { keeper, writer, _ in
-      try keeper.take(.all, writer)
-      for tenth in 0..<20 { try keeper.take(.due(Int64(tenth) * 100_000_000), writer) }
+      try writer.append(cpu: 0, keeper.take(.all))
+      for tenth in 0..<20 { try writer.append(cpu: 0, keeper.take(.due(Int64(tenth) * 100_000_000))) }
       // The guest is resumed elsewhere in time.
       try host.counter("4100-11", vcpu: 1, offset: "900")
-      try keeper.take(.all, writer)
+      try writer.append(cpu: 0, keeper.take(.all))
     }
     #expect(complaints.isEmpty)
     let counters = recording.guestCounters
@@ -61,9 +61,9 @@ import Topology
     try host.libvirtGuest()
     try host.counter("4100-11", vcpu: 0, offset: "1")
     let (recording, complaints) = try record(host, side: .host) { keeper, writer, _ in
-      try keeper.take(.all, writer)
+      try writer.append(cpu: 0, keeper.take(.all))
       try host.remove("sys/kernel/debug/kvm/4100-11")
-      for _ in 0..<3 { try keeper.take(.all, writer) }
+      for _ in 0..<3 { try writer.append(cpu: 0, keeper.take(.all)) }
     }
     #expect(recording.guestCounters.map(\.offset) == [1])
     #expect(complaints == ["web (4100) has left KVM's debugfs: it was migrated away or stopped"])
@@ -73,7 +73,7 @@ import Topology
     let host = try FakeHost()
     try host.libvirtGuest()
     let (recording, complaints) = try record(host, side: .host) { keeper, writer, _ in
-      for _ in 0..<3 { try keeper.take(.all, writer) }
+      for _ in 0..<3 { try writer.append(cpu: 0, keeper.take(.all)) }
     }
     #expect(complaints.count == 1 && recording.guestCounters.isEmpty && recording.clockSamples.count == 3)
     let line = try #require(complaints.first)
@@ -92,7 +92,7 @@ import Topology
       try host.write(source, "\(clock)\n")
       if !device.isEmpty { try host.write("sys/class/ptp/ptp0/clock_name", "\(device)\n") }
       let (recording, complaints) = try record(host, side: .guest) { keeper, writer, _ in
-        try keeper.take(.all, writer)
+        try writer.append(cpu: 0, keeper.take(.all))
       }
       #expect(recording.clockCrosses.isEmpty && complaints.count == (expected.isEmpty ? 0 : 1))
       #expect(complaints.allSatisfy { $0.contains(expected) })

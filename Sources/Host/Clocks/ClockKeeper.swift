@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import CLatprobeABI
 internal import Clocks
-package import Recording
 
 /// Something else that ties this machine's clock to another one, read now and then.
 package protocol ClockSource {
@@ -11,12 +10,12 @@ package protocol ClockSource {
   mutating func read() -> [UInt8]
 }
 
-/// Writes what ties clocks together into a recording: this machine's own clocks, those of its devices, in a virtual machine
+/// What ties clocks together in a recording: this machine's own clocks, those of its devices, in a virtual machine
 /// its host's, and whatever else there is.
 ///
 /// Runs on the draining thread, between two rounds. It delays no stamp, since stamps are taken in the kernel, and the ring
 /// buffers hold what comes meanwhile.
-package struct ClockKeeper: ~Copyable {
+package final class ClockKeeper {
   package enum Moment {
     /// At the start and at the end of a recording.
     case all
@@ -70,26 +69,25 @@ package struct ClockKeeper: ~Copyable {
     }
   }
 
-  /// Reads what the moment asks for, into the stream of CPU 0.
-  package mutating func take(_ moment: Moment, _ writer: MachineWriter) throws(RecordingError) {
-    if samples.isDue(moment) { try put(ClockReading.now().event, writer) }
+  /// Reads what the moment asks for.
+  ///
+  /// - Returns: records, for the stream of CPU 0.
+  package func take(_ moment: Moment) -> [UInt8] {
+    var records: [UInt8] = []
+    func put<Event: BitwiseCopyable>(_ event: Event) {
+      unsafe withUnsafeBytes(of: event) { unsafe records.append(contentsOf: $0) }
+    }
+    if samples.isDue(moment) { put(ClockReading.now().event) }
     if crosses.isDue(moment) {
       for device in devices {
-        if let event = device.read() { try put(event, writer) }
+        if let event = device.read() { put(event) }
         for complaint in device.takeComplaints() { warn(complaint) }
       }
     }
     for place in others.indices where others[place].schedule.isDue(moment) {
-      try writer.append(cpu: 0, others[place].source.read())
+      records += others[place].source.read()
     }
-  }
-
-  private borrowing func put<Event: BitwiseCopyable>(
-    _ event: Event, _ writer: MachineWriter
-  ) throws(RecordingError) {
-    try unsafe withUnsafeBytes(of: event) { (bytes) throws(RecordingError) in
-      try unsafe writer.append(cpu: 0, bytes: bytes)
-    }
+    return records
   }
 
   private static func hostClock(_ root: String, _ warn: (String) -> Void) -> UInt16? {

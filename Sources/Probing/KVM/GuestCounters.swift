@@ -46,7 +46,9 @@ extension ClockKeeper {
   ///   - guests: of this host, whose counters are to be read.
   ///   - root: where /sys is; empty for the machine's own.
   ///   - warn: told in one line, once, what cannot be had; recording goes on without it.
-  package init(side: Topology.Side?, guests: [KVMGuest], root: String = "", warn: @escaping (String) -> Void) {
+  package convenience init(
+    side: Topology.Side?, guests: [KVMGuest], root: String = "", warn: @escaping (String) -> Void
+  ) {
     let counters = side == .host ? [GuestCounters(of: guests, root: root, warn: warn)] : []
     self.init(isGuest: side == .guest, others: counters, root: root, warn: warn)
   }

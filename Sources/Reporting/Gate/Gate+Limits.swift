@@ -47,7 +47,7 @@ extension Gate {
           remedy: "capture again; to go by what could be read, write that part anew (editcap) and read it")
       }
       if machine.endedByFailure {
-        let isFull = machine.unwritten > 0 || machine.stoppedBy == "disk full"
+        let isFull = machine.unwritten > 0 || machine.stoppedBy == Machine.diskFull
         return Problem(
           reason: "the recording of \(machine.name) was ended by a failure (\(machine.stoppedBy ?? "unknown")): "
             + "its last stamps are not on disk",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 internal import Clocks
+package import Collecting
 internal import Glibc
 internal import Host
 internal import Pairing
@@ -13,11 +14,18 @@ package struct Calibrator: ~Copyable {
   private static let spacing: Int64 = 1_000_000
   /// The last frames are waited for, longer than ``Calibration/patience`` and a ring's block.
   private static let patience = 3 * Calibration.patience
+  private static let pollInterval: Int64 = 2_000_000
 
   private var ports: [Port] = []
   private let count: UInt64
-  private var clocks: ClockKeeper
-  package private(set) var machine: Machine
+  private let clocks: ClockKeeper
+  /// CLOCK_MONOTONIC, nanoseconds: when the next frame is due, or, where all are sent, when none is waited for any more.
+  private var next: Int64 = 0
+  /// Place in ``ports`` of the one that sends next.
+  private var turn = 0
+  /// All frames are sent; the last ones are waited for.
+  private var isWaiting = false
+  package var machine: Machine
 
   private final class Port {
     let number: UInt8
@@ -29,6 +37,8 @@ package struct Calibrator: ~Copyable {
     private var stamper = PacketStamper()
     var records: [UInt8] = []
     private(set) var emitted: [HookPoint: UInt64] = [:]
+    /// Of each of ``rings``, since the start.
+    private(set) var lost: [UInt64] = [0, 0]
 
     init(_ device: String, to other: String, number: UInt8, filter: Filter) throws(TapError) {
       self.number = number
@@ -59,6 +69,13 @@ package struct Calibrator: ~Copyable {
       receiving.refusal == nil || sending.refusal == nil
         ? interface.hardwareClock.flatMap { UInt16(exactly: $0) } : nil
     }
+
+    func takeDrops() {
+      for (place, ring) in rings.enumerated() { lost[place] += ring.drops() }
+      interface.ringDrops = lost.map { Count($0) }.sum()
+    }
+
+    func forgetFlows() { stamper.forgetFlows() }
 
     func take(_ frame: LinkFrame, _ time: Int64, _ source: WireClock, _ hook: HookPoint, length: Int, read: UInt64) {
       let about = PacketStamper.Circumstances(
@@ -100,55 +117,66 @@ package struct Calibrator: ~Copyable {
   package mutating func run(
     session: Session, directory: String, stopRequested: () -> String?
   ) throws -> Machine {
-    let now = ClockReading.now()
-    machine.startedAt = UInt64(now.monotonic.nanoseconds)
-    let writer = try MachineWriter(
-      directory: directory, machine: machine, session: session,
-      utcOffset: now.realtime.nanoseconds - now.monotonic.nanoseconds)
-    var failure: (any Error)?
-    do {
-      try clocks.take(.all, writer)
-      machine.stoppedBy = try loop(writer, stopRequested)
-      try clocks.take(.all, writer)
-    } catch {
-      failure = error
-      machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
-      // Where a port has gone down, what came before is in the rings still.
-      try? wait(until: Instant<Monotonic>.now.nanoseconds + Calibrator.patience, writer)
+    let collector = try Collector(machine: machine, session: session, directory: directory, clocks: clocks)
+    return try collector.collect(&self, stopRequested: stopRequested)
+  }
+}
+
+extension Calibrator: Producer {
+  package mutating func start() { next = Instant<Monotonic>.now.nanoseconds }
+
+  package mutating func poll(_ now: Int64, into outlet: Outlet) throws -> Round {
+    if now >= next {
+      guard try send() else { return .ended("count") }
     }
-    machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-    takeLedger(writer)
-    do { try writer.close(machine) } catch { failure = failure ?? error }
-    if let failure { throw failure }
-    return machine
+    pour(into: outlet)
+    return .idle
   }
 
-  private mutating func loop(_ writer: MachineWriter, _ stopRequested: () -> String?) throws -> String {
-    var next = Instant<Monotonic>.now.nanoseconds
-    while ports.contains(where: { UInt64($0.sender.count) < count }) {
-      for port in ports where UInt64(port.sender.count) < count {
-        try port.sender.send()
-        next = max(next + Calibrator.spacing, Instant<Monotonic>.now.nanoseconds)
-        try wait(until: next, writer)
-      }
-      if let reason = stopRequested() { return reason }
-    }
-    try wait(until: Instant<Monotonic>.now.nanoseconds + Calibrator.patience, writer)
-    return "count"
+  package mutating func wait(until time: Int64) {
+    let now = Instant<Monotonic>.now.nanoseconds
+    Pause.sleep(until: min(time, next, now + Calibrator.pollInterval))
   }
 
-  private mutating func wait(until end: Int64, _ writer: MachineWriter) throws {
-    while true {
-      try pour(writer)
-      let now = Instant<Monotonic>.now.nanoseconds
-      try clocks.take(.due(now), writer)
-      guard now < end else { return }
-      var pause = timespec(tv_sec: 0, tv_nsec: Int(min(end - now, 2_000_000)))
-      unsafe nanosleep(&pause, nil)
-    }
+  package mutating func stop() {}
+
+  /// Where a port has gone down, what came before is in the rings still.
+  package mutating func finish(into outlet: Outlet) {
+    let end = Instant<Monotonic>.now.nanoseconds + (isComplete ? 0 : Calibrator.patience)
+    repeat {
+      pour(into: outlet)
+      Pause.sleep(until: min(end, Instant<Monotonic>.now.nanoseconds + Calibrator.pollInterval))
+    } while Instant<Monotonic>.now.nanoseconds < end
+    pour(into: outlet)
   }
 
-  private func pour(_ writer: MachineWriter) throws(RecordingError) {
+  package mutating func takeAccount(_ account: Account) {
+    guard account != .update else { return }
+    takeLedger()
+  }
+
+  package mutating func forgetFlows() {
+    for port in ports { port.forgetFlows() }
+  }
+
+  private var isComplete: Bool { ports.allSatisfy { $0.sender.count >= count } }
+
+  /// Sends the frame that is due, or waits for the last ones; false where nothing is to be waited for any more.
+  private mutating func send() throws -> Bool {
+    if isComplete {
+      guard !isWaiting else { return false }
+      isWaiting = true
+      next = Instant<Monotonic>.now.nanoseconds + Calibrator.patience
+      return true
+    }
+    while ports[turn].sender.count >= count { turn = (turn + 1) % ports.count }
+    try ports[turn].sender.send()
+    turn = (turn + 1) % ports.count
+    next = max(next + Calibrator.spacing, Instant<Monotonic>.now.nanoseconds)
+    return true
+  }
+
+  private func pour(into outlet: Outlet) {
     for port in ports {
       let now = UInt64(Instant<Monotonic>.now.nanoseconds)
       for ring in port.rings {
@@ -165,21 +193,22 @@ package struct Calibrator: ~Copyable {
             read: now)
         }
       }
-      try writer.append(cpu: Int(port.number), port.records)
+      outlet.append(cpu: Int(port.number), port.records)
       port.records.removeAll(keepingCapacity: true)
     }
   }
 
-  private mutating func takeLedger(_ writer: MachineWriter) {
+  private mutating func takeLedger() {
+    machine.ledger = []
     for port in ports {
-      let lost = port.rings.map { $0.drops() }
-      port.interface.ringDrops = lost.map { Count($0) }.sum()
+      port.takeDrops()
       let clocks = port.interface.clocks
       if port.refusal == nil, !clocks.isEmpty, clocks[WireClock.hardware.name] == nil {
         port.interface.hardware = TapInterface.notDelivered
+      } else if port.refusal == nil {
+        port.interface.hardware = TapInterface.granted
       }
-      writer.discarded(cpu: Int(port.number), total: port.interface.ringDrops)
-      for (hook, lost) in zip([HookPoint.wireIn, .wireOut], lost) {
+      for (hook, lost) in zip([HookPoint.wireIn, .wireOut], port.lost) {
         var row = LedgerRow(hook: hook.name, cpu: Int(port.number))
         row.emitted = Count(port.emitted[hook] ?? 0)
         row.lost = Count(lost)

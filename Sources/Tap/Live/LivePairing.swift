@@ -34,6 +34,8 @@ package struct LivePairingProgress: Sendable {
 /// All times are of one clock: CLOCK_REALTIME as the kernel stamps, or the one hardware clock of all devices.
 package struct LivePairing: ~Copyable {
   private static let reportInterval: Int64 = 200_000_000
+  /// The longest that nobody looks at the rings.
+  private static let interval: Int64 = 20_000_000
 
   /// Why the pairing ended early; what came before is paired.
   package private(set) var failure: (any Error)?
@@ -132,9 +134,9 @@ package struct LivePairing: ~Copyable {
   ) throws -> String {
     let start = Instant<Monotonic>.now.nanoseconds
     var nextReport = start + LivePairing.reportInterval
-    // A reference of its own, so that the rounds may change this value.
-    let source = source
-    return try source.listen(for: options.duration, stopRequested: stopRequested) { now in
+    while true {
+      let now = Instant<Monotonic>.now.nanoseconds
+      try source.check()
       pour(now)
       if now >= nextReport {
         nextReport = now + LivePairing.reportInterval
@@ -144,7 +146,13 @@ package struct LivePairing: ~Copyable {
         progress(state)
         if let count = options.count, state.pairs >= count { return "count" }
       }
-      return nil
+      if let reason = stopRequested() { return reason }
+      var next = now + LivePairing.interval
+      if let duration = options.duration {
+        if now - start >= duration { return "duration" }
+        next = min(next, start + duration)
+      }
+      try source.wait(until: next)
     }
   }
 

@@ -20,15 +20,13 @@ package struct TapOptions: Sendable {
 }
 
 /// Records what passes devices of this machine, each packet with whose time it has.
-package struct TapRecorder: ~Copyable {
-  private static let updateInterval: Int64 = 1_000_000_000
-
+package struct TapRecorder {
   private let options: TapOptions
   private let source: TapSource
   /// One for each device.
-  private var stampers: [DeviceStamper]
-  private var clocks: ClockKeeper
-  package private(set) var machine: Machine
+  private let stampers: [DeviceStamper]
+  private let clocks: ClockKeeper
+  package var machine: Machine
 
   /// Opens all devices; nothing is recorded yet.
   ///
@@ -59,108 +57,59 @@ package struct TapRecorder: ~Copyable {
     session: Session, directory: String, started: () -> Void, stopRequested: () -> String?,
     progress: (RecordingProgress) -> Void
   ) throws -> Machine {
-    let now = ClockReading.now()
-    machine.startedAt = UInt64(now.monotonic.nanoseconds)
-    let writer = try MachineWriter(
-      directory: directory, machine: machine, session: session,
-      utcOffset: now.realtime.nanoseconds - now.monotonic.nanoseconds, options: options.recorder.writer)
-    var failure: (any Error)?
-    do {
-      try clocks.take(.all, writer)
-      source.start()
-      machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
-      started()
-      machine.stoppedBy = try listen(writer, stopRequested, progress)
-      try takeRest(writer)
-    } catch {
-      failure = error
-      machine.stoppedBy = (error as? RecordingError)?.kind == .diskFull ? "disk full" : "error"
-      // A device that is down still has packets in its ring; those of a writer that failed are counted as unwritten.
-      try? takeRest(writer)
-    }
-    takeLedger(writer)
-    do { try writer.close(machine) } catch { failure = failure ?? error }
-    if let failure { throw failure }
-    return machine
+    let collector = try Collector(
+      machine: machine, session: session, directory: directory, clocks: clocks, options: options.recorder)
+    return try collector.collect(&self, started: started, stopRequested: stopRequested, progress: progress)
   }
 
   /// What a user has to know of the time stamps, one line each; with --require-hw the reason to fail.
   package var complaints: [String] { source.complaints }
+}
 
-  private mutating func listen(
-    _ writer: MachineWriter, _ stopRequested: () -> String?, _ progress: (RecordingProgress) -> Void
-  ) throws -> String {
-    let start = Instant<Monotonic>.now.nanoseconds
-    var flushes = FlushSchedule(start: start)
-    // With the first flush, so that what is on disk is accounted for.
-    var nextUpdate = start + FlushSchedule.first
-    // A reference of its own, so that the rounds may change this recorder.
-    let source = source
-    return try source.listen(for: options.recorder.duration, stopRequested: stopRequested) { now in
-      try pour(writer)
-      if flushes.isDue(now) {
-        takeLedger(writer)
-        try writer.flush()
-        let state = state(elapsed: Double(now - start) / 1e9, writer)
-        progress(state)
-        if let count = options.recorder.count, state.packets >= count { return "count" }
-      }
-      try clocks.take(.due(now), writer)
-      if now >= nextUpdate {
-        nextUpdate = now + TapRecorder.updateInterval
-        try writer.updateMachine(machine)
-      }
-      return nil
-    }
+extension TapRecorder: Producer {
+  package mutating func start() {
+    source.start()
+    machine.startedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
   }
 
-  /// Records what came before now.
-  private mutating func takeRest(_ writer: MachineWriter) throws(RecordingError) {
-    machine.stoppedAt = UInt64(Instant<Monotonic>.now.nanoseconds)
+  package mutating func poll(_ now: Int64, into outlet: Outlet) throws -> Round {
+    try source.check()
+    pour(into: outlet)
+    return .idle
+  }
+
+  package mutating func wait(until time: Int64) throws { try source.wait(until: time) }
+
+  package mutating func stop() {}
+
+  package mutating func finish(into outlet: Outlet) {
     source.settle()
-    try pour(writer)
-    try clocks.take(.all, writer)
+    pour(into: outlet)
   }
 
-  /// Stamps what the rings hold: all of it, also if some cannot be written.
-  private mutating func pour(_ writer: MachineWriter) throws(RecordingError) {
-    let read = UInt64(Instant<Monotonic>.now.nanoseconds)
-    let stampers = stampers
-    var failure: RecordingError?
-    source.drain { tapped, frame in
-      do throws(RecordingError) { try stampers[Int(tapped.number)].take(frame, read: read, into: writer) } catch {
-        failure = failure ?? error
-      }
-    }
-    for stamper in stampers {
-      do throws(RecordingError) { try stamper.put(into: writer) } catch { failure = failure ?? error }
-    }
-    if let failure { throw failure }
-  }
-
-  private mutating func takeLedger(_ writer: MachineWriter) {
+  package mutating func takeAccount(_ account: Account) {
+    guard account != .update else { return }
     _ = source.takeDrops()
     machine.ledger = source.ledger
     machine.changes = source.changes
-    let interfaces = source.interfaces
-    machine.interfaces = interfaces
-    for interface in interfaces { writer.discarded(cpu: Int(interface.number), total: interface.ringDrops) }
+    machine.interfaces = source.interfaces
   }
 
-  private func state(elapsed: Double, _ writer: MachineWriter) -> RecordingProgress {
-    var progress = RecordingProgress()
-    progress.elapsed = elapsed
-    progress.stamps = machine.ledger.sum(\.emitted).unsigned
-    progress.lost = machine.ledger.sum(\.lost).unsigned
-    progress.packets = (machine.ledger.map(\.emitted).max() ?? 0).unsigned
-    progress.size = writer.size
-    return progress
+  package mutating func forgetFlows() {
+    for stamper in stampers { stamper.forgetFlows() }
+  }
+
+  /// Stamps what the rings hold.
+  private func pour(into outlet: Outlet) {
+    let read = UInt64(Instant<Monotonic>.now.nanoseconds)
+    source.drain { tapped, frame in stampers[Int(tapped.number)].take(frame, read: read, into: outlet) }
+    for stamper in stampers { stamper.put(into: outlet) }
   }
 }
 
 /// Turns the frames of one device into records.
 private final class DeviceStamper {
-  /// Records that are handed to the writer at once.
+  /// Records that are handed over at once.
   private static let batch = 64 << 10
 
   private let tapped: TappedDevice
@@ -173,7 +122,7 @@ private final class DeviceStamper {
   }
 
   /// - Parameter read: now, nanoseconds of CLOCK_MONOTONIC.
-  func take(_ frame: RingFrame, read: UInt64, into writer: MachineWriter) throws(RecordingError) {
+  func take(_ frame: RingFrame, read: UInt64, into outlet: Outlet) {
     let place = tapped.see(frame)
     let about = PacketStamper.Circumstances(
       hook: tapped.hook(place), read: read, time: frame.time, source: frame.source, length: frame.length,
@@ -186,12 +135,13 @@ private final class DeviceStamper {
       return
     }
     tapped.count(frame, at: place)
-    if records.count >= DeviceStamper.batch { try put(into: writer) }
+    if records.count >= DeviceStamper.batch { put(into: outlet) }
   }
 
-  func put(into writer: MachineWriter) throws(RecordingError) {
-    guard !records.isEmpty else { return }
-    defer { records.removeAll(keepingCapacity: true) }
-    try writer.append(cpu: Int(tapped.number), records)
+  func put(into outlet: Outlet) {
+    outlet.append(cpu: Int(tapped.number), records)
+    records.removeAll(keepingCapacity: true)
   }
+
+  func forgetFlows() { stamper.forgetFlows() }
 }

@@ -260,38 +260,25 @@ final class TapSource {
   /// What a user has to know of the time stamps, one line each.
   var complaints: [String] { devices.compactMap(\.complaint) }
 
-  /// Waits for packets and calls `round`, again and again, until there is a reason to stop, which is returned.
-  ///
-  /// - Parameters:
-  ///   - duration: nanoseconds; nil for no end.
-  ///   - round: gets CLOCK_MONOTONIC's time; may have a reason too.
-  func listen(
-    for duration: Int64?, stopRequested: () -> String?, round: (_ now: Int64) throws -> String?
-  ) throws -> String {
-    let start = Instant<Monotonic>.now.nanoseconds
+  /// - Throws: what ended a device.
+  func check() throws(TapError) {
+    guard let change = follow().map(ended(by:)) else { return }
+    let device = change.device ?? ""
+    throw TapError(
+      change.what == .renamed
+        ? "\(change); what came before is kept" : "\(device) is down or gone (\(change)); what came before is kept")
+  }
+
+  /// Waits for packets, until this time of CLOCK_MONOTONIC, nanoseconds, at most.
+  func wait(until time: Int64) throws(TapError) {
     let rings = devices.flatMap(\.rings)
     var waiting = rings.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
-    while true {
-      let now = Instant<Monotonic>.now.nanoseconds
-      if let change = follow().map(ended(by:)) {
-        let device = change.device ?? ""
-        throw TapError(
-          change.what == .renamed
-            ? "\(change); what came before is kept" : "\(device) is down or gone (\(change)); what came before is kept")
-      }
-      if let reason = try round(now) { return reason }
-      if let reason = stopRequested() { return reason }
-      var pause: Int64 = 20
-      if let duration {
-        if now - start >= duration { return "duration" }
-        pause = min(pause, (duration - (now - start)) / 1_000_000 + 1)
-      }
-      _ = unsafe poll(&waiting, nfds_t(waiting.count), Int32(pause))
-      if let gone = waiting.indices.first(where: { waiting[$0].revents & Int16(POLLERR) != 0 }) {
-        TapSource.pause()
-        let change = follow().map { " (\($0))" } ?? ""
-        throw TapError("\(rings[gone].device) is down or gone\(change); what came before is kept")
-      }
+    let rest = max(0, time - Instant<Monotonic>.now.nanoseconds)
+    _ = unsafe poll(&waiting, nfds_t(waiting.count), Int32(rest / 1_000_000) + 1)
+    if let gone = waiting.indices.first(where: { waiting[$0].revents & Int16(POLLERR) != 0 }) {
+      TapSource.pause()
+      let change = follow().map { " (\($0))" } ?? ""
+      throw TapError("\(rings[gone].device) is down or gone\(change); what came before is kept")
     }
   }
 
