@@ -17,30 +17,6 @@ enum Format {
   static let metadataLimit = 1 << 20
   static let smallestRecord = MemoryLayout<lp_stamp>.size
 
-  /// CTF names of the events, by id.
-  static let eventNames = [
-    "stamp", "stamp_held", "flow", "clock_sample", "clock_exchange", "clock_cross", "guest_counter",
-    "stamp_wire", "pair", "drop",
-  ]
-
-  /// Bytes of a record by its event id; 0 for an unknown id.
-  @inline(__always)
-  static func recordSize(_ event: UInt8) -> Int {
-    switch event {
-    case 0: MemoryLayout<lp_stamp>.size
-    case 1: MemoryLayout<lp_stamp_held>.size
-    case 2: MemoryLayout<lp_flow>.size
-    case 3: MemoryLayout<lp_clock_sample>.size
-    case 4: MemoryLayout<lp_clock_exchange>.size
-    case 5: MemoryLayout<lp_clock_cross>.size
-    case 6: MemoryLayout<lp_guest_counter>.size
-    case 7: MemoryLayout<lp_stamp_wire>.size
-    case 8: MemoryLayout<lp_pair>.size
-    case 9: MemoryLayout<lp_drop>.size
-    default: 0
-    }
-  }
-
   /// CPU and sequence number of a stream's file name, `stream_CPU_SEQ`; nil for any other name.
   static func parse(streamName: String) -> (cpu: Int, sequence: Int)? {
     let parts = streamName.split(separator: "_", omittingEmptySubsequences: false)
