@@ -17,7 +17,7 @@ extension Machine {
   package var packetsMissing: Count { ledger.sum(\.lost) }
 
   /// IP fragments, which are not paired.
-  package var fragments: Count { pairing?.packets[Pairing.fragments] ?? 0 }
+  package var fragments: Count { pairing?.packets[PairingAccount.fragments] ?? 0 }
 }
 
 extension SessionResult {
@@ -34,13 +34,13 @@ extension SessionResult {
       }
       return
     }
-    let late = pairing.packets[Pairing.outOfOrder] ?? 0
+    let late = pairing.packets[PairingAccount.outOfOrder] ?? 0
     if late > 0 {
       warnings.append(
         "\(machine.name): \(late) packets came too far out of order and were left out: sort the capture, "
           + "reordercap IN OUT, and pair it again")
     }
-    let steps = pairing.packets[Pairing.stepsBack] ?? 0
+    let steps = pairing.packets[PairingAccount.stepsBack] ?? 0
     if steps > 0 {
       let line =
         "\(machine.name): the clock of the capture went back \(steps) times by more than 100 ms: it was set, and delays then "
@@ -54,14 +54,14 @@ extension SessionResult {
         "\(machine.name): \(missing) packets are missing from the capture; of the requests without an answer as many "
           + "count as unmatched, not as lost")
     }
-    let several = pairing.packets[Pairing.perhapsSeveral] ?? 0
+    let several = pairing.packets[PairingAccount.perhapsSeveral] ?? 0
     if several > 0 {
       warnings.append(
         "\(machine.name): \(several) UDP packets are longer than 1500 bytes, as those are that hold several datagrams "
           + "(UDP_SEGMENT, UDP_GRO): these are not told apart here; capture where they are single, or pair at the device"
       )
     }
-    let sets = pairing.packets[Pairing.clockSteps] ?? 0
+    let sets = pairing.packets[PairingAccount.clockSteps] ?? 0
     if sets > 0 {
       let line =
         "\(machine.name): CLOCK_REALTIME was set \(sets) times while packets were stamped by it: delays across that are "

@@ -69,7 +69,7 @@ struct GuestLink {
     AlignmentInput(
       host: readings(host), guest: readings(guest),
       counters: host.flatMap(\.guestCounters).filter { $0.guest == pid }.map {
-        Clocks.GuestCounter(
+        CounterReading(
           at: Instant(nanoseconds: Int64(clamping: $0.time)), vcpu: Int($0.vcpu),
           scaling: CounterScaling(offset: $0.offset, ratio: $0.ratio, fractionBits: $0.fractionBits))
       },
@@ -79,7 +79,7 @@ struct GuestLink {
           guestRaw: $0.monotonicRaw == 0 ? nil : Instant(nanoseconds: $0.monotonicRaw), window: Int64($0.window))
       },
       exchanges: host.flatMap(\.clockExchanges).filter { $0.peer == peer }.map {
-        Clocks.ClockExchange(
+        TwoWayExchange(
           hostSent: Instant(nanoseconds: $0.sent), guestReceived: Instant(nanoseconds: $0.peerReceived),
           guestSent: Instant(nanoseconds: $0.peerSent), hostReceived: Instant(nanoseconds: $0.received))
       })

@@ -112,7 +112,7 @@ package func pairSegments(_ machine: Machine, _ pairs: PairSpill) throws(Recordi
 extension Machine {
   /// Without delays.
   fileprivate func segment(
-    of name: Recording.Pairing.Name, _ suffix: String, _ pairing: Recording.Pairing
+    of name: PairingAccount.Name, _ suffix: String, _ pairing: PairingAccount
   ) -> SegmentResult {
     let ofProtocol = pairing.protocols.first { $0.name == name.ofProtocol }?.counts ?? [:]
     let counts = name.counts ?? ofProtocol

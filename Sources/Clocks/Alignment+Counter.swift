@@ -2,7 +2,7 @@
 
 /// Alignment by the offset and scaling that KVM gave the guest's time stamp counter: exact but for the local clocks.
 func byCounter(
-  _ host: LocalClocks, _ guest: LocalClocks, _ counters: [GuestCounter]
+  _ host: LocalClocks, _ guest: LocalClocks, _ counters: [CounterReading]
 ) throws(AlignmentError) -> ClockMap {
   let scaling = try commonScaling(counters)
   let base = host.readings[0].counter
@@ -27,17 +27,18 @@ func byCounter(
   else { throw .noOverlap }
   // What was read earlier says nothing about a guest that is no longer there.
   let last = counters.map(\.at).max()?.nanoseconds ?? .min
-  guard last >= curve.value(at: curve.end).y.subtractingCapped(GuestCounter.longestGap) else {
+  guard last >= curve.value(at: curve.end).y.subtractingCapped(CounterReading.longestGap) else {
     throw .countersEnded(at: last)
   }
   return try ClockMap(curve, method: .tsc, samples: counters.count)
 }
 
 /// The scaling of all vCPUs at all times, its offset uncertain by `doubt` guest ticks where vCPUs differ.
-private func commonScaling(_ counters: [GuestCounter]) throws(AlignmentError) -> (value: CounterScaling, doubt: Double)
-{
+private func commonScaling(_ counters: [CounterReading]) throws(AlignmentError) -> (
+  value: CounterScaling, doubt: Double
+) {
   guard let first = counters.first else { throw .noGuestCounters }
-  var known: [Int: GuestCounter] = [:]
+  var known: [Int: CounterReading] = [:]
   var provesConstancy = false
   for counter in counters.sorted(by: { $0.at < $1.at }) {
     guard counter.scaling.isValid else { throw .badScaling(vcpu: counter.vcpu) }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 /// A message from the host to the guest and its answer, each time of the machine's own MONOTONIC_RAW.
-package struct ClockExchange: Sendable, Hashable {
+package struct TwoWayExchange: Sendable, Hashable {
   package var hostSent: Instant<MonotonicRaw>
   package var guestReceived: Instant<MonotonicRaw>
   package var guestSent: Instant<MonotonicRaw>
@@ -30,7 +30,7 @@ package struct ClockExchange: Sendable, Hashable {
 /// host(guestReceived) ≥ hostSent and host(guestSent) ≤ hostReceived. Slow messages say less, so the fastest of each
 /// direction decide by themselves; delays that differ between the directions are within the error.
 func byExchanges(
-  _ host: LocalClocks, _ guest: LocalClocks, _ exchanges: [ClockExchange]
+  _ host: LocalClocks, _ guest: LocalClocks, _ exchanges: [TwoWayExchange]
 ) throws(AlignmentError) -> ClockMap {
   let usable = exchanges.filter { $0.isSane }.sorted { $0.guestReceived < $1.guestReceived }
   guard usable.count >= 2 else { throw .noExchanges }

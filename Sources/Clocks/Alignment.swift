@@ -4,13 +4,13 @@
 package struct AlignmentInput: Sendable {
   package var host: [ClockReading]
   package var guest: [ClockReading]
-  package var counters: [GuestCounter]
+  package var counters: [CounterReading]
   package var crossStamps: [CrossStamp]
-  package var exchanges: [ClockExchange]
+  package var exchanges: [TwoWayExchange]
 
   package init(
-    host: [ClockReading], guest: [ClockReading], counters: [GuestCounter] = [], crossStamps: [CrossStamp] = [],
-    exchanges: [ClockExchange] = []
+    host: [ClockReading], guest: [ClockReading], counters: [CounterReading] = [], crossStamps: [CrossStamp] = [],
+    exchanges: [TwoWayExchange] = []
   ) {
     self.host = host
     self.guest = guest

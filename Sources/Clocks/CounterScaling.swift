@@ -52,7 +52,7 @@ package struct CounterScaling: Sendable, Hashable {
 }
 
 /// What KVM's debugfs says about a vCPU's time stamp counter at one time.
-package struct GuestCounter: Sendable, Hashable {
+package struct CounterReading: Sendable, Hashable {
   /// Of the host.
   package var at: Instant<Monotonic>
   package var vcpu: Int

@@ -213,7 +213,7 @@ package struct Machine: Codable, Sendable, Equatable {
   /// What a tap listened on; null in other recordings.
   package var interfaces: [TapInterface]?
   /// What was paired of a capture; null in other recordings.
-  package var pairing: Pairing?
+  package var pairing: PairingAccount?
   package var startedAt: UInt64
   /// Null while the recording runs, or if it was cut off.
   package var stoppedAt: UInt64?

@@ -61,7 +61,7 @@ package struct RecordedPair: Sendable, Hashable, BitwiseCopyable {
 }
 
 /// What was paired of a capture, and what was not: `docs/pairing.md`.
-package struct Pairing: Codable, Sendable, Equatable {
+package struct PairingAccount: Codable, Sendable, Equatable {
   package struct Name: Codable, Sendable, Equatable {
     /// `dns`, `memcached-get`: a segment's name.
     package var name: String

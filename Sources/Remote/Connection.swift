@@ -27,7 +27,7 @@ package struct Patience: Sendable {
   /// Without an answer, after which a guest counts as lost.
   var silence: Int64 = 10_000_000_000
   /// From the end of the host's recording: for the end of the guest's and its files, beside the time that these take
-  /// (``GuestLink/leastRate``).
+  /// (``RemoteGuest/leastRate``).
   package var grace: Int64 = 5_000_000_000
 
   package init() {}

@@ -3,7 +3,7 @@ internal import Clocks
 internal import Recording
 internal import Synchronization
 
-extension GuestLink {
+extension RemoteGuest {
   private static let interval: Int64 = 50_000_000
   private static let burst = 20
   /// An answer that takes longer is given up; the guest was not running.
@@ -49,7 +49,7 @@ extension GuestLink {
     // Who gives guests more at the end has slow ones, as under emulation.
     let end = begin + max(connection.patience.step, connection.patience.grace)
     connection.deadline = end
-    try exchange(&connection, &exchanger, count: GuestLink.burst, since: begin)
+    try exchange(&connection, &exchanger, count: RemoteGuest.burst, since: begin)
     try connection.send(.start)
     var isStarted = false
     while !isStarted {
@@ -62,20 +62,20 @@ extension GuestLink {
     var next = Connection.now
     while stopAt == nil {
       try exchange(&connection, &exchanger, count: 1, since: begin)
-      next = max(next + GuestLink.interval, Connection.now)
+      next = max(next + RemoteGuest.interval, Connection.now)
       while case let rest = next - Connection.now, rest > 0 {
         _ = try slice()
         if let message = try connection.receive(within: rest) { try take(message, &connection, &exchanger) }
       }
     }
-    try exchange(&connection, &exchanger, count: GuestLink.burst, since: begin)
+    try exchange(&connection, &exchanger, count: RemoteGuest.burst, since: begin)
   }
 
   private var stopAt: Int64? { state.withLock { $0.stopAt } }
 
   /// No exchange is begun after it, and no answer awaited.
   private func latest(_ connection: borrowing Connection) -> Int64 {
-    min(connection.deadline ?? .max, stopAt.map { $0 + GuestLink.lastBurst } ?? .max)
+    min(connection.deadline ?? .max, stopAt.map { $0 + RemoteGuest.lastBurst } ?? .max)
   }
 
   /// - Parameter begin: when the guest was asked for the first time.
@@ -85,9 +85,9 @@ extension GuestLink {
     for _ in 0..<count where Connection.now < latest(connection) {
       let message = Message.ping(id: exchanger.next())
       let sent = try connection.send(
-        type: message.kind.rawValue, message.payload, within: GuestLink.answerTime)
+        type: message.kind.rawValue, message.payload, within: RemoteGuest.answerTime)
       exchanger.sent(at: sent)
-      let end = Connection.now + GuestLink.answerTime
+      let end = Connection.now + RemoteGuest.answerTime
       while exchanger.isWaiting {
         let rest = min(end, latest(connection)) - Connection.now
         guard rest > 0 else {
@@ -139,7 +139,7 @@ extension GuestLink {
       guard Connection.now < end else {
         throw RemoteError(
           .timeout,
-          "\(connection.peer) has not ended its recording within \(GuestLink.seconds(connection.patience.grace))"
+          "\(connection.peer) has not ended its recording within \(RemoteGuest.seconds(connection.patience.grace))"
             + " of the host's end (--guest-grace)")
       }
       if let message = try connection.receive(within: try slice()) { try take(message, &connection, &exchanger) }
@@ -179,7 +179,7 @@ extension GuestLink {
 
   /// The recording is safe here, whatever becomes of the guest's copy and whatever the guest still says.
   private func acknowledge(_ connection: inout Connection) {
-    let end = Connection.now + min(connection.patience.step, GuestLink.farewell)
+    let end = Connection.now + min(connection.patience.step, RemoteGuest.farewell)
     connection.deadline = end
     do throws(RemoteError) {
       try connection.send(.acknowledge)
@@ -194,8 +194,8 @@ extension GuestLink {
     let end = graceEnd(connection)
     var last = Connection.now
     while true {
-      let size = incoming.size + Int(files) * GuestLink.leastFile
-      let latest = min(end + Int64(size * 1000 / GuestLink.leastRate) * 1_000_000, last + grace)
+      let size = incoming.size + Int(files) * RemoteGuest.leastFile
+      let latest = min(end + Int64(size * 1000 / RemoteGuest.leastRate) * 1_000_000, last + grace)
       connection.deadline = latest
       guard Connection.now < latest else {
         throw RemoteError(
@@ -227,6 +227,6 @@ extension GuestLink {
   /// Nanoseconds that a wait may last before this is asked again.
   private func slice() throws(RemoteError) -> Int64 {
     if state.withLock({ $0.isCancelled }) { throw RemoteError(.cancelled, "\(endpoint): not waited for any longer") }
-    return GuestLink.slice
+    return RemoteGuest.slice
   }
 }

@@ -27,7 +27,7 @@ package enum GuestPhase: Sendable, Equatable {
 ///
 /// Once ``run(into:limit:)`` is called on a thread of its own, that thread alone uses the connection; the rest of the
 /// program looks at ``phase`` and takes ``exchanges()``. No call of the rest ever waits for the guest.
-package final class GuestLink: Sendable {
+package final class RemoteGuest: Sendable {
   package let endpoint: Endpoint
   package let peer: Peer
   package let prepared: PreparedRecording

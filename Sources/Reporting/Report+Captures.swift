@@ -29,8 +29,9 @@ extension Report {
   package static func leftOut(_ counts: [String: Count]) -> String? {
     let names = [
       Capture.notIP, "other_protocols", Capture.cutHeaders, Capture.malformed, Capture.beforeEpoch,
-      Pairing.fragments, "truncated", Pairing.perhapsSeveral, Pairing.outOfOrder, Pairing.stepsBack,
-      Pairing.clockSteps, "evicted_connections", "evicted_pairs", "pairs_of_too_many_names",
+      PairingAccount.fragments, "truncated", PairingAccount.perhapsSeveral, PairingAccount.outOfOrder,
+      PairingAccount.stepsBack,
+      PairingAccount.clockSteps, "evicted_connections", "evicted_pairs", "pairs_of_too_many_names",
     ]
     let words: [String] = names.compactMap { name in
       guard let count = counts[name], count > 0 else { return nil }

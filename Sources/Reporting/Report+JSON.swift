@@ -218,7 +218,7 @@ extension Report {
     ])
   }
 
-  private static func pairing(_ pairing: Pairing) -> JSONValue {
+  private static func pairing(_ pairing: PairingAccount) -> JSONValue {
     let protocols = pairing.protocols.map { tally in
       JSONValue.fields([("name", .string(tally.name)), ("counts", .map(tally.counts))])
     }

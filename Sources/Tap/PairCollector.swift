@@ -17,7 +17,7 @@ struct PairCollector {
   /// Why pairs could not be put away: none was taken from then on.
   private(set) var failure: RecordingError?
   private var numbers: [String: UInt16] = [:]
-  private var names: [Recording.Pairing.Name] = []
+  private var names: [PairingAccount.Name] = []
   /// Pairs that were left out because there were too many names.
   private var nameless = 0
 
@@ -56,7 +56,7 @@ struct PairCollector {
     guard names.count < PairCollector.nameLimit else { return nil }
     let number = UInt16(names.count)
     numbers[name] = number
-    names.append(Recording.Pairing.Name(name: name, ofProtocol: kind))
+    names.append(PairingAccount.Name(name: name, ofProtocol: kind))
     return number
   }
 
@@ -85,7 +85,7 @@ struct PairCollector {
   }
 
   /// - Parameter lost: packets that are missing from the capture.
-  private func pairing(lost: Count) -> Recording.Pairing {
+  private func pairing(lost: Count) -> PairingAccount {
     let ledger = pairer.ledger
     // Each may have been an answer, or several: so many requests are not known to be without one.
     let hidden = ledger.packets.fragments + ledger.packets.perhapsSeveral * PairCollector.mostSegments
@@ -93,22 +93,22 @@ struct PairCollector {
     var packets = [
       "packets": ledger.packets.packets, Capture.notIP: ledger.packets.notIP,
       "other_protocols": ledger.packets.otherProtocols, Capture.cutHeaders: ledger.packets.cutHeaders,
-      Recording.Pairing.perhapsSeveral: ledger.packets.perhapsSeveral,
-      Recording.Pairing.fragments: ledger.packets.fragments,
+      PairingAccount.perhapsSeveral: ledger.packets.perhapsSeveral,
+      PairingAccount.fragments: ledger.packets.fragments,
       Capture.malformed: ledger.packets.malformed, "truncated": ledger.packets.truncated,
       "evicted_connections": ledger.packets.evictedConnections,
     ]
     if nameless > 0 { packets["pairs_of_too_many_names"] = nameless }
     var tallies: [String: [String: PairTally]] = [:]
     for (name, kind, tally) in ledger.names { tallies[kind, default: [:]][name] = tally }
-    return Recording.Pairing(
+    return PairingAccount(
       names: names.map { name in
         var name = name
         name.counts = tallies[name.ofProtocol]?[name.name]?.doubting(missing).counts.mapValues { Count($0) }
         return name
       },
       protocols: ledger.protocols.map {
-        Recording.Pairing.Tally(name: $0.name, counts: $0.tally.doubting(missing).counts)
+        PairingAccount.Tally(name: $0.name, counts: $0.tally.doubting(missing).counts)
       },
       packets: packets)
   }

@@ -67,14 +67,14 @@ package struct PairImport {
     var recording = collector.finish(machine, stoppedBy: failures.isEmpty ? reason : "error")
     if let failure = collector.failure { throw failure }
     let steps = files.reduce(0) { $0 + $1.reader.statistics.stepsBack }
-    if steps > 0 { recording.machine.pairing?.packets[Recording.Pairing.stepsBack] = Count(steps) }
+    if steps > 0 { recording.machine.pairing?.packets[PairingAccount.stepsBack] = Count(steps) }
     for file in files {
       for interface in file.reader.interfaces where !interface.linkType.isRead && interface.packets > 0 {
         let name = Capture.unreadLinkType(interface.linkType.number)
         recording.machine.pairing?.packets[name, default: 0] += Count(interface.packets)
       }
     }
-    if order.late > 0 { recording.machine.pairing?.packets[Recording.Pairing.outOfOrder] = Count(order.late) }
+    if order.late > 0 { recording.machine.pairing?.packets[PairingAccount.outOfOrder] = Count(order.late) }
     let step = recording.machine.captures?.flatMap(\.interfaces).filter { $0.packets > 0 }.map(\.step).max() ?? 0
     for name in recording.machine.pairing?.names.indices ?? 0..<0 where step > 0 {
       recording.machine.pairing?.names[name].error = step

@@ -244,7 +244,7 @@ package struct RoundTrips: Sendable {
   }
 
   /// - Parameter state: what the sending thread has counted.
-  func tallies(_ state: PacedThread.State) -> [Pairing.Tally] {
+  func tallies(_ state: PacedThread.State) -> [PairingAccount.Tally] {
     let sent = Int(state.sent)
     var counts = [
       "requests": sent, "paired": answered - unstamped - discarded,
@@ -272,7 +272,7 @@ package struct RoundTrips: Sendable {
       "refused": Int(state.refused.count), "dropped_late": state.droppedLate, "left_early": leftEarly,
     ]
     return [("stamp", counts), ("pacing", pacing)].map { name, counts in
-      Pairing.Tally(name: name, counts: counts.filter { $0.value > 0 || RoundTrips.told.contains($0.key) })
+      PairingAccount.Tally(name: name, counts: counts.filter { $0.value > 0 || RoundTrips.told.contains($0.key) })
     }
   }
 
@@ -286,12 +286,13 @@ package struct RoundTrips: Sendable {
     return forward + backward <= highest.before + 1 - answered ? (forward, backward) : nil
   }
 
-  var pairing: Pairing {
-    let names = RoundTrips.names.map { Pairing.Name(name: $0, ofProtocol: $0 == "pacing" ? "pacing" : "stamp") }
+  var pairing: PairingAccount {
+    let names = RoundTrips.names.map { PairingAccount.Name(name: $0, ofProtocol: $0 == "pacing" ? "pacing" : "stamp") }
     // What was recorded before a clock said that it is not synchronised has no name, and so is no segment.
     let more = oneWay.isTold ? RoundTrips.oneWayNames : []
-    return Pairing(
-      names: names + more.map { Pairing.Name(name: $0, ofProtocol: "stamp", error: oneWay.error) }, protocols: [],
+    return PairingAccount(
+      names: names + more.map { PairingAccount.Name(name: $0, ofProtocol: "stamp", error: oneWay.error) },
+      protocols: [],
       packets: [:])
   }
 

@@ -18,7 +18,7 @@ final class GuestParty {
   /// The host's recording waits for the last clock exchanges no longer.
   private static let windDown = 0.75
 
-  private let links: [GuestLink]
+  private let links: [RemoteGuest]
   private let limit: Int
   private var threads: [Thread] = []
   private var told: Set<UInt32> = []
@@ -38,7 +38,7 @@ final class GuestParty {
     let endpoints = try urls.map { try Endpoint($0) }
     let key = try keyFile.map { try SharedKey(file: $0) }
     limit = maxSize ?? GuestParty.defaultLimit
-    var links: [GuestLink] = []
+    var links: [RemoteGuest] = []
     if !endpoints.isEmpty {
       var request = RecordRequest(
         session: session, topology: topology.name, topologyDigest: try GuestParty.digest(topology))
@@ -51,7 +51,7 @@ final class GuestParty {
       request.maxSize = UInt64(maxSize ?? 0)
       request.taken = [host]
       for (number, endpoint) in endpoints.enumerated() {
-        let link = try GuestLink(
+        let link = try RemoteGuest(
           endpoint, number: UInt32(number), key: key, release: Latprobe.version, request: request,
           patience: patience)
         request.taken.append(link.prepared.machine)
@@ -170,7 +170,7 @@ final class GuestParty {
     return links.compactMap(outcome)
   }
 
-  private func outcome(_ link: GuestLink) -> String? {
+  private func outcome(_ link: RemoteGuest) -> String? {
     let name = link.prepared.machine
     let (lost, wrong) = link.unusableExchanges
     if lost > 0 { Console.error("warning: \(name) left \(lost) clock exchanges unanswered") }

@@ -201,7 +201,7 @@ struct PairCommand: ParsableCommand {
   }
 
   private func listen(
-    _ devices: [TapDevice], in namespace: NetworkNamespace?, _ pairer: Pairer, _ place: borrowing RecordingPlace?
+    _ devices: [TapInput], in namespace: NetworkNamespace?, _ pairer: Pairer, _ place: borrowing RecordingPlace?
   ) throws {
     var options = LivePairingOptions()
     if let filter { options.filter = try Filter(filter) }

@@ -9,7 +9,7 @@ import Tap
 enum PairInputs {
   /// Files of one capture, `-` for standard input.
   case captures([String])
-  case devices([TapDevice])
+  case devices([TapInput])
 
   /// A path with `/` is a file, `wire-in=IF` and `wire-out=IF` are devices; of a bare name there is one or the other,
   /// and where there are both it is the device.
@@ -17,9 +17,9 @@ enum PairInputs {
   /// - Parameter warn: told in one line of such a name.
   init(_ arguments: [String], warn: (String) -> Void) throws {
     var captures: [String] = []
-    var devices: [TapDevice] = []
+    var devices: [TapInput] = []
     for argument in arguments {
-      let device = TapDevice(argument)
+      let device = TapInput(argument)
       let isFile = FileManager.default.fileExists(atPath: argument)
       if device.hook != nil {
         devices.append(device)
@@ -31,7 +31,7 @@ enum PairInputs {
       } else if isFile {
         captures += try PairInputs.files(argument)
       } else {
-        let meant = TapDevice.meant(by: argument)
+        let meant = TapInput.meant(by: argument)
         throw PairFailure(
           description:
             "'\(argument)' is no file, and there is no such device here"

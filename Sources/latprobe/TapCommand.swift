@@ -106,14 +106,14 @@ struct TapCommand: ParsableCommand {
     try maxSize.validateAsMaxSize()
     if calibrate { return try validateCalibration() }
     guard files.isEmpty else { return try validateFiles() }
-    let names = devices.map { TapDevice($0).name }
+    let names = devices.map { TapInput($0).name }
     guard Set(names).count == names.count, !names.contains("") else {
       throw ValidationError("each device can be named once")
     }
   }
 
   private func validateCalibration() throws {
-    guard Set(devices).count == 2, devices.count == 2, devices.allSatisfy({ TapDevice($0).hook == nil }) else {
+    guard Set(devices).count == 2, devices.count == 2, devices.allSatisfy({ TapInput($0).hook == nil }) else {
       throw ValidationError("--calibrate takes the two devices that a cable joins: --calibrate eth1 eth2")
     }
     if filter != nil || duration != nil || session != nil || maxSize != nil || isNATProof {
@@ -147,7 +147,7 @@ struct TapCommand: ParsableCommand {
     let place = try RecordingPlace(output, force: force)
     let namespace = try netns.map { try NetworkNamespace.named($0) }
     try namespace?.enter()
-    for name in devices.map({ TapDevice($0).name })
+    for name in devices.map({ TapInput($0).name })
     where !Link.exists(name) && FileManager.default.fileExists(atPath: name) {
       throw CaptureFailure(
         description: "'\(name)' is a file and no device: did you mean 'latprobe tap --read \(name) -o \(output)'?")
@@ -161,7 +161,7 @@ struct TapCommand: ParsableCommand {
     options.recorder.count = count
     options.recorder.writer.maxSize = maxSize?.bytes
     StopSignal.watch()
-    var recorder = try TapRecorder(devices.map { TapDevice($0) }, options: options) { Console.error("warning: \($0)") }
+    var recorder = try TapRecorder(devices.map { TapInput($0) }, options: options) { Console.error("warning: \($0)") }
     let session = Session(
       id: session ?? UUID().uuidString.lowercased(), members: [recorder.machine.name],
       labels: Dictionary(labels.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }),
@@ -184,7 +184,7 @@ struct TapCommand: ParsableCommand {
     Console.error(
       lines: Record.summary(
         machine, output,
-        advice: "is there traffic? See 'tcpdump -i \(TapDevice(devices[0]).name)'"
+        advice: "is there traffic? See 'tcpdump -i \(TapInput(devices[0]).name)'"
           + (isFiltered ? ", and check --filter" : "")))
     let complaints = recorder.complaints
     if requireHw, !complaints.isEmpty { throw CaptureFailure(description: complaints.joined(separator: "; ")) }
@@ -205,7 +205,7 @@ struct TapCommand: ParsableCommand {
   private static func refuseMistyped(_ arguments: [String]) throws {
     for argument in arguments
     where !Link.exists(argument) && !FileManager.default.fileExists(atPath: argument) {
-      let meant = TapDevice.meant(by: argument)
+      let meant = TapInput.meant(by: argument)
       if !meant.isEmpty { throw CaptureFailure(description: "'\(argument)' is no device and no file\(meant)") }
     }
   }
@@ -262,7 +262,7 @@ private struct CaptureFailure: Error, CustomStringConvertible {
   var description: String
 }
 
-extension TapDevice {
+extension TapInput {
   /// ` (did you mean wire-in=IF?)` for `wire-on=IF`, else nothing.
   static func meant(by argument: String) -> String {
     let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)

@@ -122,10 +122,10 @@ struct TimerCommand: ParsableCommand {
   /// Each sample as a pair, so that reports and gates work on it: the direction is quantity and load.
   private static func recording(_ series: [TimerSeries], _ machine: Machine) -> MachineRecording {
     var recording = MachineRecording(machine: machine)
-    var pairing = Pairing(names: [], protocols: [], packets: [:])
+    var pairing = PairingAccount(names: [], protocols: [], packets: [:])
     for (number, entry) in series.enumerated() {
       let direction = "timer-\(entry.quantity.rawValue)-\(entry.load.rawValue)"
-      pairing.names.append(Pairing.Name(name: entry.name, ofProtocol: direction))
+      pairing.names.append(PairingAccount.Name(name: entry.name, ofProtocol: direction))
       for sample in entry.samples {
         recording.pairs.append(
           RecordedPair(

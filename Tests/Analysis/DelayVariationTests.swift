@@ -19,9 +19,10 @@ import Testing
   private func sent(numbered: Bool = true, firstNumber: UInt32 = 0, error: Int64? = nil) throws -> SegmentResult {
     var machine = Machine(name: "send-a", role: "wire", hostname: "a", bootID: "b", topology: "wire")
     machine.stoppedAt = 10_000
-    machine.pairing = Pairing(
-      names: [Pairing.Name(name: "round-trip", ofProtocol: "stamp", error: error)],
-      protocols: [Pairing.Tally(name: "stamp", counts: ["requests": 7, "paired": 6, "unanswered": 1])], packets: [:])
+    machine.pairing = PairingAccount(
+      names: [PairingAccount.Name(name: "round-trip", ofProtocol: "stamp", error: error)],
+      protocols: [PairingAccount.Tally(name: "stamp", counts: ["requests": 7, "paired": 6, "unanswered": 1])],
+      packets: [:])
     var recording = MachineRecording(machine: machine)
     recording.pairs = DelayVariationTests.delays.map { number, delay in
       let start = 1000 + 10 * Int64(number) - (number == 4 ? 15 : 0)
@@ -104,9 +105,10 @@ import Testing
     for (names, faults) in [([] as [String], 0), (["one-way-forward"], 1)] {
       var machine = Machine(name: "send-a", role: "wire", hostname: "a", bootID: "b", topology: "wire")
       machine.stoppedAt = 10_000
-      machine.pairing = Pairing(
-        names: names.map { Pairing.Name(name: $0, ofProtocol: "stamp", error: 5) },
-        protocols: [Pairing.Tally(name: "stamp", counts: ["requests": 3, "paired": 3, "clock_jumps": 1])], packets: [:])
+      machine.pairing = PairingAccount(
+        names: names.map { PairingAccount.Name(name: $0, ofProtocol: "stamp", error: 5) },
+        protocols: [PairingAccount.Tally(name: "stamp", counts: ["requests": 3, "paired": 3, "clock_jumps": 1])],
+        packets: [:])
       var recording = MachineRecording(machine: machine)
       recording.pairs = [-6, -5, 10].map { delay in
         RecordedPair(name: 0, start: 1000, end: 1000 + delay, last: nil, isRepeated: false, number: 0)
@@ -127,9 +129,9 @@ import Testing
       if isKnown { counts.merge(["lost_forward": 2, "lost_backward": 4]) { $1 } }
       var machine = Machine(name: "send-a", role: "wire", hostname: "a", bootID: "b", topology: "wire")
       machine.stoppedAt = 10_000
-      machine.pairing = Pairing(
-        names: names.map { Pairing.Name(name: $0, ofProtocol: "stamp") },
-        protocols: [Pairing.Tally(name: "stamp", counts: counts)], packets: [:])
+      machine.pairing = PairingAccount(
+        names: names.map { PairingAccount.Name(name: $0, ofProtocol: "stamp") },
+        protocols: [PairingAccount.Tally(name: "stamp", counts: counts)], packets: [:])
       let session = Session(id: "s", members: [], labels: [:], commandLine: [], createdAt: 0)
       let result = try Analysis.analyse(session: session, recordings: [MachineRecording(machine: machine)])
       #expect(result.segments.map(\.lost) == (isKnown ? [7, 2, 4] : [7, 0, 0]))

@@ -48,10 +48,11 @@ import Testing
 
   private func recording(_ pairs: [RecordedPair]) -> MachineRecording {
     var machine = Machine(name: "wire-a", role: "wire", hostname: "a", bootID: "boot", topology: "wire")
-    machine.pairing = Pairing(
-      names: PairSpillTests.names.map { Pairing.Name(name: $0, ofProtocol: $0) },
+    machine.pairing = PairingAccount(
+      names: PairSpillTests.names.map { PairingAccount.Name(name: $0, ofProtocol: $0) },
       protocols: PairSpillTests.names.enumerated().map {
-        Pairing.Tally(name: $1, counts: ["unanswered": $0 + 1, "abandoned": 2, "evicted": 3, "repeated_requests": 4])
+        PairingAccount.Tally(
+          name: $1, counts: ["unanswered": $0 + 1, "abandoned": 2, "evicted": 3, "repeated_requests": 4])
       }, packets: [:])
     var recording = MachineRecording(machine: machine)
     recording.pairs = pairs.sorted { $0.end < $1.end }

@@ -134,13 +134,13 @@ import Testing
 
   @Test func pairsAreSegmentsByName() throws {
     var recording = machine()
-    recording.machine.pairing = Pairing(
+    recording.machine.pairing = PairingAccount(
       names: [
-        Pairing.Name(name: "dns", ofProtocol: "dns"), Pairing.Name(name: "http-GET", ofProtocol: "http"),
+        PairingAccount.Name(name: "dns", ofProtocol: "dns"), PairingAccount.Name(name: "http-GET", ofProtocol: "http"),
       ],
       protocols: [
-        Pairing.Tally(name: "dns", counts: ["requests": 4, "paired": 3, "unanswered": 1]),
-        Pairing.Tally(name: "http", counts: ["requests": 4, "paired": 2, "abandoned": 2]),
+        PairingAccount.Tally(name: "dns", counts: ["requests": 4, "paired": 3, "unanswered": 1]),
+        PairingAccount.Tally(name: "http", counts: ["requests": 4, "paired": 2, "abandoned": 2]),
       ], packets: [:])
     recording.pairs = [
       RecordedPair(name: 0, start: 10, end: 25, last: 25, isRepeated: false),

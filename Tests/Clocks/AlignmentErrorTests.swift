@@ -165,7 +165,7 @@ import Testing
         AlignmentInput(
           host: isEven ? even() : readings(), guest: isEven ? even() : readings(),
           counters: (0..<4).map { _ in
-            GuestCounter(
+            CounterReading(
               at: Instant(nanoseconds: number()), vcpu: 0,
               scaling: CounterScaling(
                 offset: round % 4 == 0 ? 5 : any(), ratio: UInt64(bitPattern: number()),
@@ -178,7 +178,7 @@ import Testing
               guestRaw: Bool.random(using: &random) ? Instant(nanoseconds: number()) : nil, window: number())
           },
           exchanges: (0..<6).map { _ in
-            ClockExchange(
+            TwoWayExchange(
               hostSent: Instant(nanoseconds: number()), guestReceived: Instant(nanoseconds: number()),
               guestSent: Instant(nanoseconds: number()), hostReceived: Instant(nanoseconds: number()))
           }))

@@ -193,9 +193,9 @@ enum Trouble: String, CaseIterable {
       input.guest.append(.now())
       let times = (0..<4).map { _ in Instant<MonotonicRaw>.now }
       input.exchanges.append(
-        ClockExchange(hostSent: times[0], guestReceived: times[1], guestSent: times[2], hostReceived: times[3]))
+        TwoWayExchange(hostSent: times[0], guestReceived: times[1], guestSent: times[2], hostReceived: times[3]))
       input.counters.append(
-        GuestCounter(at: input.host[round].monotonic, vcpu: 0, scaling: CounterScaling(offset: 0)))
+        CounterReading(at: input.host[round].monotonic, vcpu: 0, scaling: CounterScaling(offset: 0)))
       try await Task.sleep(for: .milliseconds(round < 8 ? 50 : 0))
     }
     let alignment = Alignment(input)

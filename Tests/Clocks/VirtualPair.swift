@@ -123,11 +123,11 @@ struct VirtualPair {
     }
   }
 
-  func counters(vcpus: Int = 2) -> [GuestCounter] {
+  func counters(vcpus: Int = 2) -> [CounterReading] {
     let scaling = guest.scaling ?? CounterScaling(offset: 0)
     return stride(from: 0, through: length, by: 1e9).flatMap { time in
       (0..<vcpus).map {
-        GuestCounter(at: Instant(nanoseconds: host.monotonic.read(time)), vcpu: $0, scaling: scaling)
+        CounterReading(at: Instant(nanoseconds: host.monotonic.read(time)), vcpu: $0, scaling: scaling)
       }
     }
   }
@@ -145,12 +145,12 @@ struct VirtualPair {
   }
 
   /// Messages every 50 ms and at the end with delays that have a long tail.
-  mutating func exchanges() -> [ClockExchange] {
+  mutating func exchanges() -> [TwoWayExchange] {
     (stride(from: 2e6, to: length, by: 50e6) + [length]).map { sent in
       let received = sent + ways.forth * tail()
       let answered = received + 2_000
       let back = answered + ways.back * tail()
-      return ClockExchange(
+      return TwoWayExchange(
         hostSent: Instant(nanoseconds: host.raw.read(sent)),
         guestReceived: Instant(nanoseconds: guest.raw.read(received)),
         guestSent: Instant(nanoseconds: guest.raw.read(answered)),

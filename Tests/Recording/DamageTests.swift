@@ -95,7 +95,7 @@ import Testing
     Ledger(testDescription: "still running") { ($0.ledger[1].emitted, $0.stoppedAt) = (100, nil) },
     Ledger(testDescription: "ended by a failure") { ($0.ledger[1].emitted, $0.unwritten) = (100, 79) },
     Ledger(testDescription: "packets that were paired") {
-      ($0.ledger[1].emitted, $0.pairing) = (100, Pairing(names: [], protocols: [], packets: [:]))
+      ($0.ledger[1].emitted, $0.pairing) = (100, PairingAccount(names: [], protocols: [], packets: [:]))
     },
     Ledger(testDescription: "nonsense", change: { $0.ledger[1].emitted = .max }, damage: true),
   ])

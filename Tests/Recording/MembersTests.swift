@@ -34,11 +34,12 @@ import Testing
     case "paths": machine.paths = (0..<65).map { Path(name: "p\($0)", hooks: []) }
     case "segments": machine.segments = (0..<5_000).map { "a-\($0)" }
     case "names":
-      machine.pairing = Pairing(
+      machine.pairing = PairingAccount(
         names: (0..<65).map { .init(name: "n", ofProtocol: "p\($0)") }, protocols: [], packets: [:])
     case "time": machine.stoppedAt = 1 << 62
     case "error":
-      machine.pairing = Pairing(names: [.init(name: "n", ofProtocol: "p", error: .min)], protocols: [], packets: [:])
+      machine.pairing = PairingAccount(
+        names: [.init(name: "n", ofProtocol: "p", error: .min)], protocols: [], packets: [:])
     default: machine.segments = [String(repeating: "-", count: 100_000)]
     }
     try scratch.put("host-a/machine.json", JSONFile.encode(machine, "machine.json"))

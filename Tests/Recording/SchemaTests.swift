@@ -29,9 +29,9 @@ import Testing
     interface.clocks = ["hardware": 5]
     interface.driverCounters = ["tx_hwtstamp_skipped": 1]
     machine.interfaces = [interface]
-    machine.pairing = Pairing(
-      names: [Pairing.Name(name: "dns", ofProtocol: "dns")],
-      protocols: [Pairing.Tally(name: "dns", counts: ["paired": 1])],
+    machine.pairing = PairingAccount(
+      names: [PairingAccount.Name(name: "dns", ofProtocol: "dns")],
+      protocols: [PairingAccount.Tally(name: "dns", counts: ["paired": 1])],
       packets: ["packets": 2])
     var change = Change(time: 7, .renamed, device: "eth0", namespace: "web", id: "1:2")
     change.to = "eth1"

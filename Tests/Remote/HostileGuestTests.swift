@@ -71,7 +71,7 @@ import Testing
   private func play(
     _ moment: Moment, limit: Int, _ messages: @escaping @Sendable () -> [Message], endless: Message? = nil,
     pause: UInt32 = 0, answersLate: Bool = false, patience: (inout Patience) -> Void = { _ in },
-    meanwhile: (GuestLink, Scratch) -> Void = { _, _ in }
+    meanwhile: (RemoteGuest, Scratch) -> Void = { _, _ in }
   ) throws -> (RemoteError?, [String]) {
     let scratch = try Scratch()
     let endpoint = Endpoint.unix(path: "\(scratch.path)/socket")
@@ -81,7 +81,7 @@ import Testing
     do {
       var allowed = Patience()
       patience(&allowed)
-      let link = try GuestLink(
+      let link = try RemoteGuest(
         endpoint, number: 0, key: nil, release: "1", request: sampleRequest(), patience: allowed)
       let run = Background<Bool> {
         link.run(into: folder.path, limit: limit)
@@ -237,7 +237,7 @@ import Testing
   @Test(arguments: [(Moment.start, false), (.recording, true)]) func whetherItHasBegun(_ moment: Moment, _ has: Bool)
     throws
   {
-    var guest: GuestLink?
+    var guest: RemoteGuest?
     let (error, _) = try play(moment, limit: 1, { [.deleted] }, meanwhile: { link, _ in guest = link })
     #expect(error?.kind == .protocolViolation && guest?.hasStarted == has)
   }
@@ -274,7 +274,7 @@ import Testing
       while (try? connection.receive(within: 5_000_000_000)) != nil {}
       return true
     }
-    let link = try GuestLink(endpoint, number: 0, key: keys[0], release: "1", request: sampleRequest())
+    let link = try RemoteGuest(endpoint, number: 0, key: keys[0], release: "1", request: sampleRequest())
     link.run(into: scratch.path, limit: 0)
     guard case .failed(let error) = link.phase else {
       Issue.record("\(link.phase)")

@@ -62,11 +62,11 @@ import Testing
     }
   }
 
-  private func link(_ agent: Agent, key: SharedKey? = nil) throws -> GuestLink {
-    try GuestLink(agent.endpoint, number: 4, key: key, release: "9.9", request: sampleRequest())
+  private func link(_ agent: Agent, key: SharedKey? = nil) throws -> RemoteGuest {
+    try RemoteGuest(agent.endpoint, number: 4, key: key, release: "9.9", request: sampleRequest())
   }
 
-  private func wait(_ link: GuestLink, for condition: (GuestPhase) -> Bool) throws {
+  private func wait(_ link: RemoteGuest, for condition: (GuestPhase) -> Bool) throws {
     for _ in 0..<10_000 where !condition(link.phase) { usleep(1000) }
     try #require(condition(link.phase), "\(link.phase)")
   }
@@ -150,7 +150,7 @@ import Testing
   /// The verifier may take minutes: another host is told that the agent is busy, and a signal ends it.
   @Test(arguments: [true, false]) func whileProgramsAreLoaded(_ isSignalled: Bool) throws {
     let agent = try Agent(FakeRecorder(isSlow: true))
-    let first = Background<GuestLink> { try self.link(agent) }
+    let first = Background<RemoteGuest> { try self.link(agent) }
     for _ in 0..<5000 where agent.recorder.request == nil { usleep(1000) }
     let busy = #expect(throws: RemoteError.self) { _ = try link(agent) }
     #expect(busy?.description.contains("busy with another host") == true, "\(busy as Any)")
@@ -264,7 +264,7 @@ import Testing
     }
     var patience = Patience()
     patience.silence = 1_500_000_000
-    let link = try GuestLink(
+    let link = try RemoteGuest(
       endpoint, number: 0, key: nil, release: "1", request: sampleRequest(), patience: patience)
     usleep(1_500_000)
     let run = Background<Bool> {

@@ -127,7 +127,7 @@ import Testing
     var failure: RemoteError?
     var begin = Date()
     do {
-      let link = try GuestLink(
+      let link = try RemoteGuest(
         endpoint, number: 0, key: nil, release: "1", request: sampleRequest(), patience: patience)
       let run = Background<Bool> {
         link.run(into: folder.path, limit: 1 << 20)

@@ -19,8 +19,8 @@ import Testing
     result.machines[0].captures = [
       Capture(file: "a.pcap", format: "pcap", interfaces: [interface], skipped: [:], error: nil)
     ]
-    result.machines[0].pairing = Pairing(
-      names: [], protocols: [Pairing.Tally(name: "dns", counts: ["requests": 1_000, "paired": 1_000])],
+    result.machines[0].pairing = PairingAccount(
+      names: [], protocols: [PairingAccount.Tally(name: "dns", counts: ["requests": 1_000, "paired": 1_000])],
       packets: packets.merging(["packets": 2_000]) { $1 })
     change(&result)
     return result

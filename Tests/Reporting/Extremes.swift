@@ -105,18 +105,21 @@ struct ExtremeSession {
     return guest
   }
 
-  static var pairing: Pairing {
+  static var pairing: PairingAccount {
     let counts = [
       "requests": 30, "paired": 23, "unanswered": 3, "abandoned": 1, "evicted": 1, "own_drops": 1, "ambiguous": 1,
       "repeated_requests": 1, "repeated_responses": 1, "lost_forward": 1, "lost_backward": 1, "clock_steps": 1,
       "clock_jumps": 1, "refused": 1, "overdue": 1,
     ]
-    return Pairing(
+    return PairingAccount(
       names: [
-        Pairing.Name(name: "round-trip", ofProtocol: "stamp"),
-        Pairing.Name(name: "one-way-forward", ofProtocol: "stamp", error: 500),
-        Pairing.Name(name: "pacing", ofProtocol: "pacing"),
-      ], protocols: [Pairing.Tally(name: "stamp", counts: counts), Pairing.Tally(name: "pacing", counts: counts)],
+        PairingAccount.Name(name: "round-trip", ofProtocol: "stamp"),
+        PairingAccount.Name(name: "one-way-forward", ofProtocol: "stamp", error: 500),
+        PairingAccount.Name(name: "pacing", ofProtocol: "pacing"),
+      ],
+      protocols: [
+        PairingAccount.Tally(name: "stamp", counts: counts), PairingAccount.Tally(name: "pacing", counts: counts),
+      ],
       packets: ["packets": 60, "fragments": 1, "out_of_order": 1, "steps_back": 1, "truncated": 1])
   }
 

@@ -207,8 +207,8 @@ import Testing
     #expect(missing(try object(Report.json(aligned)), schema, schema, at: "report") == [])
     aligned.segments[0].successiveVariation = SuccessiveVariation([1, -2, 3])
     #expect(missing(try object(Report.json(aligned)), schema, schema, at: "report") == [])
-    aligned.machines[0].pairing = Pairing(
-      names: [], protocols: [Pairing.Tally(name: "stamp", counts: ["requests": 3, "disordered": 1])],
+    aligned.machines[0].pairing = PairingAccount(
+      names: [], protocols: [PairingAccount.Tally(name: "stamp", counts: ["requests": 3, "disordered": 1])],
       packets: ["packets": 3])
     let written = try object(Report.json(aligned))
     #expect(missing(written, schema, schema, at: "report") == [])

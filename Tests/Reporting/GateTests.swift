@@ -272,8 +272,9 @@ import Testing
     segment.name = "round-trip"
     for name in ["refused", "overdue"] {
       var result = Synthetic.session([segment])
-      result.machines[0].pairing = Pairing(
-        names: [], protocols: [Pairing.Tally(name: "pacing", counts: ["requests": 1000, name: unsent])], packets: [:])
+      result.machines[0].pairing = PairingAccount(
+        names: [], protocols: [PairingAccount.Tally(name: "pacing", counts: ["requests": 1000, name: unsent])],
+        packets: [:])
       let report = try check("stamp/round-trip loss < 1%", result)
       #expect(report.verdict == verdict, "\(report.text)")
       #expect(report.runs[0].warnings.contains { $0.contains("\(unsent) of 1000 packets that were due were not sent") })

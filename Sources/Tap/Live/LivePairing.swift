@@ -50,7 +50,7 @@ package struct LivePairing: ~Copyable {
   ///   - spill: takes all pairs where there are more than its limit; nil: they are held.
   ///   - warn: told in one line each what will be missing.
   package init(
-    _ devices: [TapDevice], pairer: Pairer, options: LivePairingOptions, spill: PairSpill? = nil,
+    _ devices: [TapInput], pairer: Pairer, options: LivePairingOptions, spill: PairSpill? = nil,
     warn: @escaping (String) -> Void
   ) throws(TapError) {
     let plain = devices.first { $0.hook == nil }
@@ -119,7 +119,7 @@ package struct LivePairing: ~Copyable {
     failure = failure ?? collector.failure
     let steps = source.changes.count { $0.what == .clockSet }
     if steps > 0, !options.requiresHardware {
-      recording.machine.pairing?.packets[Recording.Pairing.clockSteps] = Count(steps)
+      recording.machine.pairing?.packets[PairingAccount.clockSteps] = Count(steps)
     }
     for interface in source.interfaces { recording.discardedByCPU[Int(interface.number)] = interface.ringDrops }
     if let failure { recording.damage = ["\(failure)"] }

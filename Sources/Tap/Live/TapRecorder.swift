@@ -31,7 +31,7 @@ package struct TapRecorder {
   /// Opens all devices; nothing is recorded yet.
   ///
   /// - Parameter warn: told in one line each what will be missing.
-  package init(_ devices: [TapDevice], options: TapOptions, warn: @escaping (String) -> Void) throws(TapError) {
+  package init(_ devices: [TapInput], options: TapOptions, warn: @escaping (String) -> Void) throws(TapError) {
     self.options = options
     source = try TapSource(
       devices, filter: options.filter, captured: PacketRing.headers, hardware: true,

@@ -6,7 +6,7 @@ internal import Pairing
 package import Recording
 
 /// A device to listen on, and where its packets are.
-package struct TapDevice: Sendable, Equatable {
+package struct TapInput: Sendable, Equatable {
   package var name: String
   /// Nil: what comes in is at `wire-in` and what goes out at `wire-out`, as this machine is what is measured.
   package var hook: HookPoint?
@@ -19,7 +19,7 @@ package struct TapDevice: Sendable, Equatable {
 
 /// A device that is listened on, and the account of its packets.
 final class TappedDevice {
-  let device: TapDevice
+  let device: TapInput
   let number: UInt8
   let hooks: [HookPoint]
   let linkType: LinkType
@@ -38,7 +38,7 @@ final class TappedDevice {
   private(set) var leftOut: UInt64 = 0
 
   fileprivate init(
-    _ device: TapDevice, number: UInt8, filter: (plain: Filter, tagged: Filter)?, captured: UInt32, hardware: Bool,
+    _ device: TapInput, number: UInt8, filter: (plain: Filter, tagged: Filter)?, captured: UInt32, hardware: Bool,
     mustBeHardware: Bool
   ) throws(TapError) {
     self.device = device
@@ -162,7 +162,7 @@ final class TapSource {
   ///   - namespace: that the devices are in, as it was asked for; nil: where the thread is.
   ///   - warn: told in one line each what will be missing, and what changes without ending a device.
   init(
-    _ devices: [TapDevice], filter: Filter?, captured: UInt32, hardware: Bool, mustBeHardware: Bool,
+    _ devices: [TapInput], filter: Filter?, captured: UInt32, hardware: Bool, mustBeHardware: Bool,
     namespace: NetworkNamespace?, warn: @escaping (String) -> Void
   ) throws(TapError) {
     // Drivers take the tags of received frames out of them, and leave those of sent ones in.
