@@ -65,7 +65,9 @@ let package = Package(
       "Host",
       ["CLatprobeABI", "CNetns", "CPcap", "CPrivileges", "CSeccomp", "CTimestamp", "Clocks", "Pairing", "Recording"]),
     module("Collecting", ["Clocks", "Host", "Recording"]),
-    module("Probing", ["CBPF", "CLatprobeABI", "Clocks", "Collecting", "Host", "Recording", "Topology", "Wording"]),
+    module(
+      "Probing",
+      ["CBPF", "CLatprobeABI", "CTimestamp", "Clocks", "Collecting", "Host", "Recording", "Topology", "Wording"]),
     module(
       "Tap",
       [
