@@ -3,10 +3,12 @@ package import Recording
 
 /// Joins the stamps of a session's recordings into journeys and measures every segment of every path.
 ///
-/// Definitions and formulas: docs/analysis.md. Pure; the recordings are not changed.
+/// Definitions and formulas: docs/analysis.md. The recordings are not changed.
+/// - Parameter scratch: takes what grows with the number of packets.
 /// - Complexity: about linear in the number of stamps.
 package func analyse(
-  session: Session, recordings: [MachineRecording], options: AnalysisOptions = AnalysisOptions()
+  session: Session, recordings: [MachineRecording], options: AnalysisOptions = AnalysisOptions(),
+  scratch: Scratch = Scratch()
 ) throws -> SessionResult {
   guard !recordings.isEmpty else { throw AnalysisError.noRecordings }
   guard options.matchWindow > 0, options.matchWindow <= 3_600_000_000_000 else {
@@ -40,15 +42,17 @@ package func analyse(
     result.clockError =
       (clocks.guests.compactMap(\.error).max() ?? 0) + (recordings.map { $0.machine.captureStep() }.max() ?? 0)
   }
-  try analysis.fill(&result)
+  try analysis.fill(&result, on: scratch)
   result.addMeanings()
   result.addProbeTimes()
   if options.filter == nil {
-    for recording in recordings { result.addPairs(of: recording) }
+    for recording in recordings { result.addPairs(of: recording, on: scratch) }
   } else if recordings.contains(where: { $0.machine.pairing != nil }) {
     result.warnings.append(
       "pairs of requests and answers, test packets among them, tell no addresses: the filter left them out")
   }
+  try scratch.check()
+  result.scratch = scratch
   return result
 }
 
@@ -176,21 +180,22 @@ struct SessionAnalysis {
     }
   }
 
-  func fill(_ result: inout SessionResult) throws(RecordingError) {
+  func fill(_ result: inout SessionResult, on scratch: Scratch) throws(RecordingError) {
     var segments = [[SegmentResult]](repeating: [], count: paths.paths.count)
     var groups = segments
     var intervals = [[PITHistogram]](repeating: [], count: paths.paths.count)
     var hasPackets = [Bool](repeating: false, count: paths.paths.count)
     var firstPacket = 0
     for index in domains.indices {
-      var plans = paths.paths.map { plan($0, in: domains[index]) }
+      var plans = paths.paths.map { plan($0, in: domains[index], on: scratch) }
       for path in plans.indices {
         for segment in plans[path].segments.indices { plans[path].segments[segment].addParts(groupNames[index][path]) }
       }
-      let joiner = Joiner(
+      var joiner = Joiner(
         domains[index], surveys[index], choices[index], plans: plans, parts: groupNames[index].map(\.count),
         isToMany: surveys[index].flows.ids.map(toMany.contains),
-        isStranger: surveys[index].flows.ids.map(strangers.contains), options: options, firstPacket: firstPacket)
+        isStranger: surveys[index].flows.ids.map(strangers.contains), options: options, firstPacket: firstPacket,
+        on: scratch)
       try joiner.join()
       plans = joiner.plans
       result.add(joiner.causality, domains[index])
@@ -220,24 +225,18 @@ struct SessionAnalysis {
     for path in paths.paths.indices where hasPackets[path] {
       result.warnings += noteOfPath[path].map { [$0] } ?? []
       result.warnings += blindWarnings(paths.paths[path])
-      func finished(_ segments: [SegmentResult]) -> [SegmentResult] {
-        (segments.filter(\.isNeighbour) + segments.filter { !$0.isNeighbour }).map { segment in
-          var segment = segment
-          segment.summary = Summary(delays: segment.delays, errorBound: segment.errorBound)
-          segment.successiveVariation = SuccessiveVariation(segment.successive)
-          return segment
-        }
-      }
-      result.segments += finished(segments[path])
+      result.segments += segments[path].neighboursFirst
       for name in groups[path].map(\.group).uniqued() {
-        result.groups += finished(groups[path].filter { $0.group == name })
+        result.groups += groups[path].filter { $0.group == name }.neighboursFirst
       }
       result.intervals += intervals[path]
     }
+    result.segments = concurrentMap(result.segments) { $0.summarized }
+    result.groups = concurrentMap(result.groups) { $0.summarized }
   }
 
   /// The segments of a path within a domain: neighbours, those the topology names, and end to end.
-  private func plan(_ path: PathPlan, in domain: ClockDomain) -> PathPlanInDomain {
+  private func plan(_ path: PathPlan, in domain: ClockDomain, on scratch: Scratch) -> PathPlanInDomain {
     func slots(_ hooks: [HookPoint]) -> [Int] {
       hooks.compactMap { domain.slot(of: $0) }
     }
@@ -257,7 +256,7 @@ struct SessionAnalysis {
       plan.ending[end].append(plan.segments.count)
       var result = SegmentResult(
         name: "\(from.name)-\(to.name)", direction: path.name, from: first.point, to: last.point,
-        isNeighbour: isNeighbour)
+        isNeighbour: isNeighbour, scratch: scratch)
       result.errorBound = domain.errorBound(start, end)
       if !blind.isEmpty {
         result.invalid = blind.map { PathPlan.reason($0, path.name) }.joined(separator: "; ")
@@ -331,6 +330,19 @@ extension SegmentPlan {
       part.group = name
       return part
     }
+  }
+}
+
+extension [SegmentResult] {
+  fileprivate var neighboursFirst: [SegmentResult] { filter(\.isNeighbour) + filter { !$0.isNeighbour } }
+}
+
+extension SegmentResult {
+  fileprivate var summarized: SegmentResult {
+    var segment = self
+    segment.summary = Summary(delays: delays, errorBound: errorBound)
+    segment.successiveVariation = SuccessiveVariation(successive)
+    return segment
   }
 }
 

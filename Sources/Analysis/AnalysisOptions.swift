@@ -11,6 +11,8 @@ package struct AnalysisOptions: Sendable, Equatable {
 
   /// Keep each delay's device queue, so that segments can be split by it.
   package var byQueue: Bool
+  /// Keep each delay's time and the number of its packet.
+  package var byPacket: Bool
 
   /// Only packets of these flows; nil for all.
   package var filter: FlowFilter?
@@ -19,9 +21,10 @@ package struct AnalysisOptions: Sendable, Equatable {
   package var groupBy: [FlowKey]
 
   package init(
-    matchWindow: Int64 = 1_000_000_000, pitBin: Int64 = 1_000, byQueue: Bool = false, filter: FlowFilter? = nil,
-    groupBy: [FlowKey] = []
+    matchWindow: Int64 = 1_000_000_000, pitBin: Int64 = 1_000, byQueue: Bool = false, byPacket: Bool = true,
+    filter: FlowFilter? = nil, groupBy: [FlowKey] = []
   ) {
+    self.byPacket = byPacket
     self.filter = filter
     self.groupBy = groupBy
     self.matchWindow = matchWindow

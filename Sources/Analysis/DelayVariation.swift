@@ -17,14 +17,13 @@ package struct SuccessiveVariation: Sendable, Equatable {
 
   /// Nil without values.
   /// - Complexity: O(n log n).
-  package init?(_ values: [Int64]) {
-    let sorted = values.sorted()
+  package init?(_ values: Column<Int64>) {
+    let sorted = values.ascending()
     guard let min = sorted.first, let max = sorted.last, let median = quantile(0.5, ofSorted: sorted),
-      let p99 = quantile(0.99, ofSorted: sorted),
-      let absolute = quantile(0.99, ofSorted: values.map(magnitude).sorted())
+      let p99 = quantile(0.99, ofSorted: sorted)
     else { return nil }
     (count, self.min, self.median, self.p99, self.max) = (sorted.count, min, median, p99, max)
-    absoluteP99 = absolute
+    absoluteP99 = distance(quantileRank(0.99, count: count), from: 0, ofSorted: sorted)
   }
 }
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-package import Recording
 
 /// How many independent observations a dependent series of n yes-or-no outcomes is worth.
 ///
@@ -12,43 +11,33 @@ package import Recording
 /// outcomes. That bounds the cost and never cuts a long memory short.
 /// - Complexity: O(16 n) word operations at worst, O(n / 64) a lag.
 package func effectiveCount(of outcomes: [Bool]) -> Double {
-  BitSeries(outcomes) { $0 }.effectiveCount()
+  BitSeries(Column(outcomes.map { $0 ? 1 : 0 })) { $0 != 0 }.effectiveCount()
 }
 
 /// ``effectiveCount(of:)`` for the series 1{value > threshold} of values in time order.
-///
-/// - Parameter scratch: takes what grows with the number of values; nil: it is held.
-package func effectiveCount(
-  of values: some Collection<Int64>, exceeding threshold: Int64, on scratch: Scratch? = nil
-) -> Double {
-  BitSeries(values, on: scratch) { $0 > threshold }.effectiveCount()
+package func effectiveCount(of values: Column<Int64>, exceeding threshold: Int64) -> Double {
+  BitSeries(values) { $0 > threshold }.effectiveCount()
 }
 
 /// Yes-or-no outcomes in time order, 64 to a word.
 struct BitSeries {
   static let maximalLag = 1_024
 
-  private let words: Series<UInt64>
+  private let words: Column<UInt64>
   let count: Int
 
-  init<Values: Collection>(_ values: Values, on scratch: Scratch? = nil, where holds: (Values.Element) -> Bool) {
+  /// What grows with the number of values is where theirs is.
+  init(_ values: Column<Int64>, where holds: (Int64) -> Bool) {
     count = values.count
-    let stored = scratch?.makeSeries(of: UInt64.self)
-    var part: [UInt64] = []
-    part.reserveCapacity(stored?.scratch.partSize ?? (count + 63) / 64)
-    var word: UInt64 = 0
-    for (index, value) in values.enumerated() {
-      if holds(value) { word |= 1 << UInt64(index & 63) }
-      guard index & 63 == 63 || index == count - 1 else { continue }
-      part.append(word)
-      word = 0
-      if let stored, part.count == stored.scratch.partSize {
-        stored.append(part)
-        part.removeAll(keepingCapacity: true)
+    var words = Column<UInt64>(on: values.scratch)
+    values.forEachPart { part, own in
+      for begin in stride(from: 0, to: own, by: 64) {
+        var word: UInt64 = 0
+        for index in begin..<min(begin + 64, own) where holds(part[index]) { word |= 1 << UInt64(index & 63) }
+        words.append(word)
       }
     }
-    stored?.append(part)
-    words = stored.map { .stored($0) } ?? .held(part)
+    self.words = words
   }
 
   func bit(_ index: Int) -> Int { Int((words[index >> 6] >> UInt64(index & 63)) & 1) }
@@ -93,7 +82,7 @@ struct BitSeries {
     }
     var factor = sum.factor
     if !sum.isComplete {
-      let blocks = words.map { part, _ in part.map { Double($0.nonzeroBitCount) } }
+      let blocks = words.map { Double($0.nonzeroBitCount) }
       factor = longRunVariance(blocks, count: count / 64) / 64 / variance
     }
     // An anti-correlated series never counts for more than it has.
@@ -120,7 +109,7 @@ private func geyerSum(count: Int, correlation: (Int) -> Double) -> (factor: Doub
 }
 
 /// Variance times 1 + 2 Σ ρ_k: the limit of m times the variance of a mean of m values; of the first `count` ones.
-private func longRunVariance(_ values: Series<Double>, count: Int) -> Double {
+private func longRunVariance(_ values: Column<Double>, count: Int) -> Double {
   let n = Double(count)
   /// Sum over the first `count` values in turn that have another one `overlap` later.
   func sum(overlap: Int = 0, _ term: (_ part: [Double], _ index: Int) -> Double) -> Double {
@@ -141,8 +130,11 @@ private func longRunVariance(_ values: Series<Double>, count: Int) -> Double {
     sum(overlap: lag) { ($0[$1] - mean) * ($0[$1 + lag] - mean) } / n / variance
   }
   if correlations.isComplete { return variance * Swift.max(correlations.factor, 1 / n) }
-  let blocks = values.map { part, own in
-    (0..<own / 64).map { block in part[(block * 64)..<(block * 64 + 64)].reduce(0, +) }
+  var blocks = Column<Double>(on: values.scratch)
+  values.forEachPart { part, own in
+    for begin in stride(from: 0, to: own / 64 * 64, by: 64) {
+      blocks.append(part[begin..<begin + 64].reduce(0, +))
+    }
   }
   return longRunVariance(blocks, count: count / 64) / 64
 }

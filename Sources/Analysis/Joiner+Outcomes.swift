@@ -29,13 +29,13 @@ struct OpenOutcome {
 /// What is said of packets that are not there, and what of it is taken back.
 extension Joiner {
   /// What to say of a packet that is not there.
-  func outcome(of index: Int, _ journey: Int, _ path: Int, _ segment: Int) -> OpenOutcome.Kind {
+  mutating func outcome(of index: Int, _ journey: Int, _ path: Int, _ segment: Int) -> OpenOutcome.Kind {
     let ends = plans[path].segments[segment].ends
     let (stamp, flow) = (flight.stamps[index].stamp, flight.stamps[index].flow)
     guard let state = domain.hooks[ends.to], !state.point.hook.isOccasional else { return .nothing }
     if ends.isToWire, !isSeen(index, at: ends.to) { return .nothing }
     if isSocket[ends.to] {
-      guard stamp.kind == .udp || isData(stamp) else { return .nothing }
+      guard stamp.kind == .udp || stamp.isData else { return .nothing }
       let isSeen = stamp.kind == .udp ? survey.udpSeen[ends.to] : survey.tcpSeen[ends.to]
       if state.isPartial, !isSeen { return .notAskedProtocol }
     }
@@ -61,7 +61,7 @@ extension Joiner {
   }
 
   /// Counts what became of a packet that did not come, and notes it for the case that it comes later.
-  func say(
+  mutating func say(
     _ kind: OpenOutcome.Kind, of index: Int, _ journey: Int, _ path: Int, _ segment: Int
   ) {
     change(kind, by: 1, flight.journeys[journey].part, path, segment)
@@ -69,55 +69,56 @@ extension Joiner {
     let outcome = OpenOutcome(
       segment: segment, kind: kind, stamp: flight.stamps[index].stamp,
       deviceBehind: deviceBehind(ends.from, plans[path].all) ?? Flight.none)
-    if isSocket[ends.to], isData(outcome.stamp) {
+    if isSocket[ends.to], outcome.stamp.isData {
       // Bytes at a socket have no key: whoever reads them later is found by them.
       let part = flight.journeys[journey].part
       let flow = flight.stamps[index].flow
-      let there = survey.flows.translated[FlowTable.Translation(flow: flow, slot: ends.to)] ?? flow
-      unread[Socket(slot: ends.to, flow: there), default: []].append(Unread(path: path, part: part, outcome: outcome))
+      let there = survey.flows.number(of: flow, translatedAt: ends.to) ?? flow
+      let last = outcome.stamp.sequence &+ outcome.stamp.payloadLength &- 1
+      unread[Socket(slot: ends.to, flow: there), default: UnreadData()]
+        .add(Unread(path: path, part: part, outcome: outcome), lastByte: last)
       return
     }
     open[flight.journeys[journey].number, default: []].append(outcome)
     flight.change(journey) { $0.isOpen = true }
   }
 
-  private func change(_ kind: OpenOutcome.Kind, by number: Int, _ part: Int, _ path: Int, _ segment: Int) {
-    func tally(_ change: (inout SegmentResult) -> Void) { plans[path].segments[segment].tally(part, change) }
+  private mutating func change(_ kind: OpenOutcome.Kind, by number: Int, _ part: Int, _ path: Int, _ segment: Int) {
     switch kind {
     case .lost(let cause):
-      tally {
+      tally(path, segment, part: part) {
         $0.lost += number
         guard let cause else { return }
         $0.dropped[cause, default: 0] += number
         if $0.dropped[cause] == 0 { $0.dropped[cause] = nil }
       }
-    case .unmatched: tally { $0.unmatched += number }
+    case .unmatched: tally(path, segment, part: part) { $0.unmatched += number }
     case .discarded(let cause):
-      tally {
+      tally(path, segment, part: part) {
         $0.unmatched += number
         $0.discarded[cause, default: 0] += number
         if $0.discarded[cause] == 0 { $0.discarded[cause] = nil }
       }
     case .passedUnseen:
       plans[path].segments[segment].passedUnseen += number
-      tally { $0.unmatched += number }
-    case .cutOff: tally { $0.cutOff += number }
-    case .notAsked: tally { $0.notAsked += number }
+      tally(path, segment, part: part) { $0.unmatched += number }
+    case .cutOff: tally(path, segment, part: part) { $0.cutOff += number }
+    case .notAsked: tally(path, segment, part: part) { $0.notAsked += number }
     case .notAskedProtocol: plans[path].segments[segment].notAsked += number
-    case .late: tally { $0.late += number }
+    case .late: tally(path, segment, part: part) { $0.late += number }
     case .nothing: break
     }
   }
 
   /// Takes back what was said of a packet before this stamp of it came.
-  func reconsider(_ index: Int, _ journey: Int, _ path: Int) {
+  mutating func reconsider(_ index: Int, _ journey: Int, _ path: Int) {
     let (number, part) = (flight.journeys[journey].number, flight.journeys[journey].part)
     guard var outcomes = open.removeValue(forKey: number) else { return }
     let stamp = flight.stamps[index].stamp
     let slot = Int(flight.stamps[index].slot)
     outcomes.removeAll { outcome in
       let ends = plans[path].segments[outcome.segment].ends
-      let isThere = ends.to == slot && (!isData(outcome.stamp) || coversEnd(stamp, of: outcome.stamp))
+      let isThere = ends.to == slot && (!outcome.stamp.isData || stamp.coversEnd(of: outcome.stamp))
       if outcome.deviceBehind == slot, flight.isRepeated(journey, slot) {
         change(outcome.kind, by: -1, part, path, outcome.segment)
         tally(path, outcome.segment, journey) { $0.ambiguous += 1 }
@@ -129,7 +130,7 @@ extension Joiner {
       let (segment, old) = (outcomes[place].segment, outcomes[place].kind)
       let ends = plans[path].segments[segment].ends
       guard old != .late, stamp.time >= outcomes[place].stamp.time else { continue }
-      let isThere = !isData(outcomes[place].stamp) || coversEnd(stamp, of: outcomes[place].stamp)
+      let isThere = !outcomes[place].stamp.isData || stamp.coversEnd(of: outcomes[place].stamp)
       if ends.to == slot, isThere {
         outcomes[place].kind = .late
         tally(path, segment, journey) { $0.duplicate -= 1 }
@@ -145,26 +146,18 @@ extension Joiner {
   }
 
   /// Counts data as late that an application reads only now.
-  func reconsiderUnread(_ flow: UInt32, _ slot: Int, _ range: Stamp) {
-    let socket = Socket(slot: slot, flow: flow)
-    guard let waiting = unread[socket] else { return }
-    unread[socket] = nil
-    var rest: [Unread] = []
-    for data in waiting {
-      let stamp = data.outcome.stamp
-      let last = stamp.sequence &+ stamp.payloadLength &- 1
-      guard last &- range.sequence < range.length else {
-        rest.append(data)
-        continue
-      }
+  mutating func reconsiderUnread(_ flow: UInt32, _ slot: Int, _ range: Stamp) {
+    guard !unread.isEmpty, case let socket = Socket(slot: slot, flow: flow),
+      let read = unread[socket]?.read(from: range.sequence, length: range.length), !read.isEmpty
+    else { return }
+    for data in read {
       change(data.outcome.kind, by: -1, data.part, data.path, data.outcome.segment)
       change(.late, by: 1, data.part, data.path, data.outcome.segment)
     }
-    // As much as a socket holds: of more, the oldest are not waited for.
-    if !rest.isEmpty { unread[socket] = rest.suffix(Joiner.mostUnread) }
+    if unread[socket]?.isEmpty == true { unread[socket] = nil }
   }
 
-  private func isBehind(_ slot: Int, _ other: Int, _ path: Int) -> Bool {
+  private mutating func isBehind(_ slot: Int, _ other: Int, _ path: Int) -> Bool {
     let all = plans[path].all
     guard let place = all.firstIndex(of: other), domain.hooks[other]?.point.hook.isOccasional == false else {
       return false

@@ -6,7 +6,7 @@ package import Recording
 /// A pair's delay runs to the first byte of the answer. Where answers take several packets, NAME`-last` runs to the last
 /// byte. What became of the requests that have no pair is known by name, where the request tells that; else by protocol, and
 /// each of its segments shows all of it.
-func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
+func pairSegments(_ recording: MachineRecording, on scratch: Scratch) -> [SegmentResult] {
   guard let pairing = recording.machine.pairing else { return [] }
   let pairs = recording.pairs
   // There may be tens of millions: numbers take a tenth of the pairs' memory.
@@ -17,10 +17,7 @@ func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
   return zip(pairing.names, numbers).flatMap { name, numbers in
     let sorted = numbers.sorted { pairs[Int($0)].start < pairs[Int($1)].start }
     func segment(_ suffix: String, _ end: (RecordedPair) -> Int64?) -> SegmentResult {
-      var segment = recording.machine.segment(of: name, suffix, pairing)
-      segment.starts.reserveCapacity(sorted.count)
-      segment.delays.reserveCapacity(sorted.count)
-      segment.packets.reserveCapacity(sorted.count)
+      var segment = recording.machine.segment(of: name, suffix, pairing, on: scratch)
       for number in sorted {
         let pair = pairs[Int(number)]
         guard let end = end(pair) else { continue }
@@ -43,8 +40,8 @@ func pairSegments(_ recording: MachineRecording) -> [SegmentResult] {
 
 extension SessionResult {
   /// The segments of a recording's pairs, and what their clocks did.
-  mutating func addPairs(of recording: MachineRecording) {
-    let added = pairSegments(recording)
+  mutating func addPairs(of recording: MachineRecording, on scratch: Scratch) {
+    let added = pairSegments(recording, on: scratch)
     segments += added
     let name = recording.machine.name
     for segment in added where segment.errorBound > 0 || segment.name.hasPrefix("one-way") {
@@ -82,27 +79,30 @@ extension SessionResult {
 package func pairSegments(_ machine: Machine, _ pairs: PairSpill) throws(RecordingError) -> [SegmentResult] {
   guard let pairing = machine.pairing else { return [] }
   var segments = pairing.names.map { [machine.segment(of: $0, "", pairing)] }
+  let scratch = pairs.makeScratch()
   var name: UInt16?
-  var first = pairs.makeDelays()
-  var last = pairs.makeDelays()
+  var first = Column<Int64>(on: scratch)
+  var last = Column<Int64>(on: scratch)
   var hasLast = false
   func end() throws(RecordingError) {
     guard let number = name.map(Int.init), segments.indices.contains(number) else { return }
-    segments[number][0].summary = try Summary(first, errorBound: segments[number][0].errorBound)
+    segments[number][0].summarize(first)
+    try scratch.check()
     guard hasLast else { return }
     var segment = machine.segment(of: pairing.names[number], "-last", pairing)
-    segment.summary = try Summary(last, errorBound: segment.errorBound)
+    segment.summarize(last)
+    try scratch.check()
     segments[number].append(segment)
   }
   try pairs.forEachByStart { (pair) throws(RecordingError) in
     if pair.name != name {
       try end()
       name = pair.name
-      (first, last, hasLast) = (pairs.makeDelays(), pairs.makeDelays(), false)
+      (first, last, hasLast) = (Column(on: scratch), Column(on: scratch), false)
     }
-    try first.append(pair.end.subtractingReportingOverflow(pair.start).partialValue)
+    first.append(pair.end.subtractingReportingOverflow(pair.start).partialValue)
     guard let end = pair.last else { return }
-    try last.append(end.subtractingReportingOverflow(pair.start).partialValue)
+    last.append(end.subtractingReportingOverflow(pair.start).partialValue)
     if end != pair.end { hasLast = true }
   }
   try end()
@@ -112,14 +112,14 @@ package func pairSegments(_ machine: Machine, _ pairs: PairSpill) throws(Recordi
 extension Machine {
   /// Without delays.
   fileprivate func segment(
-    of name: PairingAccount.Name, _ suffix: String, _ pairing: PairingAccount
+    of name: PairingAccount.Name, _ suffix: String, _ pairing: PairingAccount, on scratch: Scratch? = nil
   ) -> SegmentResult {
     let ofProtocol = pairing.protocols.first { $0.name == name.ofProtocol }?.counts ?? [:]
     let counts = name.counts ?? ofProtocol
     func sum(_ keys: String...) -> Count { keys.sum { counts[$0] ?? 0 } }
     var segment = SegmentResult(
       name: name.name + suffix, direction: name.ofProtocol, from: Point(hook: .wireIn, machine: self.name),
-      to: Point(hook: .wireOut, machine: self.name), isNeighbour: false)
+      to: Point(hook: .wireOut, machine: self.name), isNeighbour: false, scratch: scratch)
     segment.lost = sum("unanswered").value
     var unmatched = sum("abandoned", "evicted", "own_drops")
     if let way = ["one-way-forward": "lost_forward", "one-way-backward": "lost_backward"][name.name] {
@@ -138,11 +138,17 @@ extension Machine {
 }
 
 extension SegmentResult {
+  /// Without keeping the delays themselves.
+  fileprivate mutating func summarize(_ delays: Column<Int64>) {
+    summary = Summary(delays: delays, errorBound: errorBound)
+    summary?.sorted = []
+  }
+
   /// - Parameter numbers: the sender's, one for each delay; others are none.
   fileprivate mutating func takeOrder(of numbers: [UInt32]) {
     guard !numbers.isEmpty, numbers.count == delays.count else { return }
     isNumbered = true
-    successive = successiveDifferences(delays, numbers: numbers)
+    successive.append(contentsOf: successiveDifferences(Array(delays), numbers: numbers))
     successiveVariation = SuccessiveVariation(successive)
   }
 }

@@ -71,13 +71,13 @@ package struct QuantileDecision: Sendable, Equatable {
 ///   - threshold: nanoseconds; not a number makes the outcome inconclusive.
 ///   - alpha: bound of the probability of a wrong PASS and of a wrong FAIL.
 package func gateQuantile(
-  delays: [Int64], probability: Double, claim: QuantileClaim, threshold: Double, alpha: Double = 0.05
+  delays: Column<Int64>, probability: Double, claim: QuantileClaim, threshold: Double, alpha: Double = 0.05
 ) -> QuantileDecision {
   let series = BitSeries(delays) { claim.isViolated(by: $0, threshold: threshold) }
   let violations = series.ones
   var effective = series.effectiveCount()
   if violations == 0 || violations == delays.count {
-    if let own = quantile(probability, ofSorted: delays.sorted()) {
+    if let own = quantile(probability, ofSorted: delays.ascending()) {
       effective = effectiveCount(of: delays, exceeding: own)
     }
   }

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-package import Recording
-
 /// Rank of the type-1 quantile, ⌈np⌉ within 1 … n; the product's rounding never adds a rank.
 package func quantileRank(_ probability: Double, count: Int) -> Int {
   let product = Double(count) * probability
@@ -39,32 +37,10 @@ extension Summary {
 
   /// Summary of `delays` in time order; nil without any. `errorBound` is the clock error in nanoseconds.
   /// - Complexity: O(n log n).
-  package init?(delays: [Int64], errorBound: Int64 = 0) {
-    let sorted = delays.sorted()
-    self.init(inOrder: delays, ascending: sorted, errorBound: errorBound)
-    self.sorted = sorted
-  }
+  package init?(delays: [Int64], errorBound: Int64 = 0) { self.init(delays: Column(delays), errorBound: errorBound) }
 
-  /// The same of delays that are on disk, without ``sorted``; nil without any.
-  package init?(_ delays: DelaySpill, errorBound: Int64 = 0) throws(RecordingError) {
-    if let all = delays.allHeld {
-      self.init(delays: all, errorBound: errorBound)
-      sorted = []
-      return
-    }
-    let (inOrder, ascending) = try delays.finish()
-    let scratch = delays.scratch
-    self.init(inOrder: inOrder, ascending: ascending, errorBound: errorBound, on: scratch)
-    if let failure = inOrder.failure ?? ascending.failure ?? scratch.failure { throw failure }
-  }
-
-  /// - Parameters:
-  ///   - delays: in time order.
-  ///   - sorted: the same ones, ascending.
-  ///   - scratch: takes what grows with their number; nil: it is held.
-  private init?<Values: RandomAccessCollection>(
-    inOrder delays: Values, ascending sorted: Values, errorBound: Int64, on scratch: Scratch? = nil
-  ) where Values.Element == Int64, Values.Index == Int {
+  package init?(delays: Column<Int64>, errorBound: Int64 = 0) {
+    let sorted = delays.ascending()
     guard let min = sorted.first, let max = sorted.last, let median = quantile(0.5, ofSorted: sorted),
       let low = quantile(0.25, ofSorted: sorted), let high = quantile(0.75, ofSorted: sorted)
     else { return nil }
@@ -79,7 +55,7 @@ extension Summary {
     var quantiles: [Quantile] = []
     for probability in Summary.probabilities {
       guard let value = quantile(probability, ofSorted: sorted) else { continue }
-      let independent = Analysis.effectiveCount(of: delays, exceeding: value, on: scratch)
+      let independent = Analysis.effectiveCount(of: delays, exceeding: value)
       if probability == 0.99 { effective = independent }
       let ranks = quantileIntervalRanks(probability, count: sorted.count, effectiveCount: independent)
       quantiles.append(
@@ -96,35 +72,33 @@ extension Summary {
     self.init(
       count: sorted.count, effectiveCount: effective, min: min, max: max, mean: mean + Double(min),
       standardDeviation: sorted.count > 1 ? (squares / (n - 1)).squareRoot() : nil,
-      medianAbsoluteDeviation: medianDistance(from: median, ofSorted: sorted),
-      halfInterquartileRange: Double(high - low) / 2, quantiles: quantiles, sorted: [])
+      medianAbsoluteDeviation: distance(quantileRank(0.5, count: sorted.count), from: median, ofSorted: sorted),
+      halfInterquartileRange: Double(high - low) / 2, quantiles: quantiles, sorted: sorted)
   }
 }
 
-/// Median (type 1) of |x − centre|, by walking outwards from the centre.
-/// - Complexity: O(n).
-private func medianDistance<Values: RandomAccessCollection>(from centre: Int64, ofSorted sorted: Values) -> Int64
-where Values.Element == Int64, Values.Index == Int {
-  var above = sorted.partitioningIndex { $0 >= centre }
-  var below = above - 1
-  var distance: Int64 = 0
-  for _ in 0..<quantileRank(0.5, count: sorted.count) {
-    let isBelowNearer = above >= sorted.count || (below >= 0 && centre - sorted[below] < sorted[above] - centre)
-    if isBelowNearer {
-      distance = centre - sorted[below]
-      below -= 1
-    } else {
-      distance = sorted[above] - centre
-      above += 1
-    }
+/// The value of rank `rank` (from 1) among all |x − centre|, within what 64 bits hold.
+/// - Complexity: O(log n) for each bit of it.
+func distance(_ rank: Int, from centre: Int64, ofSorted sorted: Column<Int64>) -> Int64 {
+  func isWithin(_ distance: Int64) -> Bool {
+    let (least, isTooLow) = centre.subtractingReportingOverflow(distance)
+    let (most, isTooHigh) = centre.addingReportingOverflow(distance)
+    let first = isTooLow ? 0 : sorted.partitioningIndex { $0 >= least }
+    let end = isTooHigh ? sorted.count : sorted.partitioningIndex { $0 > most }
+    return end - first >= rank
   }
-  return distance
+  var (low, high) = (Int64(0), Int64.max)
+  while low < high {
+    let middle = low + (high - low) / 2
+    if isWithin(middle) { high = middle } else { low = middle + 1 }
+  }
+  return low
 }
 
 extension RandomAccessCollection where Index == Int {
   /// Index of the first element for which `isReached` holds; it must hold for all that follow.
   /// - Complexity: O(log n).
-  func partitioningIndex(_ isReached: (Element) -> Bool) -> Int {
+  package func partitioningIndex(_ isReached: (Element) -> Bool) -> Int {
     var low = startIndex
     var high = endIndex
     while low < high {

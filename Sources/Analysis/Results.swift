@@ -15,7 +15,7 @@ package struct Point: Sendable, Hashable {
 
 /// The delays of one segment in one direction, and what could not be given a delay.
 ///
-/// `delays`, `starts` and `packets` run in parallel, one entry a packet, in order of `starts`; `queues` too, if asked for.
+/// `delays`, `starts` and `packets` run in parallel, one entry a packet, in order of the starts; `queues` too, if asked for.
 package struct SegmentResult: Sendable {
   /// `a-b`, for example `txg2-txh0`.
   package var name: String
@@ -26,15 +26,15 @@ package struct SegmentResult: Sendable {
   /// True for the segments between neighbours of the path, false for longer ones (end to end).
   package var isNeighbour: Bool
   /// t_to − t_from in nanoseconds; may be negative.
-  package var delays: [Int64]
-  /// Aligned time at `from` in nanoseconds.
-  package var starts: [UInt64]
-  /// Number of the packet's journey in the session, from 0; of a sender's pairs, the packet's own.
-  package var packets: [UInt32]
+  package var delays: Column<Int64>
+  /// Aligned time at `from` in nanoseconds; empty where the options do not ask for packets.
+  package var starts: Column<UInt64>
+  /// Number of the packet's journey in the session, from 0; of a sender's pairs, the packet's own. Empty like ``starts``.
+  package var packets: Column<UInt32>
   /// Device queue at `from`; empty unless the options ask for it.
-  package var queues: [UInt16]
+  package var queues: Column<UInt16>
   /// IPDV of the packets for which it is defined, by ``starts`` of the later one: ``SuccessiveVariation``.
-  package var successive: [Int64]
+  package var successive: Column<Int64>
   /// Summary of ``successive``; nil where it is empty.
   package var successiveVariation: SuccessiveVariation?
   /// Their sender numbered the packets, so that the order of sending and each loss in it are known.
@@ -85,17 +85,20 @@ package struct SegmentResult: Sendable {
   /// Between a tap's points: the two devices, if all packets pass the same ones; else empty.
   package var wireEnds: [WireEnd]
 
-  package init(name: String, direction: String, from: Point, to: Point, isNeighbour: Bool) {
+  /// - Parameter scratch: takes what grows with the number of packets; nil: it is held.
+  package init(
+    name: String, direction: String, from: Point, to: Point, isNeighbour: Bool, scratch: Scratch? = nil
+  ) {
     self.name = name
     self.direction = direction
     self.from = from
     self.to = to
     self.isNeighbour = isNeighbour
-    delays = []
-    starts = []
-    packets = []
-    queues = []
-    successive = []
+    delays = Column(on: scratch)
+    starts = Column(on: scratch)
+    packets = Column(on: scratch)
+    queues = Column(on: scratch)
+    successive = Column(on: scratch)
     successiveVariation = nil
     isNumbered = false
     lost = 0
@@ -138,8 +141,10 @@ package struct SegmentResult: Sendable {
 
   /// The delays of each queue at `from`, ascending by queue; empty unless the options asked for queues.
   package var byQueue: [(queue: UInt16, summary: Summary)] {
-    var delaysOfQueue: [UInt16: [Int64]] = [:]
-    for (queue, delay) in zip(queues, delays) { delaysOfQueue[queue, default: []].append(delay) }
+    var delaysOfQueue: [UInt16: Column<Int64>] = [:]
+    for (queue, delay) in zip(queues, delays) {
+      delaysOfQueue[queue, default: Column(on: delays.scratch)].append(delay)
+    }
     return delaysOfQueue.sorted { $0.key < $1.key }.compactMap { queue, delays in
       Summary(delays: delays, errorBound: errorBound).map { (queue, $0) }
     }
@@ -186,12 +191,12 @@ package struct Summary: Sendable {
   package var halfInterquartileRange: Double
   /// p50, p90, p99, p99.9, p99.99, in this order.
   package var quantiles: [Quantile]
-  /// The delays, ascending; empty where they were too many to be held.
-  package var sorted: [Int64]
+  /// The delays, ascending; empty where nobody will ask for them.
+  package var sorted: Column<Int64>
 
   package init(
     count: Int, effectiveCount: Double, min: Int64, max: Int64, mean: Double, standardDeviation: Double?,
-    medianAbsoluteDeviation: Int64, halfInterquartileRange: Double, quantiles: [Quantile], sorted: [Int64]
+    medianAbsoluteDeviation: Int64, halfInterquartileRange: Double, quantiles: [Quantile], sorted: Column<Int64>
   ) {
     self.count = count
     self.effectiveCount = effectiveCount
@@ -250,6 +255,8 @@ package struct HookResult: Sendable {
 package struct SessionResult: Sendable {
   package var session: Session
   package var machines: [Machine]
+  /// Where columns of it are; nil: all are held. Whoever has read them asks it whether it could.
+  package var scratch: Scratch?
   /// Paths in the topology's order, segments in path order, longer segments after the neighbours, end to end last.
   package var segments: [SegmentResult]
   /// The same of each group of flows, where a path has several and the options ask for them; path by path.
@@ -278,6 +285,7 @@ package struct SessionResult: Sendable {
   package init(session: Session, machines: [Machine]) {
     self.session = session
     self.machines = machines
+    scratch = nil
     segments = []
     groups = []
     intervals = []

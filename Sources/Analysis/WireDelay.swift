@@ -25,16 +25,18 @@ struct WireSink {
   fileprivate let isOneClock: Bool
   private let software: String
   private let error: Int64
-  private var explained: [Int64] = []
-  private var unexplained: [Int64] = []
+  private var explained: Column<Int64>
+  private var unexplained: Column<Int64>
 
   /// Nil for a path on which nothing lies between a tap's points.
-  init?(_ plan: PathPlanInDomain, _ domain: ClockDomain) {
+  init?(_ plan: PathPlanInDomain, _ domain: ClockDomain, on scratch: Scratch) {
     guard let first = plan.inside.first, let last = plan.inside.last,
       let index = plan.segments.firstIndex(where: { $0.result.from.hook == .wireIn && $0.result.to.hook == .wireOut }),
       let before = domain.hooks[first]?.point.hook, let behind = domain.hooks[last]?.point.hook
     else { return nil }
     segment = index
+    explained = Column(on: scratch)
+    unexplained = Column(on: scratch)
     (self.first, self.last) = (first, last)
     isOneClock = domain.isOneClock(first, last)
     software = before == behind ? before.name : "\(before.name)-\(behind.name)"
@@ -60,7 +62,7 @@ extension Joiner {
   ///
   /// Both parts are differences of two delays, each of its own clock where that is one, so that how the taps' clock runs to
   /// the kernel's does not matter.
-  func wireParts(of journey: Int, _ path: Int) -> (explained: Int64, unexplained: Int64)? {
+  mutating func wireParts(of journey: Int, _ path: Int) -> (explained: Int64, unexplained: Int64)? {
     guard let sink = wires[path], case let segment = plans[path].segments[sink.segment].ends else { return nil }
     let slots = [segment.from, sink.first, sink.last, segment.to]
     let stamps = slots.compactMap { flight.isRepeated(journey, $0) ? nil : flight.known(journey, $0) }
@@ -72,7 +74,7 @@ extension Joiner {
   }
 
   /// A TCP packet that was split or merged on the way is not one packet all the way.
-  private func isOnePacket(_ stamps: [Int]) -> Bool {
+  private mutating func isOnePacket(_ stamps: [Int]) -> Bool {
     let origin = flight.stamps[stamps[0]].stamp
     return stamps.allSatisfy {
       let here = flight.stamps[$0].stamp

@@ -1,52 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import Synchronization
 
-/// Where numbers go that are too many to be held.
+/// Where numbers go that are too many to be held, and how many that is.
 ///
 /// Where the disk fails all further ones are 0, and ``failure`` says so: whoever computes asks for it once, at the end.
-package final class Scratch {
-  package fileprivate(set) var failure: RecordingError?
-  /// Numbers that are read and written at once: a multiple of 64.
+package final class Scratch: Sendable {
+  /// Values that one column holds, and the bytes that all of them hold together before each holds a part only.
+  package let limit: Int
+  package let memory: Int
+  /// Values that are read and written at once: a multiple of 64.
   package let partSize: Int
-  fileprivate let directory: String
-  fileprivate let write: WriteCall
+  private let directory: String
+  private let write: WriteCall
+  private let held = Atomic(0)
+  private let error = Mutex<RecordingError?>(nil)
 
-  init(in directory: String, limit: Int, write: @escaping WriteCall) {
+  /// Nothing is on disk before it must be.
+  package init(
+    in directory: String = PairSpill.temporaryDirectory, limit: Int = 1 << 20, write: @escaping WriteCall = systemWrite
+  ) {
     self.directory = directory
+    self.limit = limit
     self.write = write
+    memory = 64 * limit
     partSize = max(64, limit / 64 & ~63)
   }
 
-  package func makeSeries<Value: BitwiseCopyable & AdditiveArithmetic>(of _: Value.Type) -> StoredSeries<Value> {
-    StoredSeries(self)
-  }
-}
+  package var failure: RecordingError? { error.withLock { $0 } }
 
-/// Numbers in order, on disk.
-package final class StoredSeries<Value: BitwiseCopyable & AdditiveArithmetic> {
-  package private(set) var count = 0
-  package let scratch: Scratch
-  private var spill: Spill<Value>?
-
-  fileprivate init(_ scratch: Scratch) { self.scratch = scratch }
-
-  package func append(_ values: [Value]) {
-    count += values.count
-    guard scratch.failure == nil else { return }
-    do throws(RecordingError) {
-      let file = if let spill { spill } else { try Spill<Value>(in: scratch.directory, write: scratch.write) }
-      spill = file
-      try file.append(values)
-    } catch {
-      scratch.failure = error
-    }
+  /// Throws what the disk failed with, if it did.
+  package func check() throws(RecordingError) {
+    if let failure { throw failure }
   }
 
-  package subscript(range: Range<Int>) -> [Value] {
-    var values = [Value](repeating: .zero, count: range.count)
-    guard let spill, scratch.failure == nil else { return values }
-    do throws(RecordingError) { try spill.read(from: range.lowerBound, into: &values) } catch {
-      scratch.failure = error
+  /// Keeps the first failure.
+  package func fail(_ failure: RecordingError) { error.withLock { $0 = $0 ?? failure } }
+
+  /// Asks to hold some more bytes; false where there is no room.
+  package func hold(_ bytes: Int) -> Bool { held.add(bytes, ordering: .relaxed).newValue <= memory }
+
+  /// Says that bytes are held no more.
+  package func release(_ bytes: Int) { held.subtract(bytes, ordering: .relaxed) }
+
+  /// A file for values; nil where there can be none.
+  package func makeSpill() -> Spill? {
+    guard failure == nil else { return nil }
+    do throws(RecordingError) { return try Spill(in: directory, write: write) } catch {
+      fail(error)
+      return nil
     }
-    return values
   }
 }

@@ -6,19 +6,19 @@
 #endif
 
 /// Values in a file without a name: it goes with this, also where the program is killed.
-final class Spill<Value: BitwiseCopyable> {
-  private(set) var count = 0
+package final class Spill: Sendable {
   private let directory: String
   private let file: File
   private let call: WriteCall
 
-  init(in directory: String, write: @escaping WriteCall) throws(RecordingError) {
+  package init(in directory: String, write: @escaping WriteCall) throws(RecordingError) {
     self.directory = directory
     call = write
     file = try Folder(directory).makeNamelessFile()
   }
 
-  func append(_ values: [Value]) throws(RecordingError) {
+  /// Writes values behind all that are there.
+  package func append<Value: BitwiseCopyable>(_ values: [Value]) throws(RecordingError) {
     do throws(RecordingError) {
       try unsafe values.withUnsafeBufferPointer { (buffer) throws(RecordingError) in
         try unsafe file.write(UnsafeRawBufferPointer(buffer), directory, call: call)
@@ -27,14 +27,13 @@ final class Spill<Value: BitwiseCopyable> {
       guard error.kind == .diskFull else { throw error }
       throw RecordingError(
         .diskFull, path: directory, errno: error.errno,
-        "no room for the temporary files of more pairs than memory is to hold: free space, or name another folder by "
+        "no room for the temporary files of what is more than memory is to hold: free space, or name another folder by "
           + "TMPDIR, with -o by -o")
     }
-    count += values.count
   }
 
   /// Fills `values` with those from `index`; there must be as many.
-  func read(from index: Int, into values: inout [Value]) throws(RecordingError) {
+  package func read<Value: BitwiseCopyable>(from index: Int, into values: inout [Value]) throws(RecordingError) {
     let size = MemoryLayout<Value>.stride
     let wanted = values.count * size
     let done = try unsafe values.withUnsafeMutableBufferPointer { (buffer) throws(RecordingError) in
@@ -62,7 +61,8 @@ final class SortedRuns<Value: BitwiseCopyable> {
   private let room: Int
   private let write: WriteCall
   private let isBefore: (Value, Value) -> Bool
-  private var spill: Spill<Value>?
+  private var spill: Spill?
+  private var count = 0
   private var runs: [(range: Range<Int>, first: Value)] = []
 
   init(
@@ -78,11 +78,11 @@ final class SortedRuns<Value: BitwiseCopyable> {
   func add(_ values: inout [Value]) throws(RecordingError) {
     values.sort(by: isBefore)
     guard let first = values.first else { return }
-    let file = if let spill { spill } else { try Spill<Value>(in: directory, write: write) }
+    let file = if let spill { spill } else { try Spill(in: directory, write: write) }
     spill = file
-    let begin = file.count
     try file.append(values)
-    runs.append((begin..<file.count, first))
+    runs.append((count..<count + values.count, first))
+    count += values.count
   }
 
   /// - Complexity: O(n log r) for r runs.
@@ -114,7 +114,7 @@ final class SortedRuns<Value: BitwiseCopyable> {
     }
   }
 
-  private static func next(of run: inout Run, _ spill: Spill<Value>) throws(RecordingError) -> Value? {
+  private static func next(of run: inout Run, _ spill: Spill) throws(RecordingError) -> Value? {
     if run.place == run.buffer.count {
       guard run.next < run.end else { return nil }
       run.buffer.removeLast(max(0, run.buffer.count - (run.end - run.next)))

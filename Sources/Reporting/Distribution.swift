@@ -15,10 +15,10 @@ enum Distribution {
   ///
   /// Begins at the smallest value > 0, and carries the last fraction above 0 on to the maximum, as a logarithmic axis
   /// has no place for 0. Values ≤ 0 have no place either and are left out.
-  static func drawnCCDF(_ sorted: [Int64]) -> [Corner] {
-    let exact = thinned(ccdf(sorted))
-    guard let least = sorted.first(where: { $0 > 0 }), let greatest = sorted.last else { return [] }
-    let notDrawn = sorted.prefix { $0 <= 0 }.count
+  static func drawnCCDF(_ sorted: Column<Int64>) -> [Corner] {
+    let exact = thinnedCCDF(sorted)
+    let notDrawn = sorted.partitioningIndex { $0 > 0 }
+    guard notDrawn < sorted.count, case let least = sorted[notDrawn], let greatest = sorted.last else { return [] }
     var corners = [Corner(value: least, fraction: Double(sorted.count - notDrawn) / Double(sorted.count))]
     for point in exact where point.value > 0 && point.exceeding > 0 {
       corners.append(Corner(value: point.value, fraction: point.fraction))
@@ -36,7 +36,7 @@ enum Distribution {
 
   /// Counts in bins of equal width on a logarithmic axis, 20 a decade, with edges on whole nanoseconds so that
   /// no bin is empty only because it holds no integer. Values ≤ 0 are left out; bins without samples too.
-  static func logarithmicBins(_ sorted: [Int64]) -> [Bin] {
+  static func logarithmicBins(_ sorted: Column<Int64>) -> [Bin] {
     var bins: [Bin] = []
     var edge = 0
     var low: Int64 = 1

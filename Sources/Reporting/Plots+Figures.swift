@@ -25,7 +25,7 @@ extension Plots {
       guard let summary = segment.summary else { continue }
       let corners = Distribution.drawnCCDF(summary.sorted)
       guard let first = corners.first, let last = corners.last else { continue }
-      let above = summary.sorted.count { Double($0) > summary.mean }
+      let above = summary.count - summary.sorted.partitioningIndex { Double($0) > summary.mean }
       if above > 0, summary.mean > 0 {
         means.append("\(summary.mean / 1000),\(Double(above) / Double(summary.count))")
       }
@@ -253,7 +253,7 @@ extension Plots {
       guard let quantile = segment.summary?.quantile(probability) else { continue }
       words.append("\(Text.quantileName(probability)) \(Words.duration(quantile.value))")
     }
-    let hidden = segment.summary?.sorted.prefix { $0 <= 0 }.count ?? 0
+    let hidden = segment.summary?.sorted.partitioningIndex { $0 > 0 } ?? 0
     words.append(hidden > 0 ? "\(hidden) ≤ 0 ns not drawn" : "")
     return words.enumerated().map { number, word in
       "set label \(number + 2) \(Gnuplot.label(word)) at graph 0.97, graph 0.93 right "

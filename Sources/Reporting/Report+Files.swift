@@ -81,7 +81,7 @@ extension Report {
     for segment in result.segments {
       guard let sorted = segment.summary?.sorted, !sorted.isEmpty else { continue }
       let head = "\(Text.csv(segment.name)),\(Text.csv(segment.direction)),"
-      for point in ccdf(sorted) {
+      try forEachCCDFPoint(sorted) { (point) throws(FileError) in
         file.append(head)
         file.append(point.value)
         file.append(UInt8(ascii: ","))

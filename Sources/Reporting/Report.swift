@@ -14,7 +14,9 @@ package enum Report {
     let folder = try Folder.forOutput(directory)
     try writeTables(of: result, to: folder, delays: delays)
     try folder.write(json(result).text, to: "report.json")
-    return try Plots.write(result, to: folder.outputFolder("plots"))
+    let complaints = try Plots.write(result, to: folder.outputFolder("plots"))
+    try result.scratch?.check()
+    return complaints
   }
 
   /// Names of the directions in the result's order, those without any sample last.

@@ -59,8 +59,10 @@ struct GateCommand: ParsableCommand {
         runs.append((id, [directory]))
       }
     }
-    let options = AnalysisOptions(filter: try flows.parsed(), groupBy: flows.by?.keys ?? [])
-    let report = Gate.check(try runs.map { try analysed($0.paths, options, flows: flows) }, policy: all)
+    let options = AnalysisOptions(byPacket: false, filter: try flows.parsed(), groupBy: flows.by?.keys ?? [])
+    let results = try runs.map { try analysed($0.paths, options, flows: flows) }
+    let report = Gate.check(results, policy: all)
+    for result in results { try result.scratch?.check() }
     if json {
       try Console.output(json: report.json.text)
     } else {

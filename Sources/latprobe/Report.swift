@@ -68,7 +68,8 @@ struct ReportCommand: ParsableCommand {
     var result = try analysed(
       directories,
       AnalysisOptions(
-        matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds, byQueue: byQueue, filter: try flows.parsed(),
+        matchWindow: window.nanoseconds, pitBin: pitBin.nanoseconds, byQueue: byQueue, byPacket: delays,
+        filter: try flows.parsed(),
         groupBy: flows.by?.keys ?? [.host]), flows: flows)
     if let constants { try result.apply(constants) }
     try show(result, writingTo: output)

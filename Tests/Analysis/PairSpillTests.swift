@@ -78,7 +78,7 @@ import Testing
     try spill.forEachByEnd { merged.append($0) }
     #expect(merged == recording.pairs)
 
-    let expected = pairSegments(recording)
+    let expected = pairSegments(recording, on: Recording.Scratch())
     let found = try pairSegments(recording.machine, spill)
     #expect(found.map(\.name) == expected.map(\.name) && found.map(\.direction) == expected.map(\.direction))
     for (found, expected) in zip(found, expected) {

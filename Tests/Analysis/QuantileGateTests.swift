@@ -49,14 +49,14 @@ import Testing
 
   @Test func aThresholdThatIsNoNumberNeverPasses() {
     let delays = [Int64](repeating: 5, count: 997)
-    #expect(gateQuantile(delays: delays, probability: 0.99, claim: .atMost, threshold: .nan).outcome == .inconclusive)
-    #expect(gateQuantile(delays: delays, probability: 0.99, claim: .above, threshold: .nan).outcome == .inconclusive)
+    #expect(gateQuantile(delays: Column(delays), probability: 0.99, claim: .atMost, threshold: .nan).outcome == .inconclusive)
+    #expect(gateQuantile(delays: Column(delays), probability: 0.99, claim: .above, threshold: .nan).outcome == .inconclusive)
   }
 
   @Test func equalityDecidesBetweenTheClaims() {
     let delays = [Int64](repeating: 100, count: 997)
     func outcome(_ claim: QuantileClaim, _ threshold: Double = 100) -> GateOutcome {
-      gateQuantile(delays: delays, probability: 0.99, claim: claim, threshold: threshold).outcome
+      gateQuantile(delays: Column(delays), probability: 0.99, claim: claim, threshold: threshold).outcome
     }
     #expect(outcome(.atMost) == .pass)
     #expect(outcome(.below) == .fail)
@@ -70,7 +70,7 @@ import Testing
     var generator = SeededGenerator(state: 3)
     let delays = (0..<997).map { _ in Int64.random(in: 0..<1_000, using: &generator) }
     func outcome(_ threshold: Double) -> GateOutcome {
-      gateQuantile(delays: delays, probability: 0.5, claim: .above, threshold: threshold).outcome
+      gateQuantile(delays: Column(delays), probability: 0.5, claim: .above, threshold: threshold).outcome
     }
     #expect(outcome(400) == .pass)
     #expect(outcome(500) == .inconclusive)
@@ -81,26 +81,26 @@ import Testing
     // 5 % slow packets, all in one burst: one event, which proves little either way.
     var delays = [Int64](repeating: 10, count: 997)
     for index in 500..<550 { delays[index] = 1_000 }
-    let burst = gateQuantile(delays: delays, probability: 0.99, claim: .atMost, threshold: 100)
+    let burst = gateQuantile(delays: Column(delays), probability: 0.99, claim: .atMost, threshold: 100)
     #expect(burst.violations == 50)
     #expect(burst.effectiveCount < 60)
     #expect(burst.outcome == .inconclusive)
     // The same packets spread out are 50 independent ones.
     var generator = SeededGenerator(state: 9)
     delays.shuffle(using: &generator)
-    #expect(gateQuantile(delays: delays, probability: 0.99, claim: .atMost, threshold: 100).outcome == .fail)
+    #expect(gateQuantile(delays: Column(delays), probability: 0.99, claim: .atMost, threshold: 100).outcome == .fail)
   }
 
   @Test func withoutViolationsTheOwnQuantileTellsTheDependence() {
     // A slow drift below the threshold: far fewer than 997 observations.
     let delays = (0..<997).map { Int64($0) }
-    let decision = gateQuantile(delays: delays, probability: 0.99, claim: .atMost, threshold: 5_000)
+    let decision = gateQuantile(delays: Column(delays), probability: 0.99, claim: .atMost, threshold: 5_000)
     #expect(decision.violations == 0)
     #expect(decision.effectiveCount < 299)
     #expect(decision.outcome == .inconclusive)
     var generator = SeededGenerator(state: 9)
     let shuffled = delays.shuffled(using: &generator)
-    #expect(gateQuantile(delays: shuffled, probability: 0.99, claim: .atMost, threshold: 5_000).outcome == .pass)
+    #expect(gateQuantile(delays: Column(shuffled), probability: 0.99, claim: .atMost, threshold: 5_000).outcome == .pass)
   }
 
   /// On samples whose quantile lies exactly at the threshold a PASS or FAIL is wrong: each at most α of the time.
@@ -110,7 +110,7 @@ import Testing
     let trials = 997
     for _ in 0..<trials {
       let delays = (0..<500).map { _ in Int64.random(in: 0..<1_000, using: &generator) }
-      wrong[gateQuantile(delays: delays, probability: 0.9, claim: .below, threshold: 900).outcome, default: 0] += 1
+      wrong[gateQuantile(delays: Column(delays), probability: 0.9, claim: .below, threshold: 900).outcome, default: 0] += 1
     }
     #expect(wrong[.pass, default: 0] < trials * 7 / 100)
     #expect(wrong[.fail, default: 0] < trials * 7 / 100)

@@ -132,13 +132,14 @@ import Testing
   }
 
   @Test func thinningKeepsTheEndsAndTheLimit() {
-    let points = ccdf((0..<99_991).map { Int64($0) })
-    let thin = thinned(points, to: 997)
+    let values = Column((0..<99_991).map { Int64($0) })
+    let points = ccdf(values)
+    let thin = thinnedCCDF(values, to: 997)
     #expect(thin.count <= 997)
     #expect(thin.count > 500)
     #expect(Array(thin.prefix(249)) == Array(points.prefix(249)))
     #expect(Array(thin.suffix(249)) == Array(points.suffix(249)))
     #expect(zip(thin, thin.dropFirst()).allSatisfy { $0.value < $1.value })
-    #expect(thinned(Array(points.prefix(997)), to: 997).count == 997)
+    #expect(thinnedCCDF(Column(Array(values.prefix(997))), to: 997).count == 997)
   }
 }

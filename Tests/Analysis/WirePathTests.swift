@@ -121,7 +121,7 @@ import Testing
     #expect(wire.explained.sorted == (0..<101).map { 4_500 + 3 * Int64($0) })
     #expect(wire.unexplained.sorted == (0..<101).map { 10_000 + Int64($0 % 10) * 100 }.sorted())
     let sums = zip(segment.delays.map { $0 }, 0..<101).map { $0 - (4_500 + 3 * Int64($1)) }
-    #expect(sums.sorted() == wire.unexplained.sorted)
+    #expect(wire.unexplained.sorted == sums.sorted())
     #expect(result.segments.filter { $0.wire != nil }.count == 1)
     #expect(result.warnings == [])
   }

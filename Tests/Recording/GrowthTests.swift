@@ -118,14 +118,4 @@ import Testing
       #expect(found == 2 * spill.count)
     }
   }
-
-  @Test func spilledDelays() throws {
-    let scratch = try Scratch()
-    try expectLinear("spilled delays", 20_000, { $0 }) { count in
-      let delays = PairSpill(in: scratch.path, byEnd: false, limit: 1_024).makeDelays()
-      for number in 0..<count { try delays.append(Int64(count - number)) }
-      let (inOrder, ascending) = try delays.finish()
-      #expect(Array(inOrder).count == count && Array(ascending).first == 1)
-    }
-  }
 }

@@ -202,7 +202,7 @@ import Testing
     #expect(missing(try object(Report.json(Synthetic.demo())), schema, schema, at: "report") == [])
     #expect(missing(try object(Report.json(Synthetic.session())), schema, schema, at: "report") == [])
     var aligned = ClockReportTests().session()
-    aligned.segments[0].queues = aligned.segments[0].delays.indices.map { UInt16($0 % 2) }
+    aligned.segments[0].queues = Column(aligned.segments[0].delays.indices.map { UInt16($0 % 2) })
     aligned.machines[0].guests = [ClockReportTests().guest()]
     #expect(missing(try object(Report.json(aligned)), schema, schema, at: "report") == [])
     aligned.segments[0].successiveVariation = SuccessiveVariation([1, -2, 3])

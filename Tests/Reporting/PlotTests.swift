@@ -188,7 +188,7 @@ import Testing
 @Suite struct DistributionTests {
   @Test func logarithmicBinsHoldEverySampleOnce() {
     let delays = Synthetic.realistic(9_973, median: 800, seed: 4).sorted()
-    let bins = Distribution.logarithmicBins(delays)
+    let bins = Distribution.logarithmicBins(Column(delays))
     #expect(bins.reduce(0) { $0 + $1.count } == 9_973)
     for bin in bins {
       #expect(bin.low < bin.high)

@@ -47,9 +47,9 @@ enum Synthetic {
     var segment = SegmentResult(
       name: "\(from.name)-\(to.name)", direction: direction, from: Point(hook: from, machine: machine),
       to: Point(hook: to, machine: machine), isNeighbour: neighbour)
-    segment.delays = delays
-    segment.starts = delays.indices.map { 2_000_000_000 + UInt64($0) * spacing }
-    segment.packets = delays.indices.map { UInt32($0) }
+    segment.delays = Column(delays)
+    segment.starts = Column(delays.indices.map { 2_000_000_000 + UInt64($0) * spacing })
+    segment.packets = Column(delays.indices.map { UInt32($0) })
     segment.share = share
     segment.summary = Summary(delays: delays)
     return segment

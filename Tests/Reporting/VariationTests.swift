@@ -15,7 +15,7 @@ import Testing
     segment.name = "round-trip"
     segment.isNumbered = true
     segment.errorBound = error
-    segment.successive = zip(segment.delays, segment.delays.dropFirst()).map { $1 - $0 }
+    segment.successive = Column(zip(segment.delays, segment.delays.dropFirst()).map { $1 - $0 })
     segment.successiveVariation = SuccessiveVariation(segment.successive)
     return Synthetic.session([segment])
   }

@@ -214,14 +214,13 @@ struct Flight {
     lastTimes.drop(to: place)
   }
 
-  /// Hands out the numbers of stragglers for which it is too late.
-  mutating func expire(at time: UInt64, _ body: (Int) -> Void) {
-    while !expiring.isEmpty, expiring[expiring.start].expires < time {
-      let (key, number, _) = expiring[expiring.start]
-      expiring.drop(to: expiring.start + 1)
-      if stragglers[key]?.number == number { stragglers[key] = nil }
-      body(number)
-    }
+  /// Forgets a straggler for which it is too late, and returns its number; nil where there is none.
+  mutating func expired(at time: UInt64) -> Int? {
+    guard !expiring.isEmpty, expiring[expiring.start].expires < time else { return nil }
+    let (key, number, _) = expiring[expiring.start]
+    expiring.drop(to: expiring.start + 1)
+    if stragglers[key]?.number == number { stragglers[key] = nil }
+    return number
   }
 
   mutating func dropStamps(to number: Int) { stamps.drop(to: number) }

@@ -36,6 +36,11 @@ struct FlowTable {
     return UInt32(number)
   }
 
+  /// The number that a flow has at a slot on the other side of an address translation; nil without one.
+  func number(of flow: UInt32, translatedAt slot: Int) -> UInt32? {
+    translated.isEmpty ? nil : translated[Translation(flow: flow, slot: slot)]
+  }
+
   mutating func see(_ flow: UInt32, at hook: HookPoint) { seen[Int(flow)] |= hook.bit }
 
   mutating func seeSuperPacket(_ flow: UInt32) { superPackets[Int(flow)] = true }
@@ -43,7 +48,7 @@ struct FlowTable {
   /// Whether the datagrams of a UDP flow are split or merged on the way: then one that is absent at `slot` may be there in
   /// parts, or within another packet.
   func hasSuperPackets(_ flow: UInt32, at slot: Int) -> Bool {
-    let there = translated[Translation(flow: flow, slot: slot)] ?? flow
+    let there = number(of: flow, translatedAt: slot) ?? flow
     return superPackets[Int(flow)] || superPackets[Int(there)]
   }
 

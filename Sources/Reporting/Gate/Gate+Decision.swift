@@ -6,7 +6,7 @@ extension Gate {
   // MARK: Quantiles
 
   /// The binomial rule with the effective sample size of the violations.
-  static func decideQuantile(_ check: inout GateCheck, _ delays: [Int64], _ probability: Double, _ alpha: Double) {
+  static func decideQuantile(_ check: inout GateCheck, _ delays: Column<Int64>, _ probability: Double, _ alpha: Double) {
     let requirement = check.requirement
     let decision = gateQuantile(
       delays: delays, probability: probability, claim: requirement.comparison.claim, threshold: requirement.threshold,
@@ -59,7 +59,7 @@ extension Gate {
   /// (Law, "Simulation Modeling and Analysis", 9.5.3). PASS or FAIL if one side is left with probability ≤ α.
   ///
   /// n_eff is n s² / (m s_b²): variance of the samples over that of the batch means, times the batches' length m.
-  static func decideMean(_ check: inout GateCheck, _ delays: [Int64], _ alpha: Double) {
+  static func decideMean(_ check: inout GateCheck, _ delays: Column<Int64>, _ alpha: Double) {
     let requirement = check.requirement
     let fewest = batches * fewestInBatch
     guard delays.count >= fewest else {
@@ -75,7 +75,7 @@ extension Gate {
       delays[(batch * length)..<((batch + 1) * length)].reduce(0.0) { $0 + Double($1) } / Double(length)
     }
     let (mean, spread) = moments(means)
-    let (_, sampleSpread) = moments(delays.map { Double($0) })
+    let (_, sampleSpread) = moments(delays.lazy.map { Double($0) })
     if spread > 0 {
       check.effectiveCount = min(Double(delays.count), max(1, sampleSpread / spread * Double(batches)))
     }
@@ -97,7 +97,7 @@ extension Gate {
   }
 
   /// Mean and sample variance.
-  private static func moments(_ values: [Double]) -> (mean: Double, variance: Double) {
+  private static func moments(_ values: some Collection<Double>) -> (mean: Double, variance: Double) {
     let n = Double(values.count)
     let mean = values.reduce(0, +) / n
     return (mean, values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / (n - 1))

@@ -86,7 +86,7 @@ package enum Gate {
 
   /// The metric's value in this recording; nil where it cannot be given.
   private static func measured(
-    _ requirement: Requirement, _ segment: SegmentResult, _ values: [Int64]
+    _ requirement: Requirement, _ segment: SegmentResult, _ values: Column<Int64>
   ) -> Double? {
     let summary = requirement.quantity == .delay ? segment.summary : Summary(delays: values)
     let value: Double? =

@@ -49,7 +49,7 @@ package struct Requirement: Sendable, Equatable {
     case absoluteIPDV = "ipdv-abs"
 
     /// In nanoseconds, in order of time.
-    func values(_ segment: SegmentResult) -> [Int64] {
+    func values(_ segment: SegmentResult) -> Column<Int64> {
       switch self {
       case .delay: segment.delays
       case .pdv: segment.summary.map { least in segment.delays.map { $0 &- least.min } } ?? []
