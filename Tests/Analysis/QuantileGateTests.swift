@@ -49,8 +49,10 @@ import Testing
 
   @Test func aThresholdThatIsNoNumberNeverPasses() {
     let delays = [Int64](repeating: 5, count: 997)
-    #expect(gateQuantile(delays: Column(delays), probability: 0.99, claim: .atMost, threshold: .nan).outcome == .inconclusive)
-    #expect(gateQuantile(delays: Column(delays), probability: 0.99, claim: .above, threshold: .nan).outcome == .inconclusive)
+    #expect(
+      gateQuantile(delays: Column(delays), probability: 0.99, claim: .atMost, threshold: .nan).outcome == .inconclusive)
+    #expect(
+      gateQuantile(delays: Column(delays), probability: 0.99, claim: .above, threshold: .nan).outcome == .inconclusive)
   }
 
   @Test func equalityDecidesBetweenTheClaims() {
@@ -100,7 +102,8 @@ import Testing
     #expect(decision.outcome == .inconclusive)
     var generator = SeededGenerator(state: 9)
     let shuffled = delays.shuffled(using: &generator)
-    #expect(gateQuantile(delays: Column(shuffled), probability: 0.99, claim: .atMost, threshold: 5_000).outcome == .pass)
+    #expect(
+      gateQuantile(delays: Column(shuffled), probability: 0.99, claim: .atMost, threshold: 5_000).outcome == .pass)
   }
 
   /// On samples whose quantile lies exactly at the threshold a PASS or FAIL is wrong: each at most α of the time.
@@ -110,7 +113,8 @@ import Testing
     let trials = 997
     for _ in 0..<trials {
       let delays = (0..<500).map { _ in Int64.random(in: 0..<1_000, using: &generator) }
-      wrong[gateQuantile(delays: Column(delays), probability: 0.9, claim: .below, threshold: 900).outcome, default: 0] += 1
+      wrong[
+        gateQuantile(delays: Column(delays), probability: 0.9, claim: .below, threshold: 900).outcome, default: 0] += 1
     }
     #expect(wrong[.pass, default: 0] < trials * 7 / 100)
     #expect(wrong[.fail, default: 0] < trials * 7 / 100)
