@@ -101,7 +101,8 @@ let package = Package(
       path: "benchmarks/overhead",
       exclude: ["overhead.bpf.c", "run.sh"], swiftSettings: strict),
     .executableTarget(
-      name: "joinload", dependencies: ["CLatprobeABI", "Recording", argumentParser], path: "benchmarks/join", exclude: ["duck.py", "run.sh"],
+      name: "joinload", dependencies: ["CLatprobeABI", "Recording", argumentParser], path: "benchmarks/join",
+      exclude: ["duck.py", "run.sh"],
       sources: ["Generate.swift"], swiftSettings: strict),
     .target(name: "CFuzzer", path: "fuzz/Sources/CFuzzer", cSettings: strictC),
     .target(

@@ -6,7 +6,8 @@ extension Gate {
   // MARK: Quantiles
 
   /// The binomial rule with the effective sample size of the violations.
-  static func decideQuantile(_ check: inout GateCheck, _ delays: Column<Int64>, _ probability: Double, _ alpha: Double) {
+  static func decideQuantile(_ check: inout GateCheck, _ delays: Column<Int64>, _ probability: Double, _ alpha: Double)
+  {
     let requirement = check.requirement
     let decision = gateQuantile(
       delays: delays, probability: probability, claim: requirement.comparison.claim, threshold: requirement.threshold,
