@@ -133,7 +133,7 @@ let package = Package(
     tests("Traffic", ["Traffic", "CLatprobeABI", "Clocks", "Recording", "TestPackets"]),
     tests("RFC2544", ["RFC2544", "Recording", "TestPackets"]),
     tests("Topology", ["Topology", "Recording"]),
-    tests("Analysis", ["Analysis", "Recording"]),
+    tests("Analysis", ["Analysis", "CLatprobeABI", "Recording"]),
     tests("Pairing", ["Pairing", "VirtualLab"]),
     tests("Reporting", ["Analysis", "Recording", "Reporting", "Wording"]),
     tests("VirtualLab", ["VirtualLab"]),

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+import CLatprobeABI
+import Foundation
 import Recording
 import Testing
 
@@ -43,6 +45,49 @@ import Testing
     // The generator does make every case.
     #expect(
       [total.count, total.lost, total.unmatched, total.ambiguous, total.duplicate, total.late].allSatisfy { $0 > 0 })
+  }
+
+  /// Stamps in streams of several processors, a little out of order, against the same ones sorted and held.
+  @Test(arguments: 0..<17)
+  func anyInterleavingIsTheSame(seed: Int) throws {
+    var generator = SeededGenerator(state: UInt64(seed))
+    var lab = random(seed: UInt64(seed)).lab
+    // Of equal times it is not defined which comes first.
+    var times: Set<UInt64> = []
+    for index in lab.recording.stamps.indices {
+      while !times.insert(lab.recording.stamps[index].time).inserted { lab.recording.stamps[index].time += 1 }
+    }
+    let directory = FileManager.default.temporaryDirectory.appending(path: "latprobe-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let machine = lab.recording.machine
+    let session = Session(id: "lab", members: [machine.name], labels: [:], commandLine: [], createdAt: 0)
+    try Session.prepare(directory: directory, force: false)
+    try session.write(to: directory)
+    let writer = try MachineWriter(directory: directory, machine: machine, session: session, utcOffset: 0)
+    var streams = [[Stamp]](repeating: [], count: 3)
+    for stamp in lab.sorted.stamps { streams[Int.random(in: 0..<3, using: &generator)].append(stamp) }
+    for cpu in streams.indices {
+      for place in streams[cpu].indices.dropFirst() where Int.random(in: 0..<9, using: &generator) == 0 {
+        streams[cpu].swapAt(place - 1, place)
+      }
+      for (place, stamp) in streams[cpu].enumerated() {
+        var record = [stamp.record]
+        try unsafe record.withUnsafeMutableBytes {
+          try unsafe writer.append(cpu: cpu, bytes: UnsafeRawBufferPointer($0))
+        }
+        if place % 50 == 49 { try writer.flush() }
+      }
+    }
+    try writer.close(machine)
+    let stored = try MachineRecording.open(directory: "\(directory)/\(machine.name)")
+    #expect(stored.stampCount == lab.recording.stamps.count && stored.stamps.isEmpty)
+    let found = try analyse(session: session, recordings: [stored], options: lab.options)
+    let expected = try analyse(session: session, recordings: [lab.sorted], options: lab.options)
+    for (found, expected) in zip(found.segments, expected.segments) {
+      #expect(found.name == expected.name && found.fates == expected.fates)
+      #expect(found.delays == expected.delays && found.starts == expected.starts && found.packets == expected.packets)
+      #expect(found.successive == expected.successive && found.share == expected.share)
+    }
   }
 
   private func random(seed: UInt64) -> Truth {
@@ -143,5 +188,23 @@ import Testing
       }
     }
     return (fates, delays.sorted { $0.start < $1.start }.map(\.delay))
+  }
+}
+
+extension Stamp {
+  /// As it lies in a stream.
+  fileprivate var record: lp_stamp {
+    var record = lp_stamp()
+    record.time_ns = time
+    record.event = UInt8(LP_EVENT_STAMP.rawValue)
+    record.hook = hook.rawValue
+    record.queue = queue
+    record.length = length
+    record.header_words = UInt32(headerLength / 4)
+    record.kind = UInt32(kind.rawValue)
+    record.flow = flow
+    record.sequence = sequence
+    record.key = key
+    return record
   }
 }

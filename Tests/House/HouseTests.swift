@@ -52,6 +52,15 @@ import Testing
     #expect(try House.floors.flatMap(\.self).sorted() == modules())
   }
 
+  /// The table of ARCHITECTURE.md, from the top.
+  @Test func theFloorsAreThoseOfArchitecture() throws {
+    let rows = try text("ARCHITECTURE.md").split(separator: "\n").filter { $0.hasPrefix("|") }.dropFirst(2)
+    let floors = rows.map { row in
+      row.split(separator: "|")[1].matches(of: /`(\w+)`/).map { String($0.1) }
+    }
+    #expect(floors.reversed().map { $0.sorted() } == House.floors.map { $0.sorted() })
+  }
+
   @Test func aWrongImportIsToldWithItsPlace() {
     let house = House([["Low"], ["Left", "Right"], ["High"]])
     let source = "// one\ninternal import Low\n@testable import Right\npackage import High\nimport struct Glibc.stat\n"
