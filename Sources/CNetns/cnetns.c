@@ -130,22 +130,11 @@ void lp_read_link(struct lp_link *link, const struct nlmsghdr *message)
 	}
 }
 
-int lp_links(int netlink_fd, struct lp_link *links, size_t capacity)
+int lp_dump(int netlink_fd, const void *request, size_t size, lp_take *take, void *taken)
 {
-	struct {
-		struct nlmsghdr header;
-		struct ifinfomsg info;
-	} request = {
-		.header = { .nlmsg_len = sizeof(request),
-			    .nlmsg_type = RTM_GETLINK,
-			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-			    .nlmsg_seq = 1 },
-		.info = { .ifi_family = AF_UNSPEC },
-	};
 	static __thread char buffer[64 * 1024] __attribute__((aligned(NLMSG_ALIGNTO)));
-	int count = 0;
 
-	if (send(netlink_fd, &request, sizeof(request), 0) < 0)
+	if (send(netlink_fd, request, size, 0) < 0)
 		return -errno;
 	for (;;) {
 		ssize_t received = recv(netlink_fd, buffer, sizeof(buffer), 0);
@@ -159,16 +148,47 @@ int lp_links(int netlink_fd, struct lp_link *links, size_t capacity)
 		}
 		for (; NLMSG_OK(message, (unsigned)length); message = NLMSG_NEXT(message, length)) {
 			if (message->nlmsg_type == NLMSG_DONE)
-				return count;
+				return 0;
 			if (message->nlmsg_type == NLMSG_ERROR)
 				return ((struct nlmsgerr *)NLMSG_DATA(message))->error;
-			if (message->nlmsg_type != RTM_NEWLINK)
-				continue;
-			if ((size_t)count < capacity)
-				lp_read_link(&links[count], message);
-			count++;
+			take(taken, message);
 		}
 	}
+}
+
+struct links {
+	struct lp_link *links;
+	size_t capacity;
+	int count;
+};
+
+static void take_link(void *taken, const struct nlmsghdr *message)
+{
+	struct links *links = taken;
+
+	if (message->nlmsg_type != RTM_NEWLINK)
+		return;
+	if ((size_t)links->count < links->capacity)
+		lp_read_link(&links->links[links->count], message);
+	links->count++;
+}
+
+int lp_links(int netlink_fd, struct lp_link *links, size_t capacity)
+{
+	struct {
+		struct nlmsghdr header;
+		struct ifinfomsg info;
+	} request = {
+		.header = { .nlmsg_len = sizeof(request),
+			    .nlmsg_type = RTM_GETLINK,
+			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+			    .nlmsg_seq = 1 },
+		.info = { .ifi_family = AF_UNSPEC },
+	};
+	struct links taken = { links, capacity, 0 };
+	int error = lp_dump(netlink_fd, &request, sizeof(request), take_link, &taken);
+
+	return error ? error : taken.count;
 }
 
 int lp_nsid_of(int netlink_fd, int netns_fd)

@@ -135,6 +135,24 @@ static int read_address(struct lp_link_change *change, const struct nlmsghdr *me
 	return 1;
 }
 
+struct addresses {
+	struct lp_link_change *addresses;
+	size_t capacity;
+	int count;
+};
+
+static void take_address(void *taken, const struct nlmsghdr *message)
+{
+	struct addresses *addresses = taken;
+	struct lp_link_change change = { .nsid = -1 };
+
+	if (message->nlmsg_type != RTM_NEWADDR || !read_address(&change, message))
+		return;
+	if ((size_t)addresses->count < addresses->capacity)
+		addresses->addresses[addresses->count] = change;
+	addresses->count++;
+}
+
 int lp_addresses(int netlink_fd, struct lp_link_change *addresses, size_t capacity)
 {
 	struct {
@@ -147,35 +165,10 @@ int lp_addresses(int netlink_fd, struct lp_link_change *addresses, size_t capaci
 			    .nlmsg_seq = 3 },
 		.info = { .ifa_family = AF_UNSPEC },
 	};
-	static __thread char buffer[64 * 1024] __attribute__((aligned(NLMSG_ALIGNTO)));
-	int count = 0;
+	struct addresses taken = { addresses, capacity, 0 };
+	int error = lp_dump(netlink_fd, &request, sizeof(request), take_address, &taken);
 
-	if (send(netlink_fd, &request, sizeof(request), 0) < 0)
-		return -errno;
-	for (;;) {
-		ssize_t received = recv(netlink_fd, buffer, sizeof(buffer), 0);
-		struct nlmsghdr *message = (struct nlmsghdr *)buffer;
-		int length = (int)received;
-
-		if (received < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		for (; NLMSG_OK(message, (unsigned)length); message = NLMSG_NEXT(message, length)) {
-			struct lp_link_change change = { .nsid = -1 };
-
-			if (message->nlmsg_type == NLMSG_DONE)
-				return count;
-			if (message->nlmsg_type == NLMSG_ERROR)
-				return ((struct nlmsgerr *)NLMSG_DATA(message))->error;
-			if (message->nlmsg_type != RTM_NEWADDR || !read_address(&change, message))
-				continue;
-			if ((size_t)count < capacity)
-				addresses[count] = change;
-			count++;
-		}
-	}
+	return error ? error : taken.count;
 }
 
 // 1 if the message tells of a change.
