@@ -82,14 +82,20 @@ extension IntegrationSuites {
       #expect(gate.status == 3, "\(gate)")
     }
 
-    @Test(arguments: Event.allCases) func aSendersDevice(_ event: Event) throws {
+    /// A sender that has been at work for half a second, with 1.5 s before it.
+    private func sending(to peer: String = "10.77.0.2") throws -> Command {
       _ = try bed.reflect()
       let sender = try bed.start([
-        Testbed.latprobe, "send", "10.77.0.2", "--netns", bed.a, "--timestamps", "kernel", "--rate", "100", "--count",
+        Testbed.latprobe, "send", peer, "--netns", bed.a, "--timestamps", "kernel", "--rate", "100", "--count",
         "200", "-o", bed.path("r"),
       ])
       try sender.expect("sending to")
       usleep(500_000)
+      return sender
+    }
+
+    @Test(arguments: Event.allCases) func aSendersDevice(_ event: Event) throws {
+      let sender = try sending()
       try happen(event)
       let output = try sender.wait()
       #expect(output.errors.contains("eth0@\(bed.a) "), "\(output.errors)")
@@ -102,13 +108,7 @@ extension IntegrationSuites {
 
     /// The other end of the cable.
     @Test func aSendersCarrier() throws {
-      _ = try bed.reflect()
-      let sender = try bed.start([
-        Testbed.latprobe, "send", "10.77.0.2", "--netns", bed.a, "--timestamps", "kernel", "--rate", "100", "--count",
-        "200", "-o", bed.path("r"),
-      ])
-      try sender.expect("sending to")
-      usleep(500_000)
+      let sender = try sending()
       try bed.run("ip", "-n", bed.bridge, "link", "set", "va", "down")
       usleep(300_000)
       try bed.run("ip", "-n", bed.bridge, "link", "set", "va", "up")
@@ -122,13 +122,7 @@ extension IntegrationSuites {
     /// IPv4's and IPv6's; routes that need it go with it.
     @Test(arguments: ["10.77.0.1/24 10.77.0.2", "fd77::1/64 [fd77::2]"]) func aSendersAddress(_ pair: String) throws {
       let (own, peer) = (String(pair.split(separator: " ")[0]), String(pair.split(separator: " ")[1]))
-      _ = try bed.reflect()
-      let sender = try bed.start([
-        Testbed.latprobe, "send", peer, "--netns", bed.a, "--timestamps", "kernel", "--rate", "100", "--count",
-        "200", "-o", bed.path("r"),
-      ])
-      try sender.expect("sending to")
-      usleep(500_000)
+      let sender = try sending(to: peer)
       try bed.run("ip", "-n", bed.a, "addr", "del", own, "dev", "eth0")
       let output = try sender.wait()
       #expect(output.status == 1 && output.errors.contains("lost the address that packets are sent from"), "\(output)")
@@ -139,13 +133,7 @@ extension IntegrationSuites {
 
     /// More news than the socket holds come while the sender does not run, and its address goes last: it looks by itself.
     @Test func newsOfAnAddressThatWereLost() throws {
-      _ = try bed.reflect()
-      let sender = try bed.start([
-        Testbed.latprobe, "send", "10.77.0.2", "--netns", bed.a, "--timestamps", "kernel", "--rate", "100", "--count",
-        "200", "-o", bed.path("r"),
-      ])
-      try sender.expect("sending to")
-      usleep(500_000)
+      let sender = try sending()
       sender.signal(SIGSTOP)
       let lines = (0..<4000).map { "addr add 10.99.\($0 / 100).\($0 % 100)/32 dev lo\n" }.joined()
       try lines.write(toFile: bed.path("batch"), atomically: true, encoding: .utf8)
