@@ -1,9 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
 
 /// Pairs that are more than memory is to hold: on disk, to be read in order.
 package final class PairSpill {
@@ -33,12 +28,6 @@ package final class PairSpill {
       ($0.name, $0.start, $0.end) < ($1.name, $1.start, $1.end)
     }
     self.byEnd = byEnd ? SortedRuns(in: directory, room: limit / 8, write: write) { $0.end < $1.end } : nil
-  }
-
-  /// A folder on a disk: /tmp may lie in memory.
-  package static var temporaryDirectory: String {
-    guard let name = unsafe getenv("TMPDIR"), unsafe name.pointee != 0 else { return "/var/tmp" }
-    return unsafe String(cString: name)
   }
 
   /// Takes all pairs, and leaves none.

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 import Synchronization
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 /// Where numbers go that are too many to be held, and how many that is.
 ///
 /// Where the disk fails all further ones are 0, and ``failure`` says so: whoever computes asks for it once, at the end.
@@ -17,13 +23,19 @@ package final class Scratch: Sendable {
 
   /// Nothing is on disk before it must be.
   package init(
-    in directory: String = PairSpill.temporaryDirectory, limit: Int = 1 << 20, write: @escaping WriteCall = systemWrite
+    in directory: String = Scratch.temporaryDirectory, limit: Int = 1 << 20, write: @escaping WriteCall = systemWrite
   ) {
     self.directory = directory
     self.limit = limit
     self.write = write
     memory = 64 * limit
     partSize = max(64, limit / 64 & ~63)
+  }
+
+  /// A folder on a disk: /tmp may lie in memory.
+  package static var temporaryDirectory: String {
+    guard let name = unsafe getenv("TMPDIR"), unsafe name.pointee != 0 else { return "/var/tmp" }
+    return unsafe String(cString: name)
   }
 
   package var failure: RecordingError? { error.withLock { $0 } }

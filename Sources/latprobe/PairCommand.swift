@@ -183,7 +183,7 @@ struct PairCommand: ParsableCommand {
         "--netns, --filter, --duration, --count and --require-hw are for devices; of '\(files[0])' all packets are read"
       )
     }
-    let spill = PairSpill(in: output ?? PairSpill.temporaryDirectory, byEnd: output != nil)
+    let spill = PairSpill(in: output ?? Scratch.temporaryDirectory, byEnd: output != nil)
     let hostname = ProcessInfo.processInfo.hostName
     Console.confine()
     var reading = try PairImport(
@@ -209,7 +209,7 @@ struct PairCommand: ParsableCommand {
     options.namespace = namespace
     options.duration = duration?.nanoseconds
     options.count = count
-    let spill = PairSpill(in: output ?? PairSpill.temporaryDirectory, byEnd: output != nil)
+    let spill = PairSpill(in: output ?? Scratch.temporaryDirectory, byEnd: output != nil)
     var pairing = try LivePairing(devices, pairer: pairer, options: options, spill: spill) {
       Console.error("warning: \($0)")
     }
