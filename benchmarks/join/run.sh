@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The join against peers, in one run: latprobe report, babeltrace2 that merely prints the recording, and the same
-# questions asked of DuckDB (PyPI, in an environment of its own). Sizes: SIZES (1000000 10000000), in stamps.
+# questions asked of DuckDB (PyPI, in an environment of its own), whose answers must be the same. Sizes: SIZES (1000000 10000000), in stamps.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -32,7 +32,8 @@ echo "|---|---|---|---|---|---|"
 for size in $sizes; do
   "$joinload" --output "$scratch/$size" --stamps "$size"
   measure "latprobe report" "$latprobe" report --json "$scratch/$size"
-  measure "DuckDB" "$scratch/python/bin/python" benchmarks/join/duck.py "$scratch/$size"
+  mv "$scratch/output" "$scratch/report.json"
+  measure "DuckDB" "$scratch/python/bin/python" benchmarks/join/duck.py "$scratch/$size" "$scratch/report.json"
   measure "babeltrace2" babeltrace2 "$scratch/$size"
   rm -rf "${scratch:?}/$size"
 done
