@@ -119,11 +119,13 @@ final class TCPHandshake: DatagramDialogue {
       return
     }
     let synACK = Opening(
-      state: .waiting, sequence: header.sequence, length: 1 + packet.payloadLength, time: packet.time)
+      state: opensItself(packet, header) ? .settled : .waiting, sequence: header.sequence,
+      length: 1 + packet.payloadLength, time: packet.time)
+    let asks = synACK.state == .waiting ? 1 : 0
     guard var handshake = known, handshake.syn.state != .none, handshake.syn.isTaken(by: header.acknowledgment) else {
       var new = Handshake(ends: ends, synACK: synACK, time: packet.time)
       new.acknowledgment = header.acknowledgment
-      book.count(confirming) { $0.requests += 1 }
+      book.count(confirming) { $0.requests += asks }
       return begin(new, Key(ends: ends, vlans: packet.vlans))
     }
     guard handshake.synACK.state == .none else {
@@ -135,14 +137,21 @@ final class TCPHandshake: DatagramDialogue {
     if handshake.syn.state == .waiting { settle(handshake.syn, packet.time, opening, ends) }
     handshake.syn.state = .settled
     (handshake.synACK, handshake.acknowledgment) = (synACK, header.acknowledgment)
-    book.count(confirming) { $0.requests += 1 }
-    if let early = handshake.early, isConfirmed(handshake.synACK, by: early.acknowledgment),
+    book.count(confirming) { $0.requests += asks }
+    if asks > 0, let early = handshake.early, isConfirmed(handshake.synACK, by: early.acknowledgment),
       span(from: early.time, to: packet.time) <= disorder
     {
       settle(synACK, early.time, confirming, ends)
       handshake.synACK.state = .settled
     }
     handshakes.update(key) { $0 = handshake }
+  }
+
+  /// Both ends opened at once (RFC 9293, 3.5): the sender of this SYN/ACK has sent a SYN, and is asked for no more.
+  private func opensItself(_ packet: Dissected, _ header: Dissected.TCPHeader) -> Bool {
+    let ends = ExchangeEnds(client: packet.source, server: packet.destination)
+    guard let own = place(ends, packet.vlans).flatMap({ handshakes[$0] }) else { return false }
+    return own.syn.state != .none && own.syn.sequence == header.sequence
   }
 
   private func acknowledge(_ packet: Dissected, _ header: Dissected.TCPHeader) {

@@ -182,4 +182,18 @@ import Testing
     #expect(opened.map(\.name) == ["tcp-syn-synack", "tcp-synack-ack"])
     #expect(opened.map(\.tally.unanswered) == [1, 0] && opened.map(\.tally.paired) == [1, 1])
   }
+
+  /// RFC 9293, figure 8: each SYN/ACK answers a SYN, and no acknowledgment is due behind them.
+  @Test func bothOpenAtOnce() {
+    let (one, other, wire) = (Station(number: 1, port: 5), Station(number: 2, port: 80), Wire())
+    let packets = [
+      wire.tcp(1_000, one, other, sequence: 100, acknowledgment: 0, flags: 0x02),
+      wire.tcp(1_500, other, one, sequence: 300, acknowledgment: 0, flags: 0x02),
+      wire.tcp(3_000, one, other, sequence: 100, acknowledgment: 301, flags: 0x12),
+      wire.tcp(4_000, other, one, sequence: 300, acknowledgment: 101, flags: 0x12),
+    ]
+    let (pairs, tally, _) = paired(packets, as: .tcpHandshake)
+    #expect(pairs.map(\.name) == ["tcp-syn-synack", "tcp-syn-synack"] && pairs.map(\.delay) == [1_500, 3_000])
+    #expect(tally.requests == 2 && tally.unanswered == 0, "\(tally)")
+  }
 }
