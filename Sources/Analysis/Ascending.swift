@@ -37,7 +37,8 @@ extension Column<Int64> {
     return runs.merged(ends)
   }
 
-  /// Merges ascending runs that end at the given places.
+  /// Merges ascending runs that end at the given places. What merges a recording's pairs asks a closure for each comparison;
+  /// here there are as many values as packets at all hook points, and what is compared is known.
   private func merged(_ ends: [Int]) -> Column<Int64> {
     guard ends.count > 1, let scratch else { return self }
     let room = Swift.max(64, Swift.min(scratch.partSize, scratch.limit / ends.count))

@@ -9,6 +9,7 @@ package struct Column<Value: BitwiseCopyable & Sendable & AdditiveArithmetic>: S
   /// A part that was read last, for whoever asks for single values.
   private final class Stored: Sendable {
     let spill: Spill?
+    let count = Atomic(0)
     let last = Mutex<(begin: Int, part: [Value])>((-1, []))
 
     init(_ spill: Spill?) { self.spill = spill }
@@ -52,6 +53,8 @@ package struct Column<Value: BitwiseCopyable & Sendable & AdditiveArithmetic>: S
     scratch.release(held.count / scratch.partSize * size)
     let stored = self.stored ?? Stored(scratch.makeSpill())
     self.stored = stored
+    let before = stored.count.exchange(storedCount + held.count, ordering: .relaxed)
+    precondition(before == storedCount, "two copies of a column were appended to")
     do throws(RecordingError) { try stored.spill?.append(held) } catch { scratch.fail(error) }
     storedCount += held.count
     held.removeAll(keepingCapacity: true)
