@@ -104,8 +104,17 @@ package struct Folder: ~Copyable {
     return File(descriptor: opened)
   }
 
-  /// A file that has no name any more: it goes with its descriptor, also where the program is killed.
+  /// A file without a name: it goes with its descriptor, at whatever moment the program is killed.
+  ///
+  /// A file system that knows no such files, as NFS, has it under a name for a moment.
   func makeNamelessFile() throws(RecordingError) -> File {
+    // O_TMPFILE, a macro that is not imported.
+    let nameless = O_DIRECTORY | 0o20_000_000
+    let opened = unsafe openat(descriptor, ".", nameless | O_RDWR | O_EXCL | O_CLOEXEC, WritePolicy.fileMode)
+    if opened >= 0 {
+      WritePolicy.handOver(opened)
+      return File(descriptor: opened)
+    }
     let name = ".latprobe-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
     let file = try makeFile(name, flags: O_RDWR)
     try remove(name)

@@ -22,6 +22,24 @@ import Testing
     #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path).isEmpty)
   }
 
+  #if canImport(Glibc)
+    /// The kernel tells of every name that comes into the folder: there is none at any moment at which a kill may come.
+    @Test func filesNeverHadNames() throws {
+      let scratch = try Scratch()
+      let watch = inotify_init1(O_NONBLOCK)
+      defer { close(watch) }
+      #expect(unsafe inotify_add_watch(watch, scratch.path, UInt32(IN_CREATE)) >= 0)
+      func names() -> Int {
+        var events = [UInt8](repeating: 0, count: 4_096)
+        return unsafe read(watch, &events, events.count)
+      }
+      try scratch.put("seen", [])
+      #expect(names() > 0)
+      try Spill(in: scratch.path, write: systemWrite).append([1, 2, 3])
+      #expect(names() == -1 && errno == EAGAIN)
+    }
+  #endif
+
   @Test func aFullDiskIsOneClearLine() throws {
     let scratch = try Scratch()
     let spill = PairSpill(in: scratch.path, byEnd: false, limit: 100) { descriptor, bytes in
