@@ -88,10 +88,9 @@ struct CausalCheck {
     }
     var moments: [UInt64: Moment] = [:]
     var mask: UInt64 = 0
-    var feed = try StampFeed(domain.recordings)
-    var block: [TimedStamp] = []
+    let feed = try FeedAhead(domain.recordings)
     var flows = survey.flows
-    while try feed.next(&block) {
+    while let block = try feed.next() {
       for timed in block where timed.stamp.kind != .tcpRange {
         let slot = domain.slot(of: timed.stamp.hook)
         let hash = (timed.stamp.key &* 0x9E37_79B9_7F4A_7C15) >> 32

@@ -102,10 +102,9 @@ struct Joiner: ~Copyable {
 
   /// Fills the segments of all paths.
   mutating func join() throws(RecordingError) {
-    var feed = try StampFeed(domain.recordings)
-    var block: [TimedStamp] = []
+    let feed = try FeedAhead(domain.recordings)
     var flows = survey.flows
-    while try feed.next(&block) {
+    while let block = try feed.next() {
       for timed in block {
         guard let slot = domain.slot(of: timed.stamp.hook) else { continue }
         let stamp = timed.stamp

@@ -103,10 +103,9 @@ struct Survey {
     udpSeen = [Bool](repeating: false, count: hooks.count)
     tcpSeen = udpSeen
     flight = Flight(slotCount: hooks.count, window: window, lateness: window)
-    var feed = try StampFeed(domain.recordings)
-    var block: [TimedStamp] = []
+    let feed = try FeedAhead(domain.recordings)
     var counts: [UInt16] = []
-    while try feed.next(&block) {
+    while let block = try feed.next() {
       for timed in block {
         let stamp = timed.stamp
         let flow = flows.number(of: stamp.flow)
