@@ -29,8 +29,10 @@ extension Calibration {
           "no frame came from \(from.name) to \(to.name): is there a cable between \(ends), and are both up?")
       }
       guard let interval = median.interval else {
+        // For the median, which need not be those of the summary.
+        let independent = Int(effectiveCount(of: segment.delays, exceeding: median.value))
         throw CalibrationError(
-          "\(segment.count) frames from \(from.name) to \(to.name), worth \(Int(summary.effectiveCount)) independent ones, "
+          "\(segment.count) frames from \(from.name) to \(to.name), worth \(independent) independent ones, "
             + "give no interval: send more with --count")
       }
       return Direction(

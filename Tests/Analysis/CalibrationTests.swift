@@ -93,6 +93,23 @@ import Testing
     #expect(error?.description.contains("give no interval: send more with --count") == true)
   }
 
+  /// The second half takes longer than the first: for p99 all frames are independent, for the median they are not.
+  @Test func framesThatMoveTogetherAreCountedForTheMedian() throws {
+    var tap = WireLab([WirePathTests.eth0, WirePathTests.eth1])
+    for frame in 0..<Int64(100) {
+      let key = UInt64(frame + 1)
+      tap.stamp(.wireOut, at: frame * millisecond, key: key, flow: 1, interface: 0, clock: .hardware)
+      tap.stamp(
+        .wireIn, at: frame * millisecond + (frame < 50 ? 500 : 900) + frame * 37 % 100, key: key, flow: 1, interface: 1,
+        clock: .hardware)
+    }
+    let recording = tap.recording
+    let error = try #require(
+      #expect(throws: CalibrationError.self) { try Calibration(recording, session: session) })
+    let match = try #require(error.description.firstMatch(of: /^100 frames from eth0 to eth1, worth (\d+) independent/))
+    #expect(try #require(Int(match.1)) < 6)
+  }
+
   /// Through the machine the ports' own time is missing in the delay, through the network it is too much.
   @Test func delaysAreCorrectedByTheWay() throws {
     var tap = WireLab([WirePathTests.eth0, WirePathTests.eth1])

@@ -15,6 +15,22 @@ extension IntegrationSuites {
       for port in ["p0", "p1"] { try bed.run("ip", "-n", bed.a, "link", "set", port, "up") }
     }
 
+    /// Calibrates p0 and p1. Where others' work makes the frames' delays move together, they give no interval, as they
+    /// should, and further ones are sent.
+    /// - Returns: what the last time said, and how many packets p0 sent in it.
+    private func loop(_ frames: Int) throws -> (output: Output, sent: Int) {
+      var tries = 0
+      while true {
+        tries += 1
+        let before = try packets("p0", "tx")
+        let output = try bed.latprobe(
+          "tap", "--netns", bed.a, "--calibrate", "p0", "p1", "--count", "\(frames)", "-o", bed.path("loop"), "--force")
+        guard output.errors.contains("give no interval"), tries < 5 else {
+          return (output, try packets("p0", "tx") - before)
+        }
+      }
+    }
+
     private func packets(_ device: String, _ direction: String) throws -> Int {
       let text = try bed.run("ip", "-n", bed.a, "-s", "-j", "link", "show", device)
       let match = try #require(text.firstMatch(of: try Regex("\"\(direction)\":\\{\"bytes\":\\d+,\"packets\":(\\d+)")))
@@ -22,12 +38,10 @@ extension IntegrationSuites {
     }
 
     @Test func aLoopIsFittedAndApplied() throws {
-      let before = try packets("p0", "tx")
-      let output = try bed.latprobe(
-        "tap", "--netns", bed.a, "--calibrate", "p0", "p1", "--count", "299", "-o", bed.path("loop"))
+      let (output, sent) = try loop(299)
       #expect(output.status == 0, "\(output.errors)")
       // The kernel of a new device sends some packets of its own.
-      #expect(299...320 ~= (try packets("p0", "tx")) - before)
+      #expect(299...320 ~= sent)
       #expect(output.text.hasPrefix("p0 (kernel) to p1 (kernel): "), "\(output.text)")
       #expect(output.text.contains("asymmetry: ") && output.text.contains("hold for the kernel's path at this load"))
       let found = try Calibration.load(bed.path("loop/calibration.json"))
@@ -75,8 +89,8 @@ extension IntegrationSuites {
     }
 
     @Test func aCalibrationOfOtherPortsIsRefused() throws {
-      try bed.run(
-        Testbed.latprobe, "tap", "--netns", bed.a, "--calibrate", "p0", "p1", "--count", "100", "-o", bed.path("loop"))
+      let (output, _) = try loop(100)
+      #expect(output.status == 0, "\(output.errors)")
       let tap = try bed.start([Testbed.latprobe, "tap", "--netns", bed.bridge, "va", "vb", "-o", bed.path("w")])
       try tap.expect("listening on")
       try bed.run("ip", "netns", "exec", bed.a, "ping", "-q", "-c", "10", "-i", "0.01", "10.77.0.2")
